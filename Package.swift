@@ -1,0 +1,102 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// The manifest is the architecture: a target imports only targets above it in this file
+// (`launch/check-imports` holds every import line against it).
+//
+// Kernels are compiled for the processor level in DIM_DIST_MARCH (default x86-64-v3: AVX2 and FMA).
+// `native` is faster on the machine that builds, and may not start on another.
+let level = Context.environment["DIM_DIST_MARCH"] ?? "x86-64-v3"
+
+/// Kernels. In release they have no overflow or bounds traps, so nothing here may rely on a trap to catch bad input.
+/// In debug they are optimised too, with their traps: tests would take minutes otherwise.
+let kernels: [SwiftSetting] = [
+    .unsafeFlags(["-Ounchecked", "-Xcc", "-march=\(level)"], .when(configuration: .release)),
+    .unsafeFlags(["-O"], .when(configuration: .debug)),
+]
+
+let package = Package(
+    name: "dim-dist",
+    products: [.executable(name: "dim-dist", targets: ["dim-dist"])],
+    targets: [
+        // MARK: - C libraries, each with the few lines that Swift's importer needs to see them
+        .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CLBFGS", providers: [.apt(["liblbfgs-dev"])]),
+        .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+        .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+        .systemLibrary(name: "CRandom123", providers: [.apt(["librandom123-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+
+        // MARK: - Layer 1: how ranks talk
+        .target(
+            name: "Collectives", exclude: ["README.md"],
+            swiftSettings: [.unsafeFlags(["-O"], .when(configuration: .debug))]),
+        .target(name: "MPI", dependencies: ["Collectives", "CMPI"], exclude: ["README.md"]),
+
+        // MARK: - Layer 2: numbers
+        .target(
+            name: "Tensors", dependencies: ["Collectives", "CBLAS", "COneDNN", "CRandom123"], exclude: ["README.md"],
+            swiftSettings: kernels),
+
+        // MARK: - Layer 3: gradients, and what has parameters
+        .target(
+            name: "Autodiff", dependencies: ["Tensors", "Collectives"], exclude: ["README.md"], swiftSettings: kernels),
+        .target(
+            name: "Layers", dependencies: ["Autodiff", "Tensors", "Collectives"], exclude: ["README.md"],
+            swiftSettings: kernels),
+
+        // MARK: - Layer 4: what we maximise
+        .target(
+            name: "Objectives", dependencies: ["Layers", "Autodiff", "Tensors", "Collectives"], exclude: ["README.md"],
+            swiftSettings: kernels),
+
+        // MARK: - Layer 5: what we train
+        .target(
+            name: "Encoders", dependencies: ["Layers", "Autodiff", "Tensors", "Collectives"], exclude: ["README.md"]),
+
+        // MARK: - Layer 6: pixels. No gradients here: an augmentation is never differentiated.
+        .target(name: "Data", dependencies: ["Tensors", "Collectives", "CZlib"], exclude: ["README.md"]),
+
+        // MARK: - Layer 7: the loop
+        .target(
+            name: "Training",
+            dependencies: ["Data", "Encoders", "Objectives", "Layers", "Autodiff", "Tensors", "Collectives", "CZlib"],
+            exclude: ["README.md"]),
+
+        // MARK: - Layer 8: what the features are worth
+        .target(
+            name: "Evaluation",
+            dependencies: ["Training", "Data", "Encoders", "Layers", "Autodiff", "Tensors", "Collectives", "CLBFGS"],
+            exclude: ["README.md"]),
+
+        // MARK: - Layer 9: the command line, the only place that picks MPI
+        .executableTarget(
+            name: "dim-dist",
+            dependencies: [
+                "Evaluation", "Training", "Data", "Encoders", "Objectives", "Layers", "Autodiff", "Tensors", "MPI",
+                "Collectives",
+            ],
+            exclude: ["README.md"]),
+
+        // MARK: - Tests. RankTests run under mpirun at several world sizes, the others alone.
+        .testTarget(name: "TensorsTests", dependencies: ["Tensors", "Collectives"]),
+        .testTarget(name: "AutodiffTests", dependencies: ["Layers", "Autodiff", "Tensors", "Collectives"]),
+        .testTarget(
+            name: "ObjectivesTests", dependencies: ["Objectives", "Layers", "Autodiff", "Tensors", "Collectives"]),
+        .testTarget(name: "DataTests", dependencies: ["Data", "Tensors", "Collectives", "CZlib"]),
+        .testTarget(
+            name: "TrainingTests",
+            dependencies: ["Training", "Evaluation", "Data", "Layers", "Autodiff", "Tensors", "Collectives"]),
+        .testTarget(
+            name: "EvaluationTests",
+            dependencies: ["Evaluation", "Layers", "Autodiff", "Tensors", "Collectives", "MPI"],
+            exclude: ["Fixtures"]),
+        .testTarget(name: "CommandTests", dependencies: ["dim-dist", "Data"]),
+        .testTarget(
+            name: "RankTests",
+            dependencies: [
+                "Training", "Data", "Encoders", "Objectives", "Layers", "Autodiff", "Tensors", "MPI", "Collectives",
+            ], swiftSettings: kernels),
+    ],
+    swiftLanguageModes: [.v6]
+)

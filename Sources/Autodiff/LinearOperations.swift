@@ -1,0 +1,104 @@
+import Tensors
+
+extension Tape {
+    /// y = x·wᵀ + b. x is [..., I], w [O, I], b [O]; y is [..., O].
+    package func linear(_ x: Variable, weight w: Variable, bias b: Variable? = nil) throws -> Variable {
+        let y = device.tensor(x.shape.dropLast() + [w.shape[0]])
+        try multiply(x.value.matrix, w.value.matrix.transposed, into: y.matrix)
+        if let b { y.matrix.addToRows(b.value.base) }
+        return record(y, from: [x, w] + (b.map { [$0] } ?? [])) { [unowned self] dy in
+            try pass(to: w) { dw, adding in
+                try multiply(dy.matrix.transposed, x.value.matrix, into: dw.matrix, adding: adding)
+            }
+            if let b { passColumnSums(of: dy, to: b) }
+            try pass(to: x) { dx, adding in
+                try multiply(dy.matrix, w.value.matrix, into: dx.matrix, adding: adding)
+            }
+        }
+    }
+
+    /// y = x·w. x is [R, I], w [I, O]; y is [R, O].
+    package func product(_ x: Variable, _ w: Variable) throws -> Variable {
+        let y = device.tensor([x.shape[0], w.shape[1]])
+        try multiply(x.value.matrix, w.value.matrix, into: y.matrix)
+        return record(y, from: [x, w]) { [unowned self] dy in
+            try pass(to: w) { dw, adding in
+                try multiply(x.value.matrix.transposed, dy.matrix, into: dw.matrix, adding: adding)
+            }
+            try pass(to: x) { dx, adding in
+                try multiply(dy.matrix, w.value.matrix.transposed, into: dx.matrix, adding: adding)
+            }
+        }
+    }
+
+    /// x + y, of equal shapes.
+    package func add(_ x: Variable, _ y: Variable) -> Variable {
+        let sum = device.tensor(x.shape)
+        sum.copy(from: x.value)
+        sum.add(y.value)
+        return record(sum, from: [x, y]) { [unowned self] gradient in
+            pass(to: x) { dx, adding in
+                if adding { dx.add(gradient) } else { dx.copy(from: gradient) }
+            }
+            pass(gradient, to: y)
+        }
+    }
+
+    /// The same elements under another shape.
+    package func reshape(_ x: Variable, _ shape: [Int]) -> Variable {
+        record(x.value.reshaped(shape), from: [x]) { [unowned self] gradient in
+            pass(gradient.reshaped(x.shape), to: x)
+        }
+    }
+
+    /// Matrices of equal row count side by side: [R, sum of columns].
+    package func concatenateColumns(_ parts: [Variable]) -> Variable {
+        let widths = parts.map { $0.shape[1] }
+        let whole = device.tensor([parts[0].shape[0], widths.reduce(0, +)])
+        var ranges: [Range<Int>] = []
+        for (part, width) in zip(parts, widths) {
+            let start = ranges.last?.upperBound ?? 0
+            ranges.append(start..<start + width)
+            whole.matrix[columns: start..<start + width].copy(from: part.value.matrix)
+        }
+        return record(whole, from: parts) { [unowned self] gradient in
+            for (part, range) in zip(parts, ranges) {
+                let piece = device.tensor(part.shape)
+                piece.matrix.copy(from: gradient.matrix[columns: range])
+                pass(piece, to: part)
+            }
+        }
+    }
+
+    /// Convolution without bias. x is [n, H, W, I], w [O, I, k, k]; y is [n, H', W', O].
+    package func convolution(_ x: Variable, weight w: Variable, stride: Int, padding: Int) throws -> Variable {
+        let shape = ConvolutionShape(
+            images: x.shape[0], height: x.shape[1], width: x.shape[2], inputChannels: x.shape[3],
+            outputChannels: w.shape[0], kernel: w.shape[2], stride: stride, padding: padding)
+        let y = device.tensor(shape.output)
+        let kernel = shape.images > 0 ? try device.convolution(shape) : nil  // a rank may have no image
+        try kernel?.forward(x.value, w.value, into: y)
+        return record(y, from: [x, w]) { [unowned self] dy in
+            guard let kernel else {
+                pass(device.tensor(w.shape, filledWith: 0), to: w)
+                pass(device.tensor(x.shape), to: x)
+                return
+            }
+            let dw = device.tensor(w.shape)
+            try kernel.backward(dy, input: x.value, intoWeights: dw)
+            pass(dw, to: w)
+            guard needsGradient(x) else { return }
+            let dx = device.tensor(x.shape)
+            try kernel.backward(dy, w.value, intoInput: dx)
+            pass(dx, to: x)
+        }
+    }
+
+    func passColumnSums(of gradient: Tensor, to bias: Variable) {
+        pass(to: bias) { db, adding in
+            for (i, sum) in gradient.matrix.columnSums().enumerated() {
+                db.base[i] = Float(sum) + (adding ? db.base[i] : 0)
+            }
+        }
+    }
+}

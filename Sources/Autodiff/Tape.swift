@@ -1,0 +1,138 @@
+// A tape of what was computed, run backwards once. Every operation is a method of `Tape` in one of the
+// Operations files: it computes its value and records the rule for its gradient beside it.
+
+import Collectives
+import Tensors
+
+/// How a global batch is spread over the ranks: rank r has `counts[r]` consecutive images, possibly none.
+package struct Shares: Sendable {
+    package let counts: [Int]
+    package let rank: Int
+
+    package init(counts: [Int], rank: Int) {
+        self.counts = counts
+        self.rank = rank
+    }
+
+    /// Images of the global batch.
+    package var total: Int { counts.reduce(0, +) }
+    /// Images of this rank.
+    package var own: Int { counts[rank] }
+    /// Place of this rank's first image in the global batch.
+    package var first: Int { counts[..<rank].reduce(0, +) }
+}
+
+/// A value on a tape.
+package struct Variable {
+    let index: Int
+    package let value: Tensor
+
+    package var shape: [Int] { value.shape }
+}
+
+/// What a gradient is written to: `destination` is set, or added to when `adding`.
+package typealias GradientWriter = (_ destination: Tensor, _ adding: Bool) throws -> Void
+
+/// Records operations and computes gradients in reverse (reverse-mode differentiation).
+///
+/// The loss is the mean over the global batch of all ranks, and every gradient by a parameter is this rank's part of
+/// a sum over ranks. Operations that talk to other ranks are collective, in both directions.
+package final class Tape {
+    package let device: Device
+    package let ranks: any Ranks
+    package let shares: Shares
+    /// Batch statistics and dropout in training; running statistics in evaluation.
+    package let mode: Mode
+
+    package enum Mode { case training, evaluation }
+
+    private struct Node {
+        /// Gradient so far; for a parameter, the memory that keeps it.
+        var gradient: Tensor?
+        var needsGradient: Bool
+        var isWritten = false
+        var isParameter = false
+        var rule: ((Tensor) throws -> Void)?
+    }
+
+    private var nodes: [Node] = []
+    private var parameters: [UnsafeMutablePointer<Float>: Variable] = [:]
+
+    package init(device: Device, ranks: any Ranks, shares: Shares, mode: Mode = .training) {
+        self.device = device
+        self.ranks = ranks
+        self.shares = shares
+        self.mode = mode
+    }
+
+    /// Data: no gradient is computed for it.
+    package func constant(_ value: Tensor) -> Variable {
+        nodes.append(Node(needsGradient: false))
+        return Variable(index: nodes.count - 1, value: value)
+    }
+
+    /// A parameter, whose gradient `backward` writes to `gradient`. The same one for every use of the same value.
+    package func parameter(_ value: Tensor, gradient: Tensor) -> Variable {
+        if let known = parameters[value.base] { return known }
+        nodes.append(Node(gradient: gradient, needsGradient: true, isParameter: true))
+        let variable = Variable(index: nodes.count - 1, value: value)
+        parameters[value.base] = variable
+        return variable
+    }
+
+    /// True when `variable` depends on a parameter.
+    package func needsGradient(_ variable: Variable) -> Bool { nodes[variable.index].needsGradient }
+
+    /// Puts an operation's result on the tape.
+    /// - Parameter rule: passes the gradient by the result on to the inputs, through `pass`. It owns the gradient it
+    ///   is given and may overwrite it.
+    package func record(
+        _ value: Tensor, from inputs: [Variable], rule: @escaping (_ gradient: Tensor) throws -> Void
+    ) -> Variable {
+        let needed = mode == .training && inputs.contains { nodes[$0.index].needsGradient }
+        nodes.append(Node(needsGradient: needed, rule: needed ? rule : nil))
+        return Variable(index: nodes.count - 1, value: value)
+    }
+
+    /// Hands a part of the gradient by `variable` to it, where one is needed.
+    package func pass(to variable: Variable, _ write: GradientWriter) rethrows {
+        guard nodes[variable.index].needsGradient else { return }
+        let destination = nodes[variable.index].gradient ?? device.tensor(variable.shape)
+        try write(destination, nodes[variable.index].isWritten)
+        nodes[variable.index].gradient = destination
+        nodes[variable.index].isWritten = true
+    }
+
+    /// Hands over a gradient that nobody else needs.
+    package func pass(_ gradient: Tensor, to variable: Variable) {
+        guard nodes[variable.index].needsGradient else { return }
+        if !nodes[variable.index].isWritten && !nodes[variable.index].isParameter {
+            nodes[variable.index].gradient = gradient
+            nodes[variable.index].isWritten = true
+        } else {
+            pass(to: variable) { destination, adding in
+                if adding { destination.add(gradient) } else { destination.copy(from: gradient) }
+            }
+        }
+    }
+
+    /// Computes the gradients of the scalar `loss` by all parameters on the tape; parameters that it doesn't depend
+    /// on get 0. Frees what the tape kept on the way. Collective where an operation was.
+    package func backward(from loss: Variable) throws {
+        precondition(loss.value.count == 1, "a gradient starts from a scalar, not \(loss.shape)")
+        pass(device.tensor([1], [1]), to: loss)
+        for index in nodes.indices.reversed() {
+            if nodes[index].isParameter {
+                if !nodes[index].isWritten { nodes[index].gradient?.fill(0) }
+                continue
+            }
+            guard let rule = nodes[index].rule else { continue }
+            nodes[index].rule = nil
+            guard let gradient = nodes[index].gradient else {
+                preconditionFailure("a value that the loss doesn't depend on was recorded: drop it before the loss")
+            }
+            nodes[index].gradient = nil
+            try rule(gradient)
+        }
+    }
+}

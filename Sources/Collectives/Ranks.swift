@@ -1,0 +1,93 @@
+// The one protocol through which ranks talk.
+//
+// Aims, in order: 1. every rank gets the same bits  2. an error on one rank ends all of them  3. speed.
+
+/// The ranks of one job, seen from one of them.
+///
+/// Every call but the properties is collective: all ranks make the same calls in the same order, with the sizes
+/// stated, and return together. Results are the same bits on every rank, and the same from run to run at one world
+/// size. Any call throws when a rank has failed; the job can't go on after that.
+package protocol Ranks: AnyObject {
+    /// This rank, in `0..<worldSize`.
+    var rank: Int { get }
+    /// How many ranks there are, at least 1.
+    var worldSize: Int { get }
+    /// Name of the machine that this rank runs on.
+    var host: String { get }
+
+    /// Returns when every rank has entered.
+    func barrier() throws
+    /// Replaces each element by its sum over ranks. Same count on every rank.
+    func sum(_ values: UnsafeMutableBufferPointer<Float>) throws
+    /// Replaces each element by its sum over ranks. Same count on every rank.
+    func sum(_ values: UnsafeMutableBufferPointer<Double>) throws
+    /// Replaces each element by its maximum over ranks. Same count on every rank; no NaN.
+    func maximum(_ values: UnsafeMutableBufferPointer<Float>) throws
+    /// Concatenates the ranks' parts in rank order into `whole` on every rank.
+    /// `counts[r]` is the size in bytes of rank r's part.
+    func gather(_ part: UnsafeRawBufferPointer, counts: [Int], into whole: UnsafeMutableRawBufferPointer) throws
+    /// Sums `whole` over ranks and gives rank r the r-th consecutive piece, of `counts[r]` elements.
+    func sumScattered(
+        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into piece: UnsafeMutableBufferPointer<Float>) throws
+    /// Copies root's bytes to every rank. Same size on every rank.
+    func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws
+    /// Ends every rank of the job at once with this exit status, after a failure on this rank alone.
+    func abort(status: Int32) -> Never
+}
+
+extension Ranks {
+    /// True on the rank that speaks for all.
+    package var isFirst: Bool { rank == 0 }
+
+    /// What a line from this rank opens with.
+    package var label: String { "[rank \(rank) on \(host)]" }
+
+    /// Each element summed over ranks.
+    package func sum(_ values: [Double]) throws -> [Double] {
+        var result = values
+        try result.withUnsafeMutableBufferPointer { try sum($0) }
+        return result
+    }
+
+    /// Each element summed over ranks; exact while sums stay below 2^53.
+    package func sum(_ values: [Int]) throws -> [Int] {
+        try sum(values.map(Double.init)).map { Int($0) }
+    }
+
+    /// One number from each rank, in rank order.
+    package func gather(_ value: Int) throws -> [Int] {
+        var whole = [Int](repeating: 0, count: worldSize)
+        let counts = [Int](repeating: MemoryLayout<Int>.size, count: worldSize)
+        try withUnsafeBytes(of: value) { part in
+            try whole.withUnsafeMutableBytes { try gather(part, counts: counts, into: $0) }
+        }
+        return whole
+    }
+
+    /// Each rank's elements, concatenated in rank order on every rank. Parts may differ in length.
+    package func gather<Element: BitwiseCopyable>(_ part: [Element], filler: Element) throws -> [Element] {
+        let sizes = try gather(part.count)
+        var whole = [Element](repeating: filler, count: sizes.reduce(0, +))
+        let counts = sizes.map { $0 * MemoryLayout<Element>.stride }
+        try part.withUnsafeBytes { part in
+            try whole.withUnsafeMutableBytes { try gather(part, counts: counts, into: $0) }
+        }
+        return whole
+    }
+
+    /// One string from each rank, in rank order.
+    package func gatherText(_ text: String) throws -> [String] {
+        let sizes = try gather(text.utf8.count)
+        var rest = try gather(Array(text.utf8), filler: 0)[...]
+        return sizes.map { size in
+            defer { rest = rest.dropFirst(size) }
+            return String(decoding: rest.prefix(size), as: UTF8.self)
+        }
+    }
+
+    /// Root's string on every rank.
+    package func broadcast(_ text: String, from root: Int) throws -> String {
+        let parts = try gather(rank == root ? Array(text.utf8) : [], filler: 0)
+        return String(decoding: parts, as: UTF8.self)
+    }
+}

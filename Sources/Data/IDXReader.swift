@@ -1,0 +1,81 @@
+import Collectives
+
+/// Grey images in the IDX format of MNIST: a magic number, the axes as big-endian 32-bit numbers, then the bytes.
+struct IDXReader: ImageReader {
+    let images: String
+    let labels: String?
+    let count: Int
+    let shape: ImageShape
+    let classes: Int?
+
+    private static let imagesOffset = 16
+    private static let labelsOffset = 8
+
+    /// Holds both headers against the sizes of their files, and reads the labels to learn how many classes they are.
+    init(images: String, labels: String?) throws {
+        let file = try ByteFile(images)
+        let axes = try Self.axes(file, count: 3)
+        let (count, height, width) = (axes[0], axes[1], axes[2])
+        guard (1...ImageSource.largestCount).contains(count) else {
+            throw InputError("\(images): \(count) images, expected 1 to \(ImageSource.largestCount)")
+        }
+        guard (1...ImageShape.longestSide).contains(height), (1...ImageShape.longestSide).contains(width) else {
+            throw InputError(
+                "\(images): images of \(height)x\(width), expected sides of 1 to \(ImageShape.longestSide)")
+        }
+        // No overflow: below 2^31 * 2^12 * 2^12.
+        try Self.require(
+            file, Self.imagesOffset + count * height * width, "\(count) images of \(height)x\(width)")
+        self.images = images
+        self.labels = labels
+        self.count = count
+        shape = ImageShape(height: height, width: width, channels: 1)
+        classes = try labels.map { try Self.classes(labels: $0, images: images, count: count) }
+    }
+
+    func load(images range: Range<Int>) throws -> ImageBlock {
+        let pixels = try ByteFile(images).read(
+            range.count * shape.size, at: Self.imagesOffset + range.lowerBound * shape.size)
+        let labels = try labels.map {
+            try ByteFile($0).read(range.count, at: Self.labelsOffset + range.lowerBound)
+        }
+        return ImageBlock(pixels: pixels, labels: labels)
+    }
+
+    private static func classes(labels: String, images: String, count: Int) throws -> Int {
+        let file = try ByteFile(labels)
+        let found = try axes(file, count: 1)[0]
+        guard found == count else {
+            throw InputError("\(labels): \(found) labels, expected \(count), one for each image of \(images)")
+        }
+        try require(file, labelsOffset + count, "\(count) labels")
+        return try file.read(count, at: labelsOffset).reduce(0) { max($0, Int($1)) } + 1
+    }
+
+    /// The sizes of the axes, from a header that has to have `count` of them.
+    private static func axes(_ file: ByteFile, count: Int) throws -> [Int] {
+        let header = 4 + 4 * count
+        let length = try file.length(atMost: header)
+        guard length >= header else {
+            throw InputError("\(file.path): \(length) bytes, expected at least the \(header) of an IDX header")
+        }
+        let bytes = try file.read(header, at: 0)
+        let numbers = stride(from: 0, to: header, by: 4).map { start in
+            bytes[start..<start + 4].reduce(0) { $0 << 8 | Int($1) }
+        }
+        let magic = 0x0800 + count
+        guard numbers[0] == magic else {
+            throw InputError(
+                "\(file.path): starts with magic \(numbers[0]), expected \(magic) "
+                    + "(IDX, unsigned bytes, axes: \(count))")
+        }
+        return Array(numbers[1...])
+    }
+
+    private static func require(_ file: ByteFile, _ expected: Int, _ what: String) throws {
+        let length = try file.length(atMost: expected)
+        guard length != expected else { return }
+        let found = length > expected ? "more than \(expected) bytes" : "\(length) bytes"
+        throw InputError("\(file.path): \(found), expected \(expected) for \(what)")
+    }
+}

@@ -1,0 +1,144 @@
+import Collectives
+
+/// An array in a `.npy` file, of at least one axis, in C order and little endian (as this processor is).
+///
+/// Nothing but the header is held: a rank reads or writes the rows (slices of the first axis) that are its own.
+/// The format is described in NumPy's `lib/format.py`. Every error is an `InputError` that opens with the path.
+package struct NumPyArray: Sendable {
+    package let path: String
+    /// Sizes of the axes, each at least 1.
+    package let shape: [Int]
+    package let element: NumPyElement
+    /// Bytes before the first element.
+    package let dataOffset: Int
+
+    /// Slices of the first axis.
+    package var rows: Int { shape[0] }
+    /// Elements in a slice of the first axis.
+    package var rowSize: Int { shape.dropFirst().reduce(1, *) }
+
+    private static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
+    /// NumPy's own headers take a few hundred bytes.
+    private static let longestHeader = 1 << 20
+
+    /// Reads the header, of format 1.0, 2.0 or 3.0, and holds the shape against the size of the file.
+    package init(path: String) throws {
+        let size = try fileSize(path)
+        let file = try SystemFile(path, .read)
+        guard size >= 12 else { throw InputError("\(path): \(size) bytes, expected at least the 12 that open a .npy") }
+        var opening = [UInt8](repeating: 0, count: 12)
+        try opening.withUnsafeMutableBytes { try file.read(into: $0, at: 0) }
+        guard opening.starts(with: Self.magic) else {
+            let found = opening.prefix(6).map { hexadecimal($0) }.joined(separator: " ")
+            throw InputError("\(path): starts with \(found), expected 93 4e 55 4d 50 59 (a .npy file)")
+        }
+        guard (1...3).contains(opening[6]), opening[7] == 0 else {
+            throw InputError("\(path): .npy format \(opening[6]).\(opening[7]), expected 1.0, 2.0 or 3.0")
+        }
+        let prefix = opening[6] == 1 ? 10 : 12
+        let length = opening[8..<prefix].reversed().reduce(0) { $0 << 8 | Int($1) }
+        guard length <= Self.longestHeader, prefix + length <= size else {
+            throw InputError(
+                "\(path): \(size) bytes, expected a header of \(length) (at most \(Self.longestHeader)) and the data")
+        }
+        var text = [UInt8](repeating: 0, count: length)
+        try text.withUnsafeMutableBytes { try file.read(into: $0, at: prefix) }
+        let header = try NumPyHeader(text: String(decoding: text, as: UTF8.self), path: path)
+        try self.init(path: path, header: header, dataOffset: prefix + length)
+        let expected = dataOffset + rows * rowSize * element.size
+        guard size == expected else {
+            throw InputError("\(path): \(size) bytes, expected \(expected) for shape \(shape) of '\(element.rawValue)'")
+        }
+    }
+
+    /// Throws unless the shape's size in bytes fits an `Int`.
+    private init(path: String, header: NumPyHeader, dataOffset: Int) throws {
+        let shape = header.shape
+        guard !shape.isEmpty else { throw InputError("\(path): a single number, expected at least one axis") }
+        guard !shape.contains(0) else { throw InputError("\(path): shape \(shape) holds no values, expected some") }
+        var bytes = header.element.size
+        for axis in shape {
+            let (product, overflow) = bytes.multipliedReportingOverflow(by: axis)
+            guard !overflow, product < 1 << 62 else {
+                throw InputError("\(path): shape \(shape) takes more than 2^62 bytes")
+            }
+            bytes = product
+        }
+        self.path = path
+        self.shape = shape
+        self.element = header.element
+        self.dataOffset = dataOffset
+    }
+
+    /// Rows as Float, `[range.count, shape[1], ...]`. A float64 is rounded; one beyond Float's range becomes infinite.
+    /// Throws when the array holds integers.
+    package func read(rows range: Range<Int>) throws -> [Float] {
+        switch element {
+        case .float32: try load(range, filler: Float(0))
+        case .float64: try load(range, filler: Double(0)).map { Float($0) }
+        case .int64: throw InputError("\(path): elements are '<i8', expected '<f4' or '<f8'")
+        }
+    }
+
+    /// Rows of whole numbers (labels), `[range.count, shape[1], ...]`. Throws when the array holds no int64.
+    package func readIntegers(rows range: Range<Int>) throws -> [Int] {
+        guard element == .int64 else {
+            throw InputError("\(path): elements are '\(element.rawValue)', expected '<i8' (64-bit whole numbers)")
+        }
+        return try load(range, filler: 0)
+    }
+
+    private func load<Value: BitwiseCopyable>(_ range: Range<Int>, filler: Value) throws -> [Value] {
+        precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(rows)")
+        var values = [Value](repeating: filler, count: range.count * rowSize)
+        let file = try SystemFile(path, .read)
+        try values.withUnsafeMutableBytes { try file.read(into: $0, at: offset(ofRow: range.lowerBound)) }
+        return values
+    }
+
+    private func offset(ofRow row: Int) -> Int { dataOffset + row * rowSize * element.size }
+}
+
+// MARK: - Writing
+
+extension NumPyArray {
+    /// Makes a float32 file of zeros, format 1.0, that ranks then fill by `write(rows:)`.
+    ///
+    /// One rank creates; the others open it with `init(path:)` after a barrier. Axes are at least 1.
+    package static func create(path: String, shape: [Int]) throws -> NumPyArray {
+        let header = NumPyHeader(element: .float32, shape: shape)
+        // Ten bytes open the file; spaces and a line end bring the data to a multiple of 64, as NumPy has it.
+        let text = header.text
+        let padded = (10 + text.utf8.count + 1 + 63) / 64 * 64 - 10
+        guard padded <= UInt16.max else { throw InputError("\(path): \(shape.count) axes are too many for a .npy") }
+        let array = try NumPyArray(path: path, header: header, dataOffset: 10 + padded)
+        var bytes = magic + [1, 0, UInt8(padded & 255), UInt8(padded >> 8)] + Array(text.utf8)
+        bytes += [UInt8](repeating: UInt8(ascii: " "), count: padded - text.utf8.count - 1) + [UInt8(ascii: "\n")]
+        let file = try SystemFile(path, .create)
+        try file.setSize(array.offset(ofRow: array.rows))
+        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+        return array
+    }
+
+    /// Writes consecutive rows, from row `first` on. Ranks may do so at once, each for its own rows.
+    ///
+    /// `values` holds whole rows, all inside the array, and the array is float32.
+    package func write(rows first: Int, values: UnsafeBufferPointer<Float>) throws {
+        precondition(element == .float32, "rows are written as float32")
+        precondition(values.count % rowSize == 0, "\(values.count) values in rows of \(rowSize)")
+        precondition(first >= 0 && first + values.count / rowSize <= rows, "rows from \(first) of \(rows)")
+        try SystemFile(path, .update).write(UnsafeRawBufferPointer(values), at: offset(ofRow: first))
+    }
+
+    /// Writes a whole float32 array; `values` in C order.
+    package static func write(path: String, shape: [Int], values: [Float]) throws {
+        let array = try create(path: path, shape: shape)
+        precondition(values.count == array.rows * array.rowSize, "\(values.count) values for shape \(shape)")
+        try values.withUnsafeBufferPointer { try array.write(rows: 0, values: $0) }
+    }
+}
+
+/// Two digits.
+private func hexadecimal(_ byte: UInt8) -> String {
+    (byte < 16 ? "0" : "") + String(byte, radix: 16)
+}

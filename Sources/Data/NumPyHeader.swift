@@ -1,0 +1,133 @@
+import Collectives
+
+/// Types of a `.npy` element that we read, as NumPy spells them.
+package enum NumPyElement: String, Sendable {
+    case float32 = "<f4"
+    case float64 = "<f8"
+    case int64 = "<i8"
+
+    /// Bytes of one element.
+    package var size: Int {
+        switch self {
+        case .float32: 4
+        case .float64, .int64: 8
+        }
+    }
+}
+
+/// The dictionary that opens a `.npy` file, e.g. `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
+struct NumPyHeader {
+    var element: NumPyElement
+    var shape: [Int]
+
+    /// The header as Python text.
+    var text: String {
+        let axes = shape.map(String.init).joined(separator: ", ") + (shape.count == 1 ? "," : "")
+        return "{'descr': '\(element.rawValue)', 'fortran_order': False, 'shape': (\(axes)), }"
+    }
+
+    /// Throws an `InputError` that opens with `path` for what isn't such a dictionary or holds what we don't read.
+    init(text: String, path: String) throws {
+        var parser = DictionaryParser(text: text)
+        let entries: [String: DictionaryParser.Value]
+        do { entries = try parser.dictionary() } catch {
+            throw InputError("\(path): header '\(text.prefix(100))' is no dictionary of descr, fortran_order, shape")
+        }
+        guard case .string(let descriptor)? = entries["descr"], case .bool(let isFortran)? = entries["fortran_order"],
+            case .tuple(let shape)? = entries["shape"]
+        else { throw InputError("\(path): header '\(text.prefix(100))' lacks a plain descr, fortran_order or shape") }
+        guard let element = NumPyElement(rawValue: descriptor) else {
+            throw InputError(
+                "\(path): elements are '\(descriptor)', expected '<f4' or '<f8' (little endian); "
+                    + "save with array.astype('<f4')")
+        }
+        guard !isFortran else {
+            throw InputError("\(path): is in Fortran order, expected C order; save with numpy.ascontiguousarray(array)")
+        }
+        self.init(element: element, shape: shape)
+    }
+
+    init(element: NumPyElement, shape: [Int]) {
+        self.element = element
+        self.shape = shape
+    }
+}
+
+/// Reads a Python dictionary of strings, truth values and tuples of whole numbers.
+private struct DictionaryParser {
+    enum Value {
+        case string(String)
+        case bool(Bool)
+        case tuple([Int])
+    }
+
+    struct Unexpected: Error {}
+
+    private var rest: Substring
+
+    init(text: String) { rest = text[...] }
+
+    mutating func dictionary() throws -> [String: Value] {
+        var entries: [String: Value] = [:]
+        try expect("{")
+        while !skip("}") {
+            let key = try string()
+            try expect(":")
+            entries[key] = try value()
+            if !skip(",") {
+                try expect("}")
+                break
+            }
+        }
+        skipSpaces()
+        guard rest.isEmpty else { throw Unexpected() }
+        return entries
+    }
+
+    private mutating func value() throws -> Value {
+        if skip("True") { return .bool(true) }
+        if skip("False") { return .bool(false) }
+        if skip("(") { return .tuple(try tuple()) }
+        return .string(try string())
+    }
+
+    /// What follows the opening parenthesis.
+    private mutating func tuple() throws -> [Int] {
+        var numbers: [Int] = []
+        while !skip(")") {
+            skipSpaces()
+            let digits = rest.prefix { $0.isASCII && $0.isNumber }
+            guard let number = Int(digits) else { throw Unexpected() }
+            rest = rest.dropFirst(digits.count)
+            _ = skip("L")  // Python 2 wrote long integers so
+            numbers.append(number)
+            if !skip(",") {
+                try expect(")")
+                break
+            }
+        }
+        return numbers
+    }
+
+    private mutating func string() throws -> String {
+        skipSpaces()
+        guard let quote = rest.first, quote == "'" || quote == "\"",
+            let end = rest.dropFirst().firstIndex(of: quote)
+        else { throw Unexpected() }
+        defer { rest = rest[rest.index(after: end)...] }
+        return String(rest.dropFirst()[..<end])
+    }
+
+    private mutating func skip(_ token: String) -> Bool {
+        skipSpaces()
+        guard rest.hasPrefix(token) else { return false }
+        rest = rest.dropFirst(token.count)
+        return true
+    }
+
+    private mutating func expect(_ token: String) throws {
+        guard skip(token) else { throw Unexpected() }
+    }
+
+    private mutating func skipSpaces() { rest = rest.drop { $0.isWhitespace } }
+}

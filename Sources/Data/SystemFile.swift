@@ -1,0 +1,81 @@
+import Collectives
+import Foundation
+
+/// What the last failed system call of this thread says of itself.
+func systemReason() -> String { String(cString: strerror(errno)) }
+
+/// Throws an `InputError` unless the path names a regular file.
+func requireRegularFile(_ path: String) throws { _ = try fileSize(path) }
+
+/// Bytes of a regular file, as stored. Throws for anything else.
+func fileSize(_ path: String) throws -> Int {
+    var information = stat()
+    guard stat(path, &information) == 0 else { throw InputError("\(path): can't be opened: \(systemReason())") }
+    guard information.st_mode & S_IFMT == S_IFREG else {
+        throw InputError("\(path): is no regular file, expected one")
+    }
+    return Int(information.st_size)
+}
+
+/// An open file that several ranks may read or write at once, each at its own offsets.
+final class SystemFile {
+    enum Mode {
+        case read
+        /// The file exists, its size stays.
+        case update
+        /// The file is made, or emptied.
+        case create
+    }
+
+    let path: String
+    private let descriptor: Int32
+
+    init(_ path: String, _ mode: Mode) throws {
+        let flags =
+            switch mode {
+            case .read: O_RDONLY
+            case .update: O_WRONLY
+            case .create: O_WRONLY | O_CREAT | O_TRUNC
+            }
+        if mode != .create { try requireRegularFile(path) }
+        descriptor = open(path, flags | O_CLOEXEC, 0o644)
+        self.path = path
+        guard descriptor >= 0 else { throw InputError("\(path): can't be opened: \(systemReason())") }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Fills the buffer from `offset` on. C: `pread`.
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+        var done = 0
+        while done < buffer.count {
+            let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+            let count = pread(descriptor, rest.baseAddress, rest.count, offset + done)
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw InputError("\(path): can't be read: \(systemReason())") }
+            guard count > 0 else {
+                throw InputError("\(path): ends at byte \(offset + done), expected \(rest.count) bytes more")
+            }
+            done += count
+        }
+    }
+
+    /// Writes the whole buffer at `offset`. C: `pwrite`.
+    func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws {
+        var done = 0
+        while done < buffer.count {
+            let rest = UnsafeRawBufferPointer(rebasing: buffer[done...])
+            let count = pwrite(descriptor, rest.baseAddress, rest.count, offset + done)
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw InputError("\(path): can't be written: \(systemReason())") }
+            done += count
+        }
+    }
+
+    /// C: `ftruncate`.
+    func setSize(_ size: Int) throws {
+        guard ftruncate(descriptor, size) == 0 else {
+            throw InputError("\(path): can't be given \(size) bytes: \(systemReason())")
+        }
+    }
+}

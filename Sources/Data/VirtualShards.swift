@@ -1,0 +1,64 @@
+import Collectives
+
+/// The data set cut into consecutive pieces, as evenly as may be; the pieces, not the ranks, are what batches draw
+/// from, so that no batch depends on how many ranks there are.
+///
+/// Shard s of V holds the images `floor(s*count/V) ..< floor((s+1)*count/V)`.
+/// Rank r of P owns the shards `floor(r*V/P) ..< floor((r+1)*V/P)`, hence consecutive images.
+package struct VirtualShards: Equatable, Sendable {
+    /// More would only make shards of few images.
+    static let largest = 1 << 16
+
+    /// Images in the data set.
+    package let imageCount: Int
+    /// V, a power of two, at most `imageCount`.
+    package let count: Int
+
+    /// - Parameters:
+    ///   - imageCount: at least 1.
+    ///   - count: V; nil takes 64, or the largest power of two that is at most `imageCount` if that is less.
+    package init(imageCount: Int, count: Int? = nil) throws {
+        guard (1...ImageSource.largestCount).contains(imageCount) else {
+            throw InputError("\(imageCount) images, expected 1 to \(ImageSource.largestCount)")
+        }
+        let count = count ?? min(64, Self.powerOfTwo(atMost: imageCount))
+        let limit = min(Self.largest, Self.powerOfTwo(atMost: imageCount))
+        guard count >= 1, count <= limit, count.nonzeroBitCount == 1 else {
+            throw InputError(
+                "\(count) virtual shards for \(imageCount) images, expected a power of two from 1 to \(limit): "
+                    + "--set data.virtualShards=\(min(64, limit))")
+        }
+        self.imageCount = imageCount
+        self.count = count
+    }
+
+    /// The images of one shard.
+    package func images(ofShard shard: Int) -> Range<Int> {
+        shard * imageCount / count..<(shard + 1) * imageCount / count
+    }
+
+    /// Throws when there are more ranks than shards.
+    package func check(worldSize: Int) throws {
+        guard worldSize > count else { return }
+        let limit = min(Self.largest, Self.powerOfTwo(atMost: imageCount))
+        let advice =
+            worldSize <= limit
+            ? "--set data.virtualShards=\(Self.powerOfTwo(atMost: 2 * worldSize - 1))"
+            : "run at most \(limit) ranks on these \(imageCount) images"
+        throw InputError("\(worldSize) ranks on \(count) virtual shards, expected at most one rank a shard: \(advice)")
+    }
+
+    /// The shards of one rank. Call `check(worldSize:)` first.
+    package func owned(rank: Int, worldSize: Int) -> Range<Int> {
+        precondition((1...count).contains(worldSize) && (0..<worldSize).contains(rank), "rank \(rank) of \(worldSize)")
+        return rank * count / worldSize..<(rank + 1) * count / worldSize
+    }
+
+    /// The images of one rank, at least one. Call `check(worldSize:)` first.
+    package func ownedImages(rank: Int, worldSize: Int) -> Range<Int> {
+        let shards = owned(rank: rank, worldSize: worldSize)
+        return images(ofShard: shards.lowerBound).lowerBound..<images(ofShard: shards.upperBound - 1).upperBound
+    }
+
+    private static func powerOfTwo(atMost limit: Int) -> Int { 1 << (Int.bitWidth - 1 - limit.leadingZeroBitCount) }
+}

@@ -1,0 +1,92 @@
+import Collectives
+import Tensors
+
+/// Logistic regression on standardised features; the penalty is the one that is best on held-out training rows.
+package struct LinearProbe {
+    /// Candidates, tried in this order, each from the solution of the one before: largest first, as the heaviest
+    /// penalty has the easiest problem.
+    package var penalties = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
+    /// Share of the training rows that are held out to choose the penalty.
+    package var heldOutShare: Float = 0.1
+    var minimiser = MinimiserSettings()
+
+    package init() {}
+
+    package struct Result {
+        /// Share of the test rows put into the right class, in 0...1.
+        package let accuracy: Double
+        /// The penalty chosen.
+        package let penalty: Double
+        /// Steps of the minimiser, over all fits.
+        package let iterations: Int
+    }
+
+    /// Collective; the same on every rank.
+    /// - Parameter seed: chooses the held-out rows.
+    package func callAsFunction(
+        train: Features, test: Features, seed: UInt64, ranks: any Ranks, device: Device,
+        progress: (String) -> Void = { _ in }
+    ) throws -> Result {
+        try check(train: train, test: test)
+        let standardisation = try Standardisation(of: train, ranks: ranks, device: device)
+        let isHeldOut = train.labels.indices.map { row in
+            var stream = RandomStream(seed: seed, purpose: .validationSplit, sample: train.firstRow + row)
+            return stream.uniform() < heldOutShare
+        }
+        let fitted = standardisation.rows(of: train, device: device) { !isHeldOut[$0] }
+        let heldOut = standardisation.rows(of: train, device: device) { isHeldOut[$0] }
+        let counts = try ranks.sum([fitted.labels.count, heldOut.labels.count])
+
+        var variables = LogisticRegression.start(dimension: train.dimension, classes: train.classes)
+        var iterations = 0
+        var best = (penalty: penalties[0], variables: variables, correct: -1)
+        // A set that is too small to hold rows out gets the heaviest penalty.
+        if counts[0] > 0 && counts[1] > 0 {
+            let selection = try regression(on: [fitted], of: train, ranks, device)
+            for penalty in penalties {
+                let fit = try selection.minimum(from: variables, penalty: penalty, settings: minimiser)
+                variables = fit.variables
+                iterations += fit.iterations
+                let correct = try ranks.sum([selection.correct(of: heldOut, with: variables)])[0]
+                if correct > best.correct { best = (penalty, variables, correct) }
+                progress(
+                    "linear probe: penalty \(penalty), \(correct) of \(counts[1]) held-out rows right "
+                        + "after \(fit.iterations) steps")
+            }
+        }
+        let whole = try regression(on: [fitted, heldOut], of: train, ranks, device)
+        let fit = try whole.minimum(from: best.variables, penalty: best.penalty, settings: minimiser)
+
+        var correct = 0
+        let scratch = device.tensor([1024, test.dimension])
+        try test.forEachBlock(of: 1024) { rows in
+            let block = scratch.view(from: 0, shape: [rows.count, test.dimension])
+            standardisation.apply(to: test.values.matrix[rows: rows], into: block.matrix)
+            correct += try whole.correct(
+                of: LabelledRows(values: block, labels: Array(test.labels[rows])), with: fit.variables)
+        }
+        return Result(
+            accuracy: Double(try ranks.sum([correct])[0]) / Double(test.rows), penalty: best.penalty,
+            iterations: iterations + fit.iterations)
+    }
+
+    private func regression(
+        on parts: [LabelledRows], of features: Features, _ ranks: any Ranks, _ device: Device
+    ) throws -> LogisticRegression {
+        try LogisticRegression(
+            parts, dimension: features.dimension, classes: features.classes, ranks: ranks, device: device)
+    }
+}
+
+extension Standardisation {
+    /// A standardised copy of this rank's rows for which `isWanted`.
+    func rows(of features: Features, device: Device, where isWanted: (Int) -> Bool) -> LabelledRows {
+        let wanted = features.labels.indices.filter(isWanted)
+        let values = device.tensor([wanted.count, features.dimension])
+        for (target, row) in wanted.enumerated() {
+            values.matrix.row(target).update(from: features.values.matrix.row(row), count: features.dimension)
+        }
+        apply(to: values.matrix, into: values.matrix)
+        return LabelledRows(values: values, labels: wanted.map { features.labels[$0] })
+    }
+}

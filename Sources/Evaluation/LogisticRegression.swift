@@ -1,0 +1,137 @@
+import Collectives
+import Tensors
+
+/// Rows of this rank with their labels.
+package struct LabelledRows {
+    /// [rows, dimension]
+    let values: Tensor
+    let labels: [Int]
+
+    package init(values: Tensor, labels: [Int]) {
+        self.values = values
+        self.labels = labels
+    }
+}
+
+/// Multinomial logistic regression with a squared penalty:
+/// mean over all ranks' rows of -log softmax(Wx + b)[label] + penalty/2·|W|².
+package final class LogisticRegression {
+    // d dimensions, K classes, B rows of a block
+    // x [B, d], W [K, d], b [K]; the minimiser's variables are W, row after row, and then b.
+    // Kernels work on sixteen columns at a time: classes that no row belongs to and that have no probability fill up.
+
+    private let parts: [LabelledRows]
+    private let dimension: Int
+    private let classes: Int
+    private let rows: Int
+    private let ranks: any Ranks
+    private let weights: Tensor
+    private let bias: Tensor
+    private let weightGradient: Tensor
+    private let logits: Tensor
+    /// The gradient of all variables and then the loss, to be summed over ranks at once.
+    private var sums: [Double]
+
+    private static let blockOfRows = 1024
+
+    /// Collective. `parts` together hold at least one row on some rank; the memory stays the caller's.
+    package init(_ parts: [LabelledRows], dimension: Int, classes: Int, ranks: any Ranks, device: Device) throws {
+        self.parts = parts
+        self.dimension = dimension
+        self.classes = classes
+        self.ranks = ranks
+        rows = try ranks.sum([parts.reduce(0) { $0 + $1.labels.count }])[0]
+        let columns = (classes + 15) / 16 * 16
+        weights = device.tensor([columns, dimension], filledWith: 0)
+        bias = device.tensor([columns], filledWith: excludedScore)
+        weightGradient = device.tensor([columns, dimension])
+        logits = device.tensor([Self.blockOfRows, columns])
+        sums = Array(repeating: 0, count: classes * (dimension + 1) + 1)
+    }
+
+    /// The variables of the model that is 0 everywhere.
+    package static func start(dimension: Int, classes: Int) -> [Double] {
+        Array(repeating: 0, count: classes * (dimension + 1))
+    }
+
+    /// The minimum, to the settings' precision. Collective; the same bits on every rank.
+    package func minimum(
+        from start: [Double], penalty: Double, settings: MinimiserSettings
+    ) throws -> (variables: [Double], iterations: Int) {
+        let result = try minimise(from: start, settings: settings) {
+            try self.evaluate($0, gradient: $1, penalty: penalty)
+        }
+        return (result.x, result.iterations)
+    }
+
+    /// The loss at `x`, and its gradient. Collective; the same bits on every rank.
+    package func evaluate(
+        _ x: UnsafeBufferPointer<Double>, gradient: UnsafeMutableBufferPointer<Double>, penalty: Double
+    ) throws -> Double {
+        setModel(x)
+        let own = try sumOverOwnRows()
+        let weightCount = classes * dimension
+        for i in 0..<weightCount { sums[i] = Double(weightGradient.base[i]) }
+        for k in 0..<classes { sums[weightCount + k] = own.biasGradient[k] }
+        sums[x.count] = own.loss
+        try sums.withUnsafeMutableBufferPointer { try ranks.sum($0) }
+
+        var loss = sums[x.count]
+        for i in 0..<weightCount {
+            loss += penalty / 2 * x[i] * x[i]
+            gradient[i] = sums[i] + penalty * x[i]
+        }
+        for i in weightCount..<x.count { gradient[i] = sums[i] }
+        guard loss.isFinite else {
+            throw InputError("the linear probe's loss is \(loss): features are too large, scale them down")
+        }
+        return loss
+    }
+
+    /// How many of this rank's rows a model puts into the right class.
+    package func correct(of part: LabelledRows, with variables: [Double]) throws -> Int {
+        variables.withUnsafeBufferPointer { setModel($0) }
+        var correct = 0
+        try forEachBlock(of: part) { logits, _, labels in
+            correct += zip(logits.largestColumns(of: classes), labels).reduce(0) { $0 + ($1.0 == $1.1 ? 1 : 0) }
+        }
+        return correct
+    }
+
+    private func setModel(_ variables: UnsafeBufferPointer<Double>) {
+        let weightCount = classes * dimension
+        for i in 0..<weightCount { weights.base[i] = Float(variables[i]) }
+        for k in 0..<classes { bias.base[k] = Float(variables[weightCount + k]) }
+    }
+
+    /// This rank's part of the mean loss; leaves that of the gradient by W in `weightGradient`.
+    private func sumOverOwnRows() throws -> (loss: Double, biasGradient: [Double]) {
+        weightGradient.fill(0)
+        var loss = 0.0
+        var biasGradient = [Double](repeating: 0, count: bias.count)
+        let scale = 1 / Float(rows)
+        for part in parts {
+            try forEachBlock(of: part) { logits, x, labels in
+                for (r, label) in labels.enumerated() { loss -= Double(logits.row(r)[label]) }
+                loss += logits.replaceBySoftmaxOfRows(scale: scale)
+                for (r, label) in labels.enumerated() { logits.row(r)[label] -= scale }
+                try multiply(logits.transposed, x, into: weightGradient.matrix, adding: true)
+                for (k, sum) in logits.columnSums().enumerated() { biasGradient[k] += sum }
+            }
+        }
+        return (loss / Double(rows), biasGradient)
+    }
+
+    /// Hands on logits, values and labels of at most `blockOfRows` rows at a time.
+    private func forEachBlock(
+        of part: LabelledRows, _ body: (_ logits: Matrix, _ x: Matrix, _ labels: ArraySlice<Int>) throws -> Void
+    ) throws {
+        for start in stride(from: 0, to: part.labels.count, by: Self.blockOfRows) {
+            let rows = start..<min(start + Self.blockOfRows, part.labels.count)
+            let (x, logits) = (part.values.matrix[rows: rows], logits.matrix[rows: 0..<rows.count])
+            try multiply(x, weights.matrix.transposed, into: logits)
+            logits.addToRows(bias.base)
+            try body(logits, x, part.labels[rows])
+        }
+    }
+}

@@ -1,0 +1,88 @@
+// Layers are structs that one can call with a tape and a value. Weights have PyTorch's names, shapes and start.
+
+import Autodiff
+import Tensors
+
+/// y = x·Wᵀ + b: [..., inputs] to [..., outputs].
+package struct Linear {
+    package let weight: Parameter
+    package let bias: Parameter?
+
+    package init(_ declare: Declarations, _ name: String, inputs: Int, outputs: Int, bias: Bool = true) {
+        (weight, self.bias) = declare.scope(name) {
+            (
+                $0.parameter("weight", [outputs, inputs], .uniform(fanIn: inputs)),
+                bias ? $0.parameter("bias", [outputs], .uniform(fanIn: inputs)) : nil
+            )
+        }
+    }
+
+    package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
+        try tape.linear(x, weight: tape.use(weight), bias: bias.map(tape.use))
+    }
+}
+
+/// 2-d convolution without bias: [n, H, W, inputs] to [n, H', W', outputs].
+package struct Conv2D {
+    package let weight: Parameter
+    private let stride: Int
+    private let padding: Int
+
+    package init(
+        _ declare: Declarations, _ name: String, inputs: Int, outputs: Int, kernel: Int, stride: Int, padding: Int
+    ) {
+        weight = declare.scope(name) {
+            $0.parameter("weight", [outputs, inputs, kernel, kernel], .uniform(fanIn: inputs * kernel * kernel))
+        }
+        self.stride = stride
+        self.padding = padding
+    }
+
+    package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
+        try tape.convolution(x, weight: tape.use(weight), stride: stride, padding: padding)
+    }
+}
+
+/// Batch normalisation by channel, the last axis, of images or rows, with an optional rectifier behind it.
+package struct BatchNorm {
+    package let scale: Parameter
+    package let shift: Parameter
+    private let runningMean: StateArray
+    private let runningVariance: StateArray
+    private let rectified: Bool
+    private let scope: BatchNormScope
+
+    /// Weight of the newest batch in the running statistics.
+    private static let momentum: Float = 0.1
+
+    package init(
+        _ declare: Declarations, _ name: String, channels: Int, rectified: Bool, scope: BatchNormScope = .sync
+    ) {
+        (scale, shift, runningMean, runningVariance) = declare.scope(name) {
+            (
+                $0.parameter("weight", [channels], .constant(1)), $0.parameter("bias", [channels], .constant(0)),
+                $0.state("running_mean", Array(repeating: 0, count: channels)),
+                $0.state("running_var", Array(repeating: 1, count: channels))
+            )
+        }
+        self.rectified = rectified
+        self.scope = scope
+    }
+
+    /// Collective in training with `sync` scope. In training it also moves the running statistics.
+    package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
+        let training = tape.mode == .training
+        let fixed =
+            training ? nil : ChannelStatistics(mean: runningMean.values, variance: runningVariance.values)
+        let (y, batch, rows) = try tape.batchNorm(
+            x, scale: tape.use(scale), shift: tape.use(shift), rectified: rectified, scope: scope, fixed: fixed)
+        if training && rows > 0 {
+            let unbiased = Float(rows) / Float(max(rows - 1, 1))
+            for c in runningMean.values.indices {
+                runningMean.values[c] += Self.momentum * (batch.mean[c] - runningMean.values[c])
+                runningVariance.values[c] += Self.momentum * (batch.variance[c] * unbiased - runningVariance.values[c])
+            }
+        }
+        return y
+    }
+}

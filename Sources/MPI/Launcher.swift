@@ -1,0 +1,27 @@
+import Collectives
+
+/// What the environment says of how this process was started.
+package enum Launcher {
+    /// Variables in which a launcher states how many processes it started, with the launcher's name.
+    private static let sizes = [
+        ("OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"), ("PMI_SIZE", "a PMI launcher (MPICH's mpiexec or srun)"),
+        ("SLURM_STEP_NUM_TASKS", "srun"),
+    ]
+
+    /// True when an MPI launcher started this process.
+    package static func isPresent(in environment: [String: String]) -> Bool {
+        sizes.contains { environment[$0.0] != nil } || environment["PMIX_RANK"] != nil
+    }
+
+    /// Refuses to run as N unconnected worlds of one, which would train N times the same model.
+    package static func checkWorldSize(_ worldSize: Int, environment: [String: String]) throws {
+        guard worldSize == 1 else { return }
+        for (variable, launcher) in sizes {
+            if let text = environment[variable], let meant = Int(text), meant > 1 {
+                throw InputError(
+                    "\(launcher) started \(meant) processes (\(variable)=\(meant)) but MPI connects only 1: "
+                        + "start with Open MPI's own mpirun, or srun --mpi=pmix where that plugin exists")
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+import CMPI
+import Collectives
+import Foundation
+
+/// A failed MPI call.
+package struct MPIError: Error, CustomStringConvertible {
+    /// The C function that failed.
+    package let call: StaticString
+    package let code: Int32
+
+    package var description: String {
+        var text = [CChar](repeating: 0, count: Int(MPI_MAX_ERROR_STRING))
+        var length: Int32 = 0
+        MPI_Error_string(code, &text, &length)
+        let message = String(decoding: text.prefix(Int(length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return "\(call) failed: \(message)"
+    }
+}
+
+/// The ranks of an MPI job. One value a process; only one thread at a time may call it (`MPI_THREAD_SERIALIZED`).
+package final class MPIRanks: Ranks {
+    package let rank: Int
+    package let worldSize: Int
+    package let host = ProcessInfo.processInfo.hostName
+    private let communicator: MPI_Comm
+
+    /// A call's element count is a C int; larger buffers go in pieces.
+    private static let largestCount = 1 << 28
+
+    /// Starts MPI. Throws `InputError` when the launcher started several processes and MPI connects only one.
+    /// C: `MPI_Init_thread`, `MPI_Comm_dup`.
+    package init() throws {
+        var provided: Int32 = 0
+        try check("MPI_Init_thread", MPI_Init_thread(nil, nil, Int32(MPI_THREAD_SERIALIZED), &provided))
+        guard provided >= Int32(MPI_THREAD_SERIALIZED) else {
+            throw InputError(
+                "MPI gives thread level \(provided), MPI_THREAD_SERIALIZED (\(MPI_THREAD_SERIALIZED)) is needed: "
+                    + "use an MPI library built with thread support")
+        }
+        var own: MPI_Comm? = nil
+        try check("MPI_Comm_dup", MPI_Comm_dup(cmpi_world(), &own))
+        communicator = own!
+        try check("MPI_Comm_set_errhandler", MPI_Comm_set_errhandler(communicator, cmpi_errors_return()))
+        var value: Int32 = 0
+        try check("MPI_Comm_rank", MPI_Comm_rank(communicator, &value))
+        rank = Int(value)
+        try check("MPI_Comm_size", MPI_Comm_size(communicator, &value))
+        worldSize = Int(value)
+        try Launcher.checkWorldSize(worldSize, environment: ProcessInfo.processInfo.environment)
+    }
+
+    /// Ends MPI; no call may follow. C: `MPI_Finalize`.
+    package func finalize() throws { try check("MPI_Finalize", MPI_Finalize()) }
+
+    /// C: `MPI_Barrier`.
+    package func barrier() throws { try check("MPI_Barrier", MPI_Barrier(communicator)) }
+
+    /// C: `MPI_Allreduce`, `MPI_SUM`.
+    package func sum(_ values: UnsafeMutableBufferPointer<Float>) throws {
+        try reduce(values, cmpi_float(), cmpi_sum())
+    }
+
+    /// C: `MPI_Allreduce`, `MPI_SUM`.
+    package func sum(_ values: UnsafeMutableBufferPointer<Double>) throws {
+        try reduce(values, cmpi_double(), cmpi_sum())
+    }
+
+    /// C: `MPI_Allreduce`, `MPI_MAX`.
+    package func maximum(_ values: UnsafeMutableBufferPointer<Float>) throws {
+        try reduce(values, cmpi_float(), cmpi_maximum())
+    }
+
+    private func reduce<Element>(
+        _ values: UnsafeMutableBufferPointer<Element>, _ type: MPI_Datatype, _ operation: MPI_Op
+    ) throws {
+        for start in stride(from: 0, to: values.count, by: Self.largestCount) {
+            let count = min(Self.largestCount, values.count - start)
+            try check(
+                "MPI_Allreduce",
+                MPI_Allreduce(
+                    cmpi_in_place(), values.baseAddress! + start, Int32(count), type, operation, communicator))
+        }
+    }
+
+    /// C: `MPI_Allgatherv`.
+    package func gather(
+        _ part: UnsafeRawBufferPointer, counts: [Int], into whole: UnsafeMutableRawBufferPointer
+    ) throws {
+        let (counts, offsets) = try cCounts(counts, call: "MPI_Allgatherv")
+        try check(
+            "MPI_Allgatherv",
+            MPI_Allgatherv(
+                part.baseAddress, counts[rank], cmpi_byte(), whole.baseAddress, counts, offsets, cmpi_byte(),
+                communicator))
+    }
+
+    /// C: `MPI_Reduce_scatter`, `MPI_SUM`.
+    package func sumScattered(
+        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into piece: UnsafeMutableBufferPointer<Float>
+    ) throws {
+        let (counts, _) = try cCounts(counts, call: "MPI_Reduce_scatter")
+        try check(
+            "MPI_Reduce_scatter",
+            MPI_Reduce_scatter(
+                whole.baseAddress, piece.baseAddress, counts, cmpi_float(), cmpi_sum(), communicator))
+    }
+
+    /// C: `MPI_Bcast`.
+    package func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws {
+        for start in stride(from: 0, to: bytes.count, by: Self.largestCount) {
+            let count = min(Self.largestCount, bytes.count - start)
+            try check(
+                "MPI_Bcast",
+                MPI_Bcast(bytes.baseAddress! + start, Int32(count), cmpi_byte(), Int32(root), communicator))
+        }
+    }
+
+    /// C: `MPI_Abort`.
+    package func abort(status: Int32) -> Never {
+        MPI_Abort(cmpi_world(), status)
+        exit(status)
+    }
+
+    private func cCounts(_ counts: [Int], call: StaticString) throws -> (counts: [Int32], offsets: [Int32]) {
+        var offsets: [Int32] = []
+        var total = 0
+        for count in counts {
+            offsets.append(Int32(truncatingIfNeeded: total))
+            total += count
+        }
+        guard total <= Int(Int32.max) else {
+            throw InputError(
+                "\(call) of \(total) elements: at most \(Int32.max) fit one call; use a smaller batch or fewer units")
+        }
+        return (counts.map(Int32.init), offsets)
+    }
+}
+
+/// Throws when an MPI call did not return `MPI_SUCCESS`.
+private func check(_ call: StaticString, _ code: Int32) throws {
+    guard code == MPI_SUCCESS else { throw MPIError(call: call, code: code) }
+}

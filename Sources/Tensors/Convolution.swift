@@ -1,0 +1,191 @@
+import COneDNN
+
+/// Sizes of a 2-d convolution over square kernels. Images are NHWC, weights OIHW.
+package struct ConvolutionShape: Hashable, Sendable {
+    package var images, height, width, inputChannels, outputChannels, kernel, stride, padding: Int
+
+    package init(
+        images: Int, height: Int, width: Int, inputChannels: Int, outputChannels: Int, kernel: Int, stride: Int,
+        padding: Int
+    ) {
+        self.images = images
+        self.height = height
+        self.width = width
+        self.inputChannels = inputChannels
+        self.outputChannels = outputChannels
+        self.kernel = kernel
+        self.stride = stride
+        self.padding = padding
+    }
+
+    package var outputHeight: Int { (height + 2 * padding - kernel) / stride + 1 }
+    package var outputWidth: Int { (width + 2 * padding - kernel) / stride + 1 }
+    package var input: [Int] { [images, height, width, inputChannels] }
+    package var output: [Int] { [images, outputHeight, outputWidth, outputChannels] }
+    package var weights: [Int] { [outputChannels, inputChannels, kernel, kernel] }
+}
+
+/// oneDNN's convolution of one shape and its two gradients.
+///
+/// Weights enter and leave as plain OIHW and are reordered to the layout that each kernel wants.
+package final class ConvolutionKernel {
+    private let forwardPass: Primitive
+    private let inputGradient: Primitive
+    private let weightGradient: Primitive
+    private let shape: ConvolutionShape
+    private unowned let device: Device
+
+    init(_ shape: ConvolutionShape, device: Device) throws {
+        self.shape = shape
+        self.device = device
+        // oneDNN writes sizes as N, C, H, W whatever the layout in memory.
+        var input = try memoryDescription(
+            [shape.images, shape.inputChannels, shape.height, shape.width], dnnl_nhwc)
+        var output = try memoryDescription(
+            [shape.images, shape.outputChannels, shape.outputHeight, shape.outputWidth], dnnl_nhwc)
+        var weights = try memoryDescription(shape.weights, dnnl_format_tag_any)
+        let strides = [Int64](repeating: Int64(shape.stride), count: 2)
+        let padding = [Int64](repeating: Int64(shape.padding), count: 2)
+
+        var forward = dnnl_convolution_desc_t()
+        try check(
+            "dnnl_convolution_forward_desc_init",
+            dnnl_convolution_forward_desc_init(
+                &forward, dnnl_forward_training, dnnl_convolution_direct, &input, &weights, nil, &output, strides,
+                padding, padding))
+        forwardPass = try Primitive(&forward, hint: nil, device: device)
+
+        var backwardData = dnnl_convolution_desc_t()
+        try check(
+            "dnnl_convolution_backward_data_desc_init",
+            dnnl_convolution_backward_data_desc_init(
+                &backwardData, dnnl_convolution_direct, &input, &weights, &output, strides, padding, padding))
+        inputGradient = try Primitive(&backwardData, hint: forwardPass, device: device)
+
+        var backwardWeights = dnnl_convolution_desc_t()
+        try check(
+            "dnnl_convolution_backward_weights_desc_init",
+            dnnl_convolution_backward_weights_desc_init(
+                &backwardWeights, dnnl_convolution_direct, &input, &weights, nil, &output, strides, padding, padding))
+        weightGradient = try Primitive(&backwardWeights, hint: forwardPass, device: device)
+    }
+
+    /// `output = weights * input`.
+    package func forward(_ input: Tensor, _ weights: Tensor, into output: Tensor) throws {
+        let wanted = forwardPass.description(dnnl_query_weights_md)
+        let reordered = try inWantedLayout(weights, wanted)
+        try forwardPass.run([
+            (DNNL_ARG_SRC, forwardPass.description(dnnl_query_src_md), input.base),
+            (DNNL_ARG_WEIGHTS, wanted, reordered.base),
+            (DNNL_ARG_DST, forwardPass.description(dnnl_query_dst_md), output.base),
+        ])
+    }
+
+    /// `gradient` of the loss by the input, from that by the output.
+    package func backward(_ outputGradient: Tensor, _ weights: Tensor, intoInput gradient: Tensor) throws {
+        let wanted = inputGradient.description(dnnl_query_weights_md)
+        let reordered = try inWantedLayout(weights, wanted)
+        try inputGradient.run([
+            (DNNL_ARG_DIFF_DST, inputGradient.description(dnnl_query_diff_dst_md), outputGradient.base),
+            (DNNL_ARG_WEIGHTS, wanted, reordered.base),
+            (DNNL_ARG_DIFF_SRC, inputGradient.description(dnnl_query_diff_src_md), gradient.base),
+        ])
+    }
+
+    /// `gradient` of the loss by the weights (OIHW), from that by the output.
+    package func backward(_ outputGradient: Tensor, input: Tensor, intoWeights gradient: Tensor) throws {
+        let wanted = weightGradient.description(dnnl_query_diff_weights_md)
+        let reordered = device.tensor([(dnnl_memory_desc_get_size(wanted) + 3) / 4])
+        try weightGradient.run([
+            (DNNL_ARG_SRC, weightGradient.description(dnnl_query_src_md), input.base),
+            (DNNL_ARG_DIFF_DST, weightGradient.description(dnnl_query_diff_dst_md), outputGradient.base),
+            (DNNL_ARG_DIFF_WEIGHTS, wanted, reordered.base),
+        ])
+        var plain = try memoryDescription(shape.weights, dnnl_oihw)
+        try reorder(from: wanted, reordered, to: &plain, gradient)
+    }
+
+    private func inWantedLayout(_ weights: Tensor, _ wanted: UnsafePointer<dnnl_memory_desc_t>) throws -> Tensor {
+        var plain = try memoryDescription(shape.weights, dnnl_oihw)
+        if dnnl_memory_desc_equal(wanted, &plain) != 0 { return weights }
+        let result = device.tensor([(dnnl_memory_desc_get_size(wanted) + 3) / 4])
+        try reorder(from: &plain, weights, to: wanted, result)
+        return result
+    }
+
+    private func reorder(
+        from source: UnsafePointer<dnnl_memory_desc_t>, _ input: Tensor,
+        to destination: UnsafePointer<dnnl_memory_desc_t>, _ output: Tensor
+    ) throws {
+        var description: dnnl_primitive_desc_t? = nil
+        try check(
+            "dnnl_reorder_primitive_desc_create",
+            dnnl_reorder_primitive_desc_create(&description, source, device.engine, destination, device.engine, nil))
+        let primitive = try Primitive(owning: description!, device: device)
+        try primitive.run([(DNNL_ARG_SRC, source, input.base), (DNNL_ARG_DST, destination, output.base)])
+    }
+}
+
+private func memoryDescription(_ sizes: [Int], _ layout: dnnl_format_tag_t) throws -> dnnl_memory_desc_t {
+    var result = dnnl_memory_desc_t()
+    try check(
+        "dnnl_memory_desc_init_by_tag",
+        dnnl_memory_desc_init_by_tag(&result, Int32(sizes.count), sizes.map(Int64.init), dnnl_f32, layout))
+    return result
+}
+
+/// A oneDNN primitive with its description. Its scratch memory comes from the device's pool.
+private final class Primitive {
+    private let descriptor: dnnl_primitive_desc_t
+    private let primitive: dnnl_primitive_t
+    private unowned let device: Device
+
+    convenience init(_ operation: UnsafeRawPointer, hint: Primitive?, device: Device) throws {
+        var attributes: dnnl_primitive_attr_t? = nil
+        try check("dnnl_primitive_attr_create", dnnl_primitive_attr_create(&attributes))
+        defer { dnnl_primitive_attr_destroy(attributes) }
+        try check(
+            "dnnl_primitive_attr_set_scratchpad_mode",
+            dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user))
+        var descriptor: dnnl_primitive_desc_t? = nil
+        try check(
+            "dnnl_primitive_desc_create",
+            dnnl_primitive_desc_create(&descriptor, operation, attributes, device.engine, hint?.descriptor))
+        try self.init(owning: descriptor!, device: device)
+    }
+
+    init(owning descriptor: dnnl_primitive_desc_t, device: Device) throws {
+        self.descriptor = descriptor
+        self.device = device
+        var primitive: dnnl_primitive_t? = nil
+        try check("dnnl_primitive_create", dnnl_primitive_create(&primitive, descriptor))
+        self.primitive = primitive!
+    }
+
+    deinit {
+        dnnl_primitive_destroy(primitive)
+        dnnl_primitive_desc_destroy(descriptor)
+    }
+
+    func description(_ what: dnnl_query_t) -> UnsafePointer<dnnl_memory_desc_t> {
+        dnnl_primitive_desc_query_md(descriptor, what, 0)!
+    }
+
+    func run(_ arguments: [(Int32, UnsafePointer<dnnl_memory_desc_t>, UnsafeMutablePointer<Float>)]) throws {
+        var arguments = arguments
+        let scratchpad = description(dnnl_query_scratchpad_md)
+        let scratch = device.tensor([(dnnl_memory_desc_get_size(scratchpad) + 3) / 4])
+        arguments.append((DNNL_ARG_SCRATCHPAD, scratchpad, scratch.base))
+        var memories: [dnnl_exec_arg_t] = []
+        defer { for memory in memories { dnnl_memory_destroy(memory.memory) } }
+        for (argument, description, pointer) in arguments {
+            var memory: dnnl_memory_t? = nil
+            try check("dnnl_memory_create", dnnl_memory_create(&memory, description, device.engine, pointer))
+            memories.append(dnnl_exec_arg_t(arg: argument, memory: memory))
+        }
+        try check(
+            "dnnl_primitive_execute",
+            dnnl_primitive_execute(primitive, device.stream, Int32(memories.count), memories))
+        try check("dnnl_stream_wait", dnnl_stream_wait(device.stream))
+    }
+}

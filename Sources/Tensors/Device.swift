@@ -1,0 +1,71 @@
+import COneDNN
+import Collectives
+
+/// What a rank computes with: memory that it reuses, oneDNN's engine, and how many threads its kernels use.
+///
+/// Belongs to the one thread that made it; so do all tensors made from it.
+package final class Device {
+    package let threads: Int
+    package let memory = MemoryPool()
+    let engine: dnnl_engine_t
+    let stream: dnnl_stream_t
+    private var convolutions: [ConvolutionShape: ConvolutionKernel] = [:]
+
+    /// - Parameter threads: threads of this rank's kernels, at least 1.
+    package init(threads: Int = 1) throws {
+        self.threads = threads
+        omp_set_num_threads(Int32(threads))
+        var engine: dnnl_engine_t? = nil
+        try check("dnnl_engine_create", dnnl_engine_create(&engine, dnnl_cpu, 0))
+        self.engine = engine!
+        var stream: dnnl_stream_t? = nil
+        try check("dnnl_stream_create", dnnl_stream_create(&stream, self.engine, dnnl_stream_default_flags.rawValue))
+        self.stream = stream!
+    }
+
+    deinit {
+        convolutions.removeAll()
+        dnnl_stream_destroy(stream)
+        dnnl_engine_destroy(engine)
+    }
+
+    /// A tensor whose elements are not set.
+    package func tensor(_ shape: [Int]) -> Tensor {
+        Tensor(storage: Storage(memory, count: shape.reduce(1, *)), offset: 0, shape: shape)
+    }
+
+    /// A tensor of equal elements.
+    package func tensor(_ shape: [Int], filledWith value: Float) -> Tensor {
+        let result = tensor(shape)
+        result.fill(value)
+        return result
+    }
+
+    /// A tensor that holds `values` in row-major order.
+    package func tensor(_ shape: [Int], _ values: [Float]) -> Tensor {
+        precondition(values.count == shape.reduce(1, *), "\(values.count) values for shape \(shape)")
+        let result = tensor(shape)
+        _ = result.elements.update(fromContentsOf: values)
+        return result
+    }
+
+    /// The kernel for convolutions of this shape, made on first use.
+    package func convolution(_ shape: ConvolutionShape) throws -> ConvolutionKernel {
+        if let kernel = convolutions[shape] { return kernel }
+        let kernel = try ConvolutionKernel(shape, device: self)
+        convolutions[shape] = kernel
+        return kernel
+    }
+}
+
+/// A failed oneDNN call.
+package struct OneDNNError: Error, CustomStringConvertible {
+    let call: StaticString
+    let status: dnnl_status_t
+
+    package var description: String { "\(call) failed with oneDNN status \(status.rawValue)" }
+}
+
+func check(_ call: StaticString, _ status: dnnl_status_t) throws {
+    guard status == dnnl_success else { throw OneDNNError(call: call, status: status) }
+}

@@ -1,0 +1,63 @@
+import CBLAS
+import Collectives
+
+/// The `count` largest eigenvalues of a symmetric matrix and their eigenvectors, largest first. LAPACK: `ssyevr`.
+///
+/// A vector's sign is set so that its entry of largest magnitude is positive. Costs about 4/3 n³ operations.
+/// - Parameter symmetric: [n, n], of which only the upper triangle is read. Stays as it is.
+/// - Returns: `values`, [count], and `vectors`, [count, n], orthonormal rows.
+/// - Throws: `InputError` for a count outside 1...n or elements that aren't finite; `LAPACKError`.
+package func leadingEigenvectors(
+    of symmetric: Tensor, count: Int, device: Device
+) throws -> (values: [Float], vectors: Tensor) {
+    let size = symmetric.shape[0]
+    precondition(symmetric.shape == [size, size], "no square matrix: \(symmetric.shape)")
+    guard (1...max(size, 1)).contains(count) && size > 0 else {
+        throw InputError("\(count) eigenvectors asked of a \(size)x\(size) matrix: ask for 1 to \(size)")
+    }
+    guard symmetric.isFinite else {
+        throw InputError("a \(size)x\(size) matrix has elements that aren't finite, so it has no eigenvectors")
+    }
+    let scratch = device.tensor([size, size])  // ssyevr destroys its input
+    scratch.copy(from: symmetric)
+    let columns = device.tensor([count, size])  // Fortran's columns are our rows
+    var values = [Float](repeating: 0, count: size)
+    var support = [Int32](repeating: 0, count: 2 * count)
+    var (n, first, last) = (Int32(size), Int32(size - count + 1), Int32(size))
+    var (found, status): (Int32, Int32) = (0, 0)
+    var (lower, upper, tolerance): (Float, Float, Float) = (0, 0, 0)
+
+    func call(_ work: inout [Float], _ workCount: Int32, _ integers: inout [Int32], _ integerCount: Int32) throws {
+        var (workCount, integerCount) = (workCount, integerCount)
+        // Row-major upper is column-major lower.
+        ssyevr_(
+            "V", "I", "L", &n, scratch.base, &n, &lower, &upper, &first, &last, &tolerance, &found, &values,
+            columns.base, &n, &support, &work, &workCount, &integers, &integerCount, &status)
+        guard status == 0 else { throw LAPACKError(routine: "ssyevr", status: status) }
+    }
+    var (work, integers): ([Float], [Int32]) = ([0], [0])
+    try call(&work, -1, &integers, -1)  // asks how much work space is best
+    let (workCount, integerCount) = (Int32(work[0]), integers[0])
+    work = Array(repeating: 0, count: Int(workCount))
+    integers = Array(repeating: 0, count: Int(integerCount))
+    try call(&work, workCount, &integers, integerCount)
+    guard found == count else { throw LAPACKError(routine: "ssyevr", status: found) }
+
+    let vectors = device.tensor([count, size])
+    for i in 0..<count {  // LAPACK's come smallest first
+        let (source, target) = (columns.matrix.row(count - 1 - i), vectors.matrix.row(i))
+        let largest = (0..<size).max { abs(source[$0]) < abs(source[$1]) } ?? 0
+        let sign: Float = source[largest] < 0 ? -1 : 1
+        for j in 0..<size { target[j] = sign * source[j] }
+    }
+    return (values[..<count].reversed(), vectors)
+}
+
+/// A failed LAPACK call.
+package struct LAPACKError: Error, CustomStringConvertible {
+    let routine: StaticString
+    /// What `info` said, or how many eigenvectors were found where that is the fault.
+    let status: Int32
+
+    package var description: String { "LAPACK's \(routine) failed with status \(status)" }
+}

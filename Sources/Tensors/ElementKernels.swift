@@ -1,0 +1,26 @@
+extension Tensor {
+    /// Adds another tensor's elements, times `factor`.
+    package func add(_ other: Tensor, times factor: Float = 1) {
+        let (a, b) = (base, other.base)
+        for i in 0..<count { a[i] += factor * b[i] }
+    }
+
+    /// Multiplies by another tensor's elements.
+    package func multiply(by other: Tensor) {
+        let (a, b) = (base, other.base)
+        for i in 0..<count { a[i] *= b[i] }
+    }
+
+    package func scale(by factor: Float) {
+        let a = base
+        for i in 0..<count { a[i] *= factor }
+    }
+
+    /// True when every element is finite: 0·x is 0 for finite x only.
+    package var isFinite: Bool {
+        var sum: Float = 0
+        let a = base
+        for i in 0..<count { sum += a[i] * 0 }
+        return sum == 0
+    }
+}

@@ -1,0 +1,94 @@
+// Batch normalisation over the rows of a matrix, one channel a column. Sums are of this rank's rows; the caller adds
+// those of the other ranks.
+
+private let blockOfRows = 64
+
+extension Matrix {
+    /// Per channel, the sum of x and of x², as `[sum..., sumOfSquares...]`.
+    package func channelMoments() -> [Double] {
+        accumulateChannels { sums, squares, r in
+            let x = row(r)
+            for c in 0..<columns {
+                sums[c] += x[c]
+                squares[c] += x[c] * x[c]
+            }
+        }
+    }
+
+    /// `self = x·scale + shift` by channel, negative values set to 0 when rectified.
+    package func setAffine(of x: Matrix, scale: [Float], shift: [Float], rectified: Bool) {
+        let floor: Float = rectified ? 0 : -.infinity
+        scale.withUnsafeBufferPointer { scale in
+            shift.withUnsafeBufferPointer { shift in
+                for r in 0..<rows {
+                    let (input, output) = (x.row(r), row(r))
+                    for c in 0..<columns { output[c] = max(input[c] * scale[c] + shift[c], floor) }
+                }
+            }
+        }
+    }
+
+    /// With `self` the gradient by the output y: sets it to 0 where a rectified y is 0, and returns per channel the
+    /// sum of the gradient and of gradient·(x - mean), as `[sum..., sumOfProducts...]`.
+    package func maskAndSum(output y: Matrix, input x: Matrix, mean: [Float], rectified: Bool) -> [Double] {
+        mean.withUnsafeBufferPointer { mean in
+            accumulateChannels { sums, products, r in
+                let (gradient, output, input) = (row(r), y.row(r), x.row(r))
+                if rectified {
+                    for c in 0..<columns { gradient[c] = output[c] > 0 ? gradient[c] : 0 }
+                }
+                for c in 0..<columns {
+                    sums[c] += gradient[c]
+                    products[c] += gradient[c] * (input[c] - mean[c])
+                }
+            }
+        }
+    }
+
+    /// `self = self·a + x·b + c` by channel.
+    package func combine(with x: Matrix, _ a: [Float], _ b: [Float], _ c: [Float]) {
+        a.withUnsafeBufferPointer { a in
+            b.withUnsafeBufferPointer { b in
+                c.withUnsafeBufferPointer { c in
+                    for r in 0..<rows {
+                        let (gradient, input) = (row(r), x.row(r))
+                        for i in 0..<columns { gradient[i] = gradient[i] * a[i] + input[i] * b[i] + c[i] }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds `bias` to every row and sets negative values to 0.
+    package func addBiasAndRectify(_ bias: UnsafeMutablePointer<Float>) {
+        for r in 0..<rows {
+            let row = row(r)
+            for c in 0..<columns { row[c] = max(row[c] + bias[c], 0) }
+        }
+    }
+
+    /// Sets elements to 0 where `output` is not positive.
+    package func mask(wherePositive output: Matrix) {
+        for r in 0..<rows {
+            let (gradient, y) = (row(r), output.row(r))
+            for c in 0..<columns { gradient[c] = y[c] > 0 ? gradient[c] : 0 }
+        }
+    }
+
+    private func accumulateChannels(
+        _ body: (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void
+    ) -> [Double] {
+        var totals = [Double](repeating: 0, count: 2 * columns)
+        var block = [Float](repeating: 0, count: 2 * columns)
+        for start in Swift.stride(from: 0, to: rows, by: blockOfRows) {
+            block.withUnsafeMutableBufferPointer { block in
+                block.update(repeating: 0)
+                for r in start..<min(rows, start + blockOfRows) {
+                    body(block.baseAddress!, block.baseAddress! + columns, r)
+                }
+            }
+            for c in totals.indices { totals[c] += Double(block[c]) }
+        }
+        return totals
+    }
+}

@@ -1,0 +1,54 @@
+import CRandom123
+
+/// What random numbers are for. Streams of different purposes are independent.
+package enum RandomPurpose: UInt32, Sendable {
+    case initialisation = 1
+    case permutation
+    case augmentation
+    case dropout
+    case validationSplit
+    case synthetic
+}
+
+/// Random numbers from Philox4x32-10, keyed by meaning and never by rank, so that results don't depend on how many
+/// ranks there are and a run can start again from any step.
+package struct RandomStream: RandomNumberGenerator, Sendable {
+    private let key: SIMD2<UInt32>
+    private var counter: SIMD4<UInt32>
+    private var words = SIMD4<UInt32>()
+    private var used = 4
+
+    /// - Parameters:
+    ///   - step: epoch or step; the low 32 bits count.
+    ///   - sample: index of the sample in the data set, or of the parameter; the low 32 bits count.
+    package init(seed: UInt64, purpose: RandomPurpose, step: Int = 0, sample: Int = 0) {
+        key = SIMD2(UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32))
+        counter = SIMD4(0, UInt32(truncatingIfNeeded: sample), UInt32(truncatingIfNeeded: step), purpose.rawValue)
+    }
+
+    /// The next 32 random bits.
+    package mutating func word() -> UInt32 {
+        if used == 4 {
+            crandom_philox(key[0], key[1], counter[0], counter[1], counter[2], counter[3], &words)
+            counter[0] &+= 1
+            used = 0
+        }
+        used += 1
+        return words[used - 1]
+    }
+
+    package mutating func next() -> UInt64 { UInt64(word()) << 32 | UInt64(word()) }
+
+    /// Uniform in [0, 1), a multiple of 2^-24.
+    package mutating func uniform() -> Float { Float(word() >> 8) * 0x1p-24 }
+
+    /// Uniform in `0..<bound`; `bound` in 1...2^32. The bias is below `bound`/2^32.
+    package mutating func index(below bound: Int) -> Int { Int((UInt64(word()) * UInt64(bound)) >> 32) }
+
+    /// A uniformly random order of `0..<count` (Fisher and Yates).
+    package mutating func permutation(of count: Int) -> [Int32] {
+        var order = (0..<Int32(count)).map { $0 }
+        for i in stride(from: count - 1, to: 0, by: -1) { order.swapAt(i, index(below: i + 1)) }
+        return order
+    }
+}

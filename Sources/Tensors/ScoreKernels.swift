@@ -1,0 +1,134 @@
+// Passes over a tile of scores: rows are local positions, columns are globals. Sums over many terms go into Double
+// after at most a few hundred, so that the number of rows doesn't show in the result.
+
+/// A score that no exponential sees: far below every `emptyMaximum`.
+package let excludedScore: Float = -3e38
+/// The maximum of no scores at all.
+package let emptyMaximum: Float = -1e30
+
+private let blockOfRows = 256
+
+extension Matrix {
+    /// Replaces every row u by `scale`·softmax(u). Returns the sum over rows of logSumExp(u).
+    package func replaceBySoftmaxOfRows(scale: Float) -> Double {
+        var total = 0.0
+        for r in 0..<rows {
+            let row = row(r)
+            var maxima = Vector(repeating: emptyMaximum)
+            row.forEachVector(count: columns, filler: emptyMaximum) { maxima = pointwiseMax(maxima, $0) }
+            let maximum = maxima.max()
+            var sums = Vector(repeating: 0)
+            row.replaceVectors(count: columns, filler: excludedScore) { u, _ in
+                let e = exponential(u - maximum)
+                sums += e
+                return e
+            }
+            let sum = sums.sum()
+            total += Double(maximum) + Double(sum).logarithm
+            let factor = scale / sum
+            row.replaceVectors(count: columns) { e, _ in e * factor }
+        }
+        return total
+    }
+
+    /// Raises `maxima` (one a column) to the largest score of each column, and rescales `sums`, the sums of
+    /// e^(u - maximum), to the new maxima before adding this tile's.
+    package func accumulateColumnSums(maxima: inout [Float], sums: inout [Double]) {
+        var newMaxima = maxima
+        newMaxima.withUnsafeMutableBufferPointer { newMaxima in
+            let base = newMaxima.baseAddress!
+            for r in 0..<rows {
+                let row = row(r)
+                base.replaceVectors(count: columns, filler: emptyMaximum) { maximum, i in
+                    pointwiseMax(maximum, row.part(at: i, count: columns, filler: excludedScore))
+                }
+            }
+        }
+        for c in 0..<columns { sums[c] *= Double(maxima[c] - newMaxima[c]).exponential }
+        maxima = newMaxima
+        var block = [Float](repeating: 0, count: columns)
+        for start in Swift.stride(from: 0, to: rows, by: blockOfRows) {
+            block.withUnsafeMutableBufferPointer { block in
+                block.update(repeating: 0)
+                maxima.withUnsafeMutableBufferPointer { maxima in
+                    let maximum = maxima.baseAddress!
+                    for r in start..<min(rows, start + blockOfRows) {
+                        let row = row(r)
+                        block.baseAddress!.replaceVectors(count: columns) { sum, i in
+                            sum
+                                + exponential(
+                                    row.part(at: i, count: columns, filler: excludedScore)
+                                        - maximum.part(at: i, count: columns, filler: 0))
+                        }
+                    }
+                }
+            }
+            for c in 0..<columns { sums[c] += Double(block[c]) }
+        }
+    }
+
+    /// Replaces every score u of column i by e^(u + offsets[i]).
+    package func replaceByExponentials(offsets: UnsafeMutablePointer<Float>) {
+        for r in 0..<rows {
+            row(r).replaceVectors(count: columns, filler: excludedScore) { u, i in
+                exponential(u + offsets.part(at: i, count: columns, filler: 0))
+            }
+        }
+    }
+
+    /// Replaces every score u by `scale`·sigmoid(u). Returns the sum of softplus(u) = ln(1 + e^u).
+    package func replaceBySigmoid(scale: Float) -> Double {
+        var total = 0.0
+        for r in 0..<rows {
+            var sums = Vector(repeating: 0)
+            row(r).replaceVectors(count: columns, filler: excludedScore) { u, _ in
+                let positive = pointwiseMax(u, Vector(repeating: 0))
+                let e = exponential(u - positive - positive)  // e^-|u|
+                sums += positive + logarithmOfOnePlus(e)
+                return Vector(repeating: scale).replacing(with: scale * e, where: u .< 0) / (e + 1)
+            }
+            total += Double(sums.sum())
+        }
+        return total
+    }
+
+    /// Adds `offsets[i]` to column i.
+    package func addToRows(_ offsets: UnsafeMutablePointer<Float>) {
+        for r in 0..<rows {
+            row(r).replaceVectors(count: columns) { u, i in u + offsets.part(at: i, count: columns, filler: 0) }
+        }
+    }
+
+    /// The sum of each column.
+    package func columnSums() -> [Double] {
+        var sums = [Double](repeating: 0, count: columns)
+        var block = [Float](repeating: 0, count: columns)
+        for start in Swift.stride(from: 0, to: rows, by: blockOfRows) {
+            block.withUnsafeMutableBufferPointer { block in
+                block.update(repeating: 0)
+                for r in start..<min(rows, start + blockOfRows) {
+                    let row = row(r)
+                    block.baseAddress!.replaceVectors(count: columns) { sum, i in
+                        sum + row.part(at: i, count: columns, filler: 0)
+                    }
+                }
+            }
+            for c in 0..<columns { sums[c] += Double(block[c]) }
+        }
+        return sums
+    }
+}
+
+extension UnsafeMutablePointer<Float> {
+    /// The vector at `index` of a row of `count` elements; beyond its end there is `filler`.
+    @inline(__always)
+    func part(at index: Int, count: Int, filler: Float) -> Vector {
+        index + 16 <= count
+            ? vector(at: index) : partialVector(at: index, count: count - index, filler: filler)
+    }
+
+    @inline(__always)
+    func forEachVector(count: Int, filler: Float, _ body: (Vector) -> Void) {
+        for i in Swift.stride(from: 0, to: count, by: 16) { body(part(at: i, count: count, filler: filler)) }
+    }
+}

@@ -1,0 +1,55 @@
+import Foundation
+
+/// Blocks of aligned memory, kept for the next tensor of that size instead of going back to the system.
+package final class MemoryPool {
+    /// Blocks asked from the system so far. Constant once every size that a step needs has been seen.
+    package private(set) var systemAllocations = 0
+    /// Bytes in tensors that are alive.
+    package private(set) var bytesInUse = 0
+    /// The most bytes that were in tensors at one time since the start or the last `resetPeak`.
+    package private(set) var peakBytes = 0
+    private var free: [Int: [UnsafeMutableRawPointer]] = [:]
+
+    /// Starts a new measurement of `peakBytes`.
+    package func resetPeak() { peakBytes = bytesInUse }
+
+    /// Block sizes step by a sixteenth of a power of two: little is wasted, and like sizes share blocks.
+    private static func blockSize(_ bytes: Int) -> Int {
+        let bytes = max(bytes, 64)
+        let step = max(64, (1 << (Int.bitWidth - bytes.leadingZeroBitCount - 1)) / 16)
+        return (bytes + step - 1) / step * step
+    }
+
+    func take(_ bytes: Int) -> UnsafeMutableRawPointer {
+        let size = Self.blockSize(bytes)
+        bytesInUse += size
+        peakBytes = max(peakBytes, bytesInUse)
+        if let block = free[size]?.popLast() { return block }
+        systemAllocations += 1
+        guard let block = aligned_alloc(64, size) else { fatalError("out of memory: a tensor of \(size) bytes") }
+        return block
+    }
+
+    func give(_ block: UnsafeMutableRawPointer, _ bytes: Int) {
+        let size = Self.blockSize(bytes)
+        bytesInUse -= size
+        free[size, default: []].append(block)
+    }
+
+    deinit { for block in free.values.joined() { Foundation.free(block) } }
+}
+
+/// Elements that tensors share. Goes back to its pool with the last of them.
+final class Storage {
+    let pool: MemoryPool
+    let base: UnsafeMutablePointer<Float>
+    let count: Int
+
+    init(_ pool: MemoryPool, count: Int) {
+        self.pool = pool
+        self.count = count
+        base = pool.take(count * 4).bindMemory(to: Float.self, capacity: max(count, 1))
+    }
+
+    deinit { pool.give(base, count * 4) }
+}

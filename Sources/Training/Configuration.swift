@@ -1,0 +1,158 @@
+import Autodiff
+import Collectives
+import Data
+import Encoders
+import Foundation
+import Layers
+import Objectives
+
+/// Everything that decides a run. Files are JSON5 with any of these keys; unknown keys are refused.
+package struct Configuration: Codable, Equatable, Sendable {
+    package struct DataSettings: Codable, Equatable, Sendable {
+        /// Folder or file of images.
+        package var path = ""
+        package var split: Split = .train
+        /// V, a power of two; 0 takes the largest that the data allow, up to 64.
+        package var virtualShards = 0
+        package var augmentation = Augmentation()
+    }
+
+    package struct EncoderSettings: Codable, Equatable, Sendable {
+        /// `automatic` takes the one that fits the images.
+        package var kind: Kind = .automatic
+        /// Width of the global vector.
+        package var code = 64
+
+        package enum Kind: String, Codable, CaseIterable, Sendable {
+            case automatic, basic28x28, basic32x32
+        }
+    }
+
+    package struct CheckpointSettings: Codable, Equatable, Sendable {
+        /// Steps between checkpoints; 0 writes only the last.
+        package var every = 1000
+        /// How many of the newest are kept, at least 1.
+        package var keep = 2
+    }
+
+    package var data = DataSettings()
+    package var encoder = EncoderSettings()
+    package var objective = ObjectiveSettings()
+    package var critic = CriticSettings()
+    package var batchNorm: BatchNormScope = .sync
+    package var optimiser = AdamSettings()
+    /// Images of the global batch, split over ranks.
+    package var batch = 128
+    /// Optimiser steps of the whole run.
+    package var steps = 10_000
+    package var seed: UInt64 = 0
+    /// Threads of each rank's kernels; 0 takes OMP_NUM_THREADS, or 1 where that isn't set.
+    package var threads = 0
+    package var checkpoint = CheckpointSettings()
+
+    package init() {}
+
+    /// Settings that may change when a run is resumed; all others decide what its past steps computed. So does the
+    /// rate, but a run that has gone astray has to be able to go on with a lower one.
+    private static let changeable = [
+        "steps", "threads", "data.path", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
+    ]
+
+    /// What can't be told from a setting's type.
+    private static let expectations = [
+        "data.split": oneOf(Split.self), "encoder.kind": oneOf(EncoderSettings.Kind.self),
+        "objective.estimator": oneOf(Estimator.self), "objective.anchor": oneOf(Anchor.self),
+        "batchNorm": oneOf(BatchNormScope.self), "optimiser.schedule": oneOf(Schedule.self),
+        "seed": "a whole number from 0 to \(Int.max)",
+    ]
+
+    private static func oneOf<Choice: RawRepresentable & CaseIterable>(_ type: Choice.Type) -> String
+    where Choice.RawValue == String {
+        "one of " + type.allCases.map(\.rawValue).joined(separator: ", ")
+    }
+
+    /// Lays trees of settings over the defaults, later ones over earlier ones, and checks the result.
+    package init(layers: [JSONValue]) throws {
+        let defaults = try Configuration().tree()
+        let tree = try layers.reduce(defaults) { try $0.overlaid(with: $1) }
+        do { self = try Self.decode(tree) } catch let error as DecodingError {
+            // Foundation doesn't always say where, so each setting is tried by itself.
+            let path = tree.differences(from: defaults).first { path in
+                let value = tree.value(at: path)
+                return (try? Self.decode(defaults.overlaid(with: .leaf(path, value)))) == nil
+            }
+            let value = String(decoding: try JSONEncoder().encode(tree.value(at: path ?? "")), as: UTF8.self)
+            throw InputError(
+                "\(path ?? "") is \(value): it must be \(Self.expectations[path ?? ""] ?? error.expectation)")
+        }
+        try check()
+    }
+
+    /// Threads of each rank's kernels, at least 1.
+    package func threadsPerRank(environment: [String: String]) -> Int {
+        let asked = threads > 0 ? threads : environment["OMP_NUM_THREADS"].flatMap(Int.init) ?? 1
+        return min(max(asked, 1), 1024)
+    }
+
+    private static func decode(_ tree: JSONValue) throws -> Configuration {
+        try JSONDecoder().decode(Configuration.self, from: JSONEncoder().encode(tree))
+    }
+
+    package func tree() throws -> JSONValue { try JSONValue.parse(JSONEncoder().encode(self)) }
+
+    /// Refuses a change that the steps already made don't allow.
+    package func checkResumes(_ earlier: Configuration) throws {
+        for path in try tree().differences(from: earlier.tree()) where !Self.changeable.contains(path) {
+            throw InputError(
+                "\(path) differs from the run that is resumed: its value decided the steps already made; "
+                    + "leave it out, or start a new run with another --output")
+        }
+    }
+
+    private func check() throws {
+        func require(_ condition: Bool, _ name: String, _ value: Any, _ limit: String) throws {
+            guard condition else { throw InputError("\(name) is \(value): it must be \(limit)") }
+        }
+        try require((2...1 << 24).contains(batch), "batch", batch, "2 to \(1 << 24) images")
+        try require((0...1 << 40).contains(steps), "steps", steps, "0 to \(1 << 40)")
+        try require((0...1024).contains(threads), "threads", threads, "0 to 1024")
+        try require((1...65536).contains(critic.units), "critic.units", critic.units, "1 to 65536")
+        try require((1...65536).contains(encoder.code), "encoder.code", encoder.code, "1 to 65536")
+        try require(
+            data.virtualShards == 0
+                || (1...1 << 20).contains(data.virtualShards) && data.virtualShards.nonzeroBitCount == 1,
+            "data.virtualShards", data.virtualShards, "0 or a power of two up to \(1 << 20)")
+        try require(
+            (0...64).contains(data.augmentation.padCrop), "data.augmentation.padCrop",
+            data.augmentation.padCrop, "0 to 64 pixels")
+        try require(checkpoint.every >= 0, "checkpoint.every", checkpoint.every, "0 or more steps")
+        try require((1...1000).contains(checkpoint.keep), "checkpoint.keep", checkpoint.keep, "1 to 1000")
+        let adam = optimiser
+        try require(adam.rate > 0 && adam.rate.isFinite, "optimiser.rate", adam.rate, "above 0")
+        try require((0..<1).contains(adam.beta1), "optimiser.beta1", adam.beta1, "in 0..<1")
+        try require((0..<1).contains(adam.beta2), "optimiser.beta2", adam.beta2, "in 0..<1")
+        try require(adam.epsilon > 0 && adam.epsilon.isFinite, "optimiser.epsilon", adam.epsilon, "above 0")
+        try require(adam.warmupSteps >= 0, "optimiser.warmupSteps", adam.warmupSteps, "0 or more steps")
+    }
+}
+
+extension DecodingError {
+    /// What should stand where something else does.
+    fileprivate var expectation: String {
+        switch self {
+        case .typeMismatch(let type, _), .valueNotFound(let type, _): Self.words(type)
+        case .dataCorrupted: "a whole number that fits 64 bits"  // for the tree is sound, and choices are known
+        default: "of another form"
+        }
+    }
+
+    private static func words(_ type: Any.Type) -> String {
+        switch type {
+        case is Int.Type, is UInt64.Type: "a whole number"
+        case is Double.Type: "a number"
+        case is Bool.Type: "true or false"
+        case is String.Type: "a string"
+        default: "\(type)"
+        }
+    }
+}

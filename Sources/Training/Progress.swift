@@ -1,0 +1,53 @@
+import Foundation
+
+/// A line that tells a person how training goes: rewritten in place on a terminal, a new one now and then otherwise.
+package final class Progress {
+    private let steps: Int
+    private let isTerminal: Bool
+    private let start = ContinuousClock.now
+    private var last: ContinuousClock.Instant?
+    private let firstStep: Int
+
+    package init(steps: Int, from firstStep: Int, isTerminal: Bool) {
+        self.steps = steps
+        self.firstStep = firstStep
+        self.isTerminal = isTerminal
+    }
+
+    /// Seconds since this was made.
+    package var seconds: Double { start.duration(to: .now) / .seconds(1) }
+
+    /// Shows a step if it is time to: every half second on a terminal, every ten otherwise, and the first and last.
+    package func show(step: Int, loss: Double, rate: Double) {
+        let now = ContinuousClock.now
+        let pause: Duration = isTerminal ? .milliseconds(500) : .seconds(10)
+        if let last, last.duration(to: now) < pause, step < steps { return }
+        last = now
+        let left = seconds / Double(max(step - firstStep, 1)) * Double(steps - step)
+        let text =
+            "step \(step)/\(steps)  loss \(String(format: "%.4f", loss))  "
+            + "\(String(format: "%.0f", rate)) images/s  \(Self.clock(left)) left"
+        print(isTerminal ? "\r\u{1B}[K" + text : text, terminator: isTerminal && step < steps ? "" : "\n")
+        fflush(nil)
+    }
+
+    /// Ends a line that is being rewritten, so that another can follow.
+    package func end() {
+        if isTerminal && last != nil { print("") }
+    }
+
+    private static func clock(_ seconds: Double) -> String {
+        let whole = Int(seconds.rounded())
+        return whole >= 3600
+            ? String(format: "%d:%02d:%02d", whole / 3600, whole / 60 % 60, whole % 60)
+            : String(format: "%d:%02d", whole / 60, whole % 60)
+    }
+
+    /// Whether what this process prints reaches a terminal. Open MPI gives ranks a terminal of its own, so under
+    /// mpirun the output of the process that started this one is looked at.
+    package static func reachesTerminal(environment: [String: String]) -> Bool {
+        guard environment["OMPI_COMM_WORLD_SIZE"] != nil else { return isatty(STDOUT_FILENO) != 0 }
+        let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(getppid())/fd/1")
+        return target.map { $0.hasPrefix("/dev/pts/") || $0.hasPrefix("/dev/tty") } ?? false
+    }
+}

@@ -1,0 +1,37 @@
+import Foundation
+import Synchronization
+
+/// Signals that this process has been sent and that a `StopRequest` watches: bit n for signal n. Signals belong to
+/// the process, and a handler can reach nothing else.
+private let received = Atomic<UInt64>(0)
+
+/// Turns the signals that ask a run to stop into a flag that the loop reads between steps. Once made, it stays.
+///
+/// To be made on the thread that computes, which from then on is not interrupted by these signals: oneDNN's kernels
+/// keep things where the system puts a handler's frame, and a handler in the midst of one corrupts memory. Another
+/// thread of the process takes the signal, or it stays pending.
+package struct StopRequest: Sendable {
+    private let signals: [Int32]
+
+    /// - Parameter signals: taken over from their default action, which would end the program at once.
+    package init(signals: [Int32] = [SIGTERM, SIGUSR1, SIGINT]) {
+        self.signals = signals
+        var set = sigset_t()
+        sigemptyset(&set)
+        for number in signals { sigaddset(&set, number) }
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        for number in signals {
+            var action = sigaction()
+            action.__sigaction_handler.sa_handler = { received.bitwiseOr(1 << UInt64($0), ordering: .relaxed) }
+            action.sa_flags = SA_RESTART
+            sigaction(number, &action, nil)
+        }
+    }
+
+    package var isMade: Bool {
+        var pending = sigset_t()
+        sigpending(&pending)
+        let taken = received.load(ordering: .relaxed)
+        return signals.contains { taken & 1 << UInt64($0) != 0 || sigismember(&pending, $0) == 1 }
+    }
+}

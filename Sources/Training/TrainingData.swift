@@ -1,0 +1,63 @@
+import Autodiff
+import Collectives
+import Data
+import Tensors
+
+/// The images of a run, of which this rank holds its own shards, and the order in which they come.
+package final class TrainingData {
+    package let dataset: ImageDataset
+    package let normalisation: Normalisation
+    package private(set) var plan: BatchPlan
+    private let augmentation: Augmentation
+    private let seed: UInt64
+    private let rank: Int
+    private let worldSize: Int
+
+    /// Reads this rank's images and, together with the others, the mean and deviation of all. Collective.
+    /// - Parameter normalisation: that of the run which is resumed.
+    package init(_ configuration: Configuration, normalisation known: Normalisation?, ranks: any Ranks) throws {
+        let settings = configuration.data
+        (dataset, plan) = try ranks.agree {
+            guard !settings.path.isEmpty else {
+                throw InputError("no data: say --data PATH, a folder or file of images")
+            }
+            let source = try ImageSource(path: settings.path, split: settings.split)
+            try settings.augmentation.check(shape: source.shape)
+            let shards = try VirtualShards(
+                imageCount: source.count, count: settings.virtualShards == 0 ? nil : settings.virtualShards)
+            try shards.check(worldSize: ranks.worldSize)
+            let plan = try BatchPlan(shards: shards, batch: configuration.batch, seed: configuration.seed)
+            let own = shards.ownedImages(rank: ranks.rank, worldSize: ranks.worldSize)
+            return (try ImageDataset(source, images: own), plan)
+        }
+        normalisation = try known ?? Normalisation(of: dataset, over: ranks)
+        augmentation = settings.augmentation
+        seed = configuration.seed
+        rank = ranks.rank
+        worldSize = ranks.worldSize
+    }
+
+    package var card: ModelCard {
+        ModelCard(
+            height: dataset.shape.height, width: dataset.shape.width, channels: dataset.shape.channels,
+            normalisation: normalisation)
+    }
+
+    /// This rank's images of a step's global batch, augmented and normalised, [n, H, W, channels].
+    package func batch(step: Int, device: Device) -> (images: Tensor, shares: Shares) {
+        let indices = plan.indices(step: step, rank: rank, worldSize: worldSize)
+        let images = device.tensor([indices.count, dataset.shape.height, dataset.shape.width, dataset.shape.channels])
+        dataset.fill(
+            images.base, indices: indices, normalisation: normalisation, augmentation: augmentation, seed: seed,
+            epoch: plan.epoch(ofStep: step))
+        return (images, shares(step: step))
+    }
+
+    /// The data-set numbers of this rank's images of a step.
+    package func samples(step: Int) -> [Int] { plan.indices(step: step, rank: rank, worldSize: worldSize) }
+
+    private func shares(step: Int) -> Shares {
+        Shares(
+            counts: (0..<worldSize).map { plan.share(step: step, rank: $0, worldSize: worldSize) }, rank: rank)
+    }
+}

@@ -1,0 +1,158 @@
+import Autodiff
+import Collectives
+import Data
+import Foundation
+import Layers
+import Objectives
+import Tensors
+
+/// Training that has gone astray.
+private struct NotFinite: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// A run: a model, its data, and the directory that keeps what comes of it.
+package final class TrainingRun {
+    package enum Outcome: Equatable, Sendable {
+        case finished
+        /// Stopped by a signal behind this many steps, with a checkpoint.
+        case interrupted(step: Int)
+    }
+
+    package let model: Model
+    package let data: TrainingData
+    package let firstStep: Int
+    private let configuration: Configuration
+    private let ranks: any Ranks
+    private let device: Device
+    private let optimiser: Adam
+    private let store: CheckpointStore
+    private let output: String
+
+    /// So many steps without a finite loss and gradient in a row end the run.
+    private static let mostSkipped = 10
+
+    /// Prepares a run in the directory `output`, from its newest checkpoint when resuming. Collective.
+    package init(
+        _ configuration: Configuration, output: String, resume: Bool, device: Device, ranks: any Ranks
+    ) throws {
+        self.configuration = configuration
+        self.ranks = ranks
+        self.device = device
+        self.output = output
+        let store = CheckpointStore(run: output)
+        self.store = store
+        let label = ranks.label
+        let checkpoint: LoadedCheckpoint? = try ranks.agree {
+            guard !store.steps.isEmpty else { return nil }
+            guard resume else {
+                throw InputError(
+                    "\(output) holds a run of \(store.steps.last ?? 0) steps: add --resume to go on with it, "
+                        + "or choose another --output")
+            }
+            return try store.newest { FileHandle.standardError.write(Foundation.Data("\(label) \($0)\n".utf8)) }
+        }
+        let starts = try ranks.gather(checkpoint?.step ?? 0)
+        try ranks.agree {
+            guard Set(starts).count == 1 else {
+                throw InputError(
+                    "ranks see other newest checkpoints in \(output): steps \(starts); use a shared folder")
+            }
+        }
+        data = try TrainingData(configuration, normalisation: checkpoint?.card.normalisation, ranks: ranks)
+        let card = data.card
+        let model = try ranks.agree { try Model(configuration, card: card, device: device) }
+        self.model = model
+        let optimiser = Adam(configuration.optimiser, parameters: model.parameters, device: device)
+        self.optimiser = optimiser
+        firstStep = checkpoint?.step ?? 0
+        try ranks.agree {
+            guard let checkpoint else { return }
+            guard checkpoint.card == card else {
+                throw InputError("the data are not those of the run in \(output): \(card), then \(checkpoint.card)")
+            }
+            try checkpoint.restore(model)
+            try checkpoint.restore(optimiser, of: model)
+        }
+        try ranks.agree {
+            guard ranks.isFirst else { return }
+            try makeFolder(store.folder)
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            try DurableFile.replace("\(output)/config.json", by: try encoder.encode(configuration))
+        }
+    }
+
+    /// The loop. Collective.
+    package func train(stop: StopRequest, isTerminal: Bool) throws -> Outcome {
+        let steps = configuration.steps
+        let journal = try ranks.agree { ranks.isFirst ? try Journal(run: output, from: firstStep) : nil }
+        let progress = Progress(steps: steps, from: firstStep, isTerminal: isTerminal)
+        var skipped = 0
+        var before = progress.seconds
+        for step in firstStep..<max(steps, firstStep) {
+            let (images, shares) = data.batch(step: step, device: device)
+            let states = model.parameters.states.map(\.values)
+            let part = try model.gradients(images: images, shares: shares, ranks: ranks)
+            let vote = try ranks.sum([part, stop.isMade ? 1 : 0])
+            let (loss, isStopping) = (vote[0], vote[1] > 0)
+
+            // Both are the same bits on every rank, and so is the branch.
+            if loss.isFinite && model.parameters.gradients.isFinite {
+                optimiser.update(model.parameters, rate: configuration.optimiser.rate(at: step, of: steps))
+                skipped = 0
+            } else {
+                for (state, values) in zip(model.parameters.states, states) { state.values = values }
+                skipped += 1
+                try ranks.agree { try refuseToGoOn(skipped: skipped, step: step, loss: loss) }
+            }
+
+            let now = progress.seconds
+            try note(step: step, loss: loss, shares: shares, seconds: now, since: before, to: journal, progress)
+            before = now
+            let every = configuration.checkpoint.every
+            if isStopping || step + 1 == steps || every > 0 && (step + 1) % every == 0 {
+                try save(step: step + 1)
+            }
+            if isStopping && step + 1 < steps {
+                progress.end()
+                return .interrupted(step: step + 1)
+            }
+        }
+        if firstStep == 0 && steps == 0 { try save(step: 0) }
+        return .finished
+    }
+
+    private func note(
+        step: Int, loss: Double, shares: Shares, seconds: Double, since before: Double, to journal: Journal?,
+        _ progress: Progress
+    ) throws {
+        let settings = configuration.objective
+        let rate = Double(shares.total) / max(seconds - before, 1e-9)
+        guard ranks.isFirst else { return }
+        let bound = settings.estimator.mutualInformation(
+            loss: loss, anchor: settings.anchor, images: shares.total, locations: model.encoder.kind.locations)
+        try journal?.note(
+            Metric(
+                step: step + 1, epoch: data.plan.epoch(ofStep: step), loss: loss.isFinite ? loss : nil,
+                mutualInformation: loss.isFinite ? bound : nil,
+                rate: configuration.optimiser.rate(at: step, of: configuration.steps), imagesPerSecond: rate,
+                seconds: seconds))
+        progress.show(step: step + 1, loss: loss, rate: rate)
+    }
+
+    private func refuseToGoOn(skipped: Int, step: Int, loss: Double) throws {
+        guard skipped >= Self.mostSkipped else { return }
+        throw NotFinite(
+            description: "loss \(loss) or its gradient was not finite in \(skipped) steps in a row, up to step "
+                + "\(step + 1): lower optimiser.rate (\(configuration.optimiser.rate)) and --resume")
+    }
+
+    private func save(step: Int) throws {
+        try ranks.agree {
+            guard ranks.isFirst else { return }
+            try store.write(
+                step: step, model: model, optimiser: optimiser, card: data.card, keep: configuration.checkpoint.keep)
+        }
+    }
+}

@@ -1,0 +1,208 @@
+import Collectives
+import Data
+import Evaluation
+import Foundation
+import Tensors
+import Training
+
+/// A line of `metrics.jsonl` about frozen features.
+private struct EvaluationLine: Encodable {
+    let step: Int
+    let eval: String
+    let value: Double
+}
+
+/// The model that a run directory holds, ready to be used. The same on every rank.
+struct TrainedRun {
+    let model: Model
+    let configuration: Configuration
+    let card: ModelCard
+    let step: Int
+    let device: Device
+
+    /// Collective.
+    init(_ arguments: Arguments, ranks: any Ranks) throws {
+        let (configuration, checkpoint) = try ranks.agree {
+            let run = try arguments.required("run")
+            guard let saved = try Program.savedConfiguration(run: run) else {
+                throw InputError("\(run) is not a run directory: there is no config.json in it")
+            }
+            var configuration = try Configuration(layers: [saved])
+            configuration.threads = try arguments.number("threads", in: 0...1024, default: configuration.threads)
+            let store = CheckpointStore(run: run)
+            if let text = arguments.text("step") {
+                guard let step = Int(text), store.steps.contains(step) else {
+                    throw InputError("--step is \(text): \(run) has checkpoints of steps \(store.steps)")
+                }
+                return (configuration, try store.load(step))
+            }
+            guard let checkpoint = try store.newest(warn: { Program.complain($0) }) else {
+                throw InputError("\(run) has no checkpoint yet: train with --steps or wait for the first")
+            }
+            return (configuration, checkpoint)
+        }
+        let device = try Device(configuration)
+        self.configuration = configuration
+        self.device = device
+        card = checkpoint.card
+        step = checkpoint.step
+        model = try ranks.agree {
+            let model = try Model(configuration, card: checkpoint.card, device: device)
+            try checkpoint.restore(model)
+            return model
+        }
+    }
+
+    /// The same model before its first step.
+    func untrained() throws -> Model { try Model(configuration, card: card, device: device) }
+
+    /// This rank's consecutive part of a data set. Collective.
+    func images(_ arguments: Arguments, split: Split, ranks: any Ranks) throws -> ImageDataset {
+        try ranks.agree {
+            let path = arguments.text("data") ?? configuration.data.path
+            let source = try ImageSource(path: path, split: split)
+            let start = source.count * ranks.rank / ranks.worldSize
+            let end = source.count * (ranks.rank + 1) / ranks.worldSize
+            return try ImageDataset(source, images: start..<end)
+        }
+    }
+}
+
+extension Program {
+    static let eval = Command(
+        name: "eval", summary: "Tell what a run's frozen features are worth, beside controls.",
+        usage: "--run DIR [--data PATH] [--layer code,fc,local] [--probe linear,knn,mlp]",
+        options: [
+            Option("run", "DIR", "run directory of train"),
+            Option("step", "N", "of which checkpoint; the newest by default"),
+            Option("data", "PATH", "labelled images with a train and a test split; those of the run by default"),
+            Option("layer", "L,…", "features: code, fc or local; code by default"),
+            Option("probe", "P,…", "linear (logistic regression), knn (cosine), mlp; linear,knn by default"),
+            Option("without-controls", "leave out the untrained encoder, raw pixels and PCA-64"),
+            Option("threads", "T", "threads of each rank"),
+        ]
+    ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
+        let (layers, probes) = try ranks.agree {
+            (
+                try arguments.choices("layer", default: [FeatureLayer.code]),
+                try arguments.choices("probe", default: [Probe.linear, .knn])
+            )
+        }
+        let run = try TrainedRun(arguments, ranks: ranks)
+        let train = try run.images(arguments, split: .train, ranks: ranks)
+        let test = try run.images(arguments, split: .test, ranks: ranks)
+        var table = EvaluationTable()
+
+        /// Judges features, given this rank's rows of either set.
+        func judge(_ name: String, _ trainValues: Tensor, _ testValues: Tensor) throws -> (Features, Features) {
+            let train = try Features(trainValues, of: train, ranks: ranks)
+            let test = try Features(testValues, of: test, ranks: ranks)
+            for probe in probes { try judge(name, train, test, probe) }
+            return (train, test)
+        }
+        func judge(_ name: String, _ train: Features, _ test: Features, _ probe: Probe) throws {
+            let start = ContinuousClock.now
+            let accuracy = try score(
+                probe, train: train, test: test, seed: run.configuration.seed, ranks: ranks, device: run.device)
+            table.set(accuracy, features: name, probe: probe)
+            let seconds = start.duration(to: .now) / .seconds(1)
+            if ranks.isFirst {
+                complain(String(format: "%@, %@: %.2f %% in %.1f s", name, probe.rawValue, 100 * accuracy, seconds))
+            }
+        }
+
+        var encoders = [("trained", run.model)]
+        if !arguments.has("without-controls") { encoders.append(("untrained", try run.untrained())) }
+        for (name, model) in encoders {
+            let encoder = FrozenEncoder(model, card: run.card)
+            let (trainValues, testValues) = try ranks.agree {
+                (try encoder.features(of: train, layers: layers), try encoder.features(of: test, layers: layers))
+            }
+            for layer in layers {
+                if let train = trainValues[layer], let test = testValues[layer] {
+                    _ = try judge("\(name) \(layer.rawValue)", train, test)
+                }
+            }
+        }
+        if !arguments.has("without-controls") {
+            let raw = try judge(
+                "raw pixels", run.pixels(of: train), run.pixels(of: test))
+            let components = try PrincipalComponents(of: raw.0, count: 64, ranks: ranks, device: run.device)
+            let train = try components.transform(raw.0, device: run.device)
+            let test = try components.transform(raw.1, device: run.device)
+            for probe in probes { try judge("PCA-64", train, test, probe) }
+        }
+        try ranks.agree {
+            guard ranks.isFirst else { return }
+            let directory = try arguments.required("run")
+            let journal = try Journal(run: directory, from: nil)  // the run may be training on
+            for score in table.scores {
+                try journal.note(EvaluationLine(step: run.step, eval: score.name, value: score.value))
+            }
+            try (table.description + "\n").write(
+                toFile: directory + "/evaluation.txt", atomically: true, encoding: .utf8)
+            print(table)
+        }
+        return .success
+    }
+
+    static let embed = Command(
+        name: "embed", summary: "Write a run's features of images as a NumPy array, rows in data-set order.",
+        usage: "--run DIR --data PATH --output FILE.npy [--layer code|fc|local] [--split train|test]",
+        options: [
+            Option("run", "DIR", "run directory of train"),
+            Option("step", "N", "of which checkpoint; the newest by default"),
+            Option("data", "PATH", "images; those of the run by default"),
+            Option("split", "train|test", "which part of the data; train by default"),
+            Option("layer", "L", "code (by default), fc or local"),
+            Option("output", "FILE.npy", "float32, [images, width]"),
+            Option("threads", "T", "threads of each rank"),
+        ]
+    ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
+        let (layer, split, output) = try ranks.agree {
+            (
+                try arguments.choice("layer", default: FeatureLayer.code),
+                try arguments.choice("split", default: Split.train), try arguments.required("output")
+            )
+        }
+        let run = try TrainedRun(arguments, ranks: ranks)
+        let images = try run.images(arguments, split: split, ranks: ranks)
+        let values = try ranks.agree {
+            let all = try FrozenEncoder(run.model, card: run.card).features(of: images, layers: [layer])
+            guard let values = all[layer] else { throw InputError("no features of layer \(layer.rawValue)") }
+            return values
+        }
+        let shape = [images.count, values.shape[1]]
+        try ranks.agree {
+            if ranks.isFirst { _ = try NumPyArray.create(path: output, shape: shape) }
+        }
+        try ranks.agree {
+            try NumPyArray(path: output).write(
+                rows: images.images.lowerBound, values: UnsafeBufferPointer(values.elements))
+        }
+        if ranks.isFirst { print("\(output): float32 \(shape), layer \(layer.rawValue), \(split.rawValue) split") }
+        return .success
+    }
+}
+
+extension TrainedRun {
+    /// Normalised pixels of the images that this rank holds, [held, height·width·channels].
+    fileprivate func pixels(of dataset: ImageDataset) -> Tensor {
+        let result = device.tensor([dataset.images.count, dataset.shape.size])
+        dataset.fill(result.base, indices: Array(dataset.images), normalisation: card.normalisation)
+        return result
+    }
+}
+
+extension Features {
+    /// Features of a data set's images with its labels. Collective.
+    fileprivate init(_ values: Tensor, of dataset: ImageDataset, ranks: any Ranks) throws {
+        let (labels, classes) = try ranks.agree {
+            guard let labels = dataset.labels, let classes = dataset.classes else {
+                throw InputError("the data have no labels: eval needs them, embed doesn't")
+            }
+            return (labels.map(Int.init), classes)
+        }
+        try self.init(values: values, labels: labels, classes: classes, ranks: ranks)
+    }
+}

@@ -1,0 +1,171 @@
+import Collectives
+import Foundation
+import MPI
+import Training
+
+/// Exit status of the program.
+enum ExitStatus: Int32 {
+    case success = 0
+    case failure = 1
+    case badInput = 2
+    /// Stopped by a signal, with a checkpoint; `--resume` goes on.
+    case interrupted = 75
+}
+
+/// A command: its options, and what each rank does. The body is collective.
+struct Command {
+    let name: String
+    let summary: String
+    let usage: String
+    let options: [Option]
+    let body: @Sendable (Arguments, any Ranks) throws -> ExitStatus
+}
+
+/// The command line: picks the command and the world of ranks, and makes one line and an exit status of any error.
+struct Program {
+    let arguments: [String]
+
+    static let commands: [Command] = [train, eval, embed, objective, bench, doctor]
+
+    private static let worldOptions = [
+        Option("transport", "mpi|threads|none", "how ranks talk; found out from the launcher by default"),
+        Option("ranks", "N", "ranks of --transport threads"),
+        Option("help", "this text"),
+    ]
+
+    func run() -> Int32 {
+        let environment = ProcessInfo.processInfo.environment
+        let speaks = (environment["OMPI_COMM_WORLD_RANK"] ?? "0") == "0"
+        do {
+            guard let name = arguments.first, name != "--help", name != "help" else {
+                if speaks { print(Self.help) }
+                return ExitStatus.success.rawValue
+            }
+            guard let command = Self.commands.first(where: { arguments.starts(with: $0.words) }) else {
+                let distances = Self.commands.map { (name.distance(to: $0.words.first ?? ""), $0.name) }
+                let nearest = distances.min { $0 < $1 }?.1 ?? ""
+                throw InputError("unknown command \(name): did you mean \(nearest)? See dim-dist --help")
+            }
+            if arguments.contains("--help") {
+                if speaks { print(command.help(Self.worldOptions)) }
+                return ExitStatus.success.rawValue
+            }
+            let options = command.options + Self.worldOptions
+            let parsed = try Arguments(Array(arguments.dropFirst(command.words.count)), options: options)
+            return try World(parsed, environment: environment).run(command, parsed).rawValue
+        } catch {
+            // Found before the ranks know each other: the same on all of them, so one speaks.
+            if speaks { Self.complain("\(error)") }
+            return (error is InputError ? ExitStatus.badInput : .failure).rawValue
+        }
+    }
+
+    static func complain(_ message: String) {
+        FileHandle.standardError.write(Data("dim-dist: \(message)\n".utf8))
+    }
+
+    private static var help: String {
+        let width = commands.map(\.name.count).max() ?? 0
+        let lines = commands.map {
+            "  \($0.name.padding(toLength: width + 2, withPad: " ", startingAt: 0))\($0.summary)"
+        }
+        return """
+            dim-dist learns representations without labels by maximising mutual information, on CPUs, over MPI.
+
+              dim-dist COMMAND …                       one rank
+              mpirun -np N dim-dist COMMAND …          N ranks
+              dim-dist COMMAND --transport threads --ranks N …   N ranks in one process, for a debugger
+
+            \(lines.joined(separator: "\n"))
+
+            dim-dist COMMAND --help tells the options.
+            Exit status: 0 done, 2 bad input or usage, 75 interrupted and can be resumed, 1 anything else.
+            """
+    }
+}
+
+extension Command {
+    /// The name as it is typed.
+    fileprivate var words: [String] { name.split(separator: " ").map(String.init) }
+
+    fileprivate func help(_ worldOptions: [Option]) -> String {
+        let rows = (options + worldOptions).map { ("--" + $0.name + ($0.value.map { " " + $0 } ?? ""), $0.help) }
+        let width = rows.map(\.0.count).max() ?? 0
+        let lines = rows.map { "  \($0.0.padding(toLength: width + 2, withPad: " ", startingAt: 0))\($0.1)" }
+        return "\(summary)\n\n  dim-dist \(name) \(usage)\n\n\(lines.joined(separator: "\n"))"
+    }
+}
+
+/// Where ranks come from.
+private enum World {
+    case single
+    case threads(Int)
+    case mpi
+
+    init(_ arguments: Arguments, environment: [String: String]) throws {
+        let ranks = try arguments.number("ranks", in: 1...1024, default: 1)
+        switch arguments.text("transport") {
+        case "threads": self = .threads(ranks)
+        case "mpi": self = .mpi
+        case "none": self = .single
+        case nil: self = Launcher.isPresent(in: environment) ? .mpi : .single
+        case let other?: throw InputError("--transport is \(other): it must be mpi, threads or none")
+        }
+        if case .threads = self { return }
+        guard ranks == 1 else {
+            throw InputError("--ranks \(ranks) goes with --transport threads; over MPI it is mpirun -np \(ranks)")
+        }
+    }
+
+    func run(_ command: Command, _ arguments: Arguments) throws -> ExitStatus {
+        switch self {
+        case .single: return serve(SingleRank(), command, arguments)
+        case .mpi:
+            let ranks = try MPIRanks()
+            let status = serve(ranks, command, arguments)
+            try ranks.finalize()
+            return status
+        case .threads(let count):
+            let statuses = Statuses()
+            try ThreadRank.run(count) { ranks in statuses.add(serve(ranks, command, arguments)) }
+            return statuses.worst
+        }
+    }
+}
+
+/// Runs a command on one rank. A failure that all ranks know of ends them in order; any other ends the job at once.
+private func serve(_ ranks: any Ranks, _ command: Command, _ arguments: Arguments) -> ExitStatus {
+    waitForDebugger(ranks)
+    do {
+        return try command.body(arguments, ranks)
+    } catch let error as AgreedError {
+        if ranks.isFirst { Program.complain(error.description) }
+        return error.isInput ? .badInput : .failure
+    } catch {
+        Program.complain((ranks.worldSize > 1 ? ranks.label + " " : "") + "\(error)")
+        let status: ExitStatus = error is InputError ? .badInput : .failure
+        if ranks.worldSize > 1 { ranks.abort(status: status.rawValue) }
+        return status
+    }
+}
+
+/// With `DIM_DIST_WAIT_FOR_DEBUGGER` set, says which process this rank is and waits until a debugger has it.
+private func waitForDebugger(_ ranks: any Ranks) {
+    guard ProcessInfo.processInfo.environment["DIM_DIST_WAIT_FOR_DEBUGGER"] == "1" else { return }
+    Program.complain("\(ranks.label) process \(getpid()) waits: gdb -p \(getpid())")
+    for _ in 0..<6000 {
+        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+        let tracer = status.split(separator: "\n").first { $0.hasPrefix("TracerPid:") }
+        if let tracer, !tracer.hasSuffix("\t0") { return }
+        usleep(100_000)
+    }
+}
+
+/// The exit statuses of threads that are ranks.
+private final class Statuses: @unchecked Sendable {  // read and written under `lock`
+    private let lock = NSLock()
+    private var values: [ExitStatus] = []
+
+    func add(_ status: ExitStatus) { lock.withLock { values.append(status) } }
+    var worst: ExitStatus { lock.withLock { values.first { $0 != .success } ?? .success } }
+}

@@ -1,0 +1,123 @@
+import Collectives
+import Foundation
+import Tensors
+import Training
+
+private let settings = [
+    Option("config", "FILE", "JSON5 file of settings; see launch/runs"),
+    Option("data", "PATH", "folder or file of images: IDX (plain or gz), CIFAR-10/100 binary", setting: "data.path"),
+    Option("steps", "N", "optimiser steps; 0 writes the untrained checkpoint", setting: "steps"),
+    Option("batch", "B", "images of the global batch, split over ranks", setting: "batch"),
+    Option("seed", "S", "of every random number", setting: "seed"),
+    Option("threads", "T", "threads of each rank", setting: "threads"),
+    Option("set", "KEY=VALUE", "any setting, such as critic.units=1024", repeats: true),
+]
+
+extension Device {
+    /// With the threads that are configured, or that OMP_NUM_THREADS says.
+    convenience init(_ configuration: Configuration) throws {
+        try self.init(threads: configuration.threadsPerRank(environment: ProcessInfo.processInfo.environment))
+    }
+}
+
+extension Program {
+    static let train = Command(
+        name: "train", summary: "Learn an encoder from images without labels.",
+        usage: "--data PATH --output DIR [--config FILE] [--steps N] [--batch B] [--resume] [--set KEY=VALUE]…",
+        options: settings + [
+            Option("output", "DIR", "run directory: config.json, metrics.jsonl, checkpoints/"),
+            Option("resume", "go on from the newest checkpoint in --output, if there is one"),
+        ]
+    ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
+        let (configuration, output) = try ranks.agree {
+            let output = try arguments.required("output")
+            let earlier = try savedConfiguration(run: output)
+            let resumed = arguments.has("resume") ? earlier : nil
+            let configuration = try Program.configuration(from: arguments, over: resumed)
+            if let resumed { try configuration.checkResumes(try Configuration(layers: [resumed])) }
+            return (configuration, output)
+        }
+        let device = try Device(configuration)
+        let run = try TrainingRun(
+            configuration, output: output, resume: arguments.has("resume"), device: device, ranks: ranks)
+        if ranks.isFirst { print(header(run, configuration, ranks: ranks, output: output)) }
+        let stop = StopRequest()
+        let isTerminal = Progress.reachesTerminal(environment: ProcessInfo.processInfo.environment)
+        let outcome = try run.train(stop: stop, isTerminal: isTerminal)
+        let peak = Double(device.memory.peakBytes) / 1_048_576
+        guard ranks.isFirst else { return outcome == .finished ? .success : .interrupted }
+        switch outcome {
+        case .finished:
+            print("trained: \(output)  (tensor memory at its peak: \(String(format: "%.1f", peak)) MiB a rank)")
+            return .success
+        case .interrupted(let step):
+            print("interrupted behind step \(step), checkpoint written: the same command with --resume goes on")
+            return .interrupted
+        }
+    }
+
+    /// The defaults, then a resumed run's settings, then the file's, then what was typed.
+    static func configuration(from arguments: Arguments, over resumed: JSONValue? = nil) throws -> Configuration {
+        var layers = resumed.map { [$0] } ?? []
+        if let path = arguments.text("config") { layers.append(try readSettings(path)) }
+        for option in settings {
+            if let setting = option.setting, let text = arguments.text(option.name) {
+                layers.append(.leaf(setting, setting == "data.path" ? .string(text) : value(text)))
+            }
+        }
+        for text in arguments.all("set") {
+            let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+            guard parts.count == 2 else { throw InputError("--set \(text): write --set KEY=VALUE") }
+            layers.append(.leaf(parts[0], value(parts[1])))
+        }
+        return try Configuration(layers: layers)
+    }
+
+    /// The settings that a run directory keeps; nil where there is no run.
+    static func savedConfiguration(run: String) throws -> JSONValue? {
+        let path = run + "/config.json"
+        return FileManager.default.fileExists(atPath: path) ? try readSettings(path) : nil
+    }
+
+    private static func readSettings(_ path: String) throws -> JSONValue {
+        let data: Data
+        do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
+            throw InputError("\(path) can't be read: \(error.localizedDescription)")
+        }
+        do { return try JSONValue.parse(data) } catch let DecodingError.dataCorrupted(context) {
+            let reason = (context.underlyingError as NSError?)?.userInfo[NSDebugDescriptionErrorKey] as? String
+            throw InputError("\(path) is not JSON5: \(reason ?? context.debugDescription)")
+        } catch let DecodingError.typeMismatch(_, context) {
+            let place = context.codingPath.map(\.stringValue).joined(separator: ".")
+            throw InputError("\(path): the number at \(place) is not finite or too large")
+        }
+    }
+
+    /// A number, `true`, `null`, … where the text is one, else the text itself.
+    private static func value(_ text: String) -> JSONValue {
+        (try? JSONValue.parse(Data(text.utf8))) ?? .string(text)
+    }
+
+    private static func header(
+        _ run: TrainingRun, _ configuration: Configuration, ranks: any Ranks, output: String
+    ) -> String {
+        let shape = run.data.dataset.shape
+        let threads = run.model.device.threads
+        let negatives = configuration.batch - 1
+        let cores = ProcessInfo.processInfo.activeProcessorCount
+        var lines = [
+            "data       \(configuration.data.path): \(run.data.dataset.count) images of "
+                + "\(shape.height)x\(shape.width)x\(shape.channels), \(run.data.plan.stepsPerEpoch) steps an epoch",
+            "model      \(run.model.encoder.kind.rawValue), \(run.model.parameters.count) parameters",
+            "objective  \(configuration.objective.estimator.rawValue), anchor \(configuration.objective.anchor.rawValue)"
+                + ", negatives from \(negatives) images of all ranks",
+            "world      \(ranks.worldSize) rank\(ranks.worldSize == 1 ? "" : "s") x \(threads) "
+                + "thread\(threads == 1 ? "" : "s"), batch \(configuration.batch)",
+            "run        \(output)" + (run.firstStep > 0 ? ", from step \(run.firstStep)" : ""),
+        ]
+        if ranks.worldSize * threads < cores && ranks.worldSize == 1 {
+            lines.append("hint       \(cores) cores here: mpirun -np \(cores) dim-dist train … uses them all")
+        }
+        return lines.joined(separator: "\n")
+    }
+}

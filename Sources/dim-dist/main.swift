@@ -1,0 +1,3 @@
+import Foundation
+
+exit(Program(arguments: Array(CommandLine.arguments.dropFirst())).run())

@@ -1,0 +1,122 @@
+import Autodiff
+import Tensors
+
+/// Every operation of `Tape`, under its name in the sources.
+enum Operation: String, CaseIterable {
+    case add
+    case batchNorm
+    case concatenateColumns
+    case convolution
+    case crossEntropy
+    case dropout
+    case linear
+    case momentNormalisedLinear
+    case product
+    case reshape
+
+    var examples: [GradientExample] {
+        switch self {
+        case .add:
+            [
+                GradientExample("x + y", [Values([2, 3], 1), Values([2, 3], 2)]) { $0.add($1[0], $1[1]) },
+                GradientExample("x + x", [Values([2, 3], 1)]) { $0.add($1[0], $1[0]) },
+            ]
+        case .batchNorm: batchNorms
+        case .concatenateColumns:
+            [
+                GradientExample("[x y z]", [Values([4, 1], 1), Values([4, 3], 2), Values([4, 2], 3)]) {
+                    $0.concatenateColumns($1)
+                },
+                GradientExample("[x y x]", [Values([3, 2], 1), Values([3, 1], 2)]) {
+                    $0.concatenateColumns([$1[0], $1[1], $1[0]])
+                },
+            ]
+        case .convolution:
+            [
+                GradientExample("3x3", [Values([2, 5, 4, 3], 1), Values([2, 3, 3, 3], 2)]) {
+                    try $0.convolution($1[0], weight: $1[1], stride: 1, padding: 1)
+                },
+                GradientExample("4x4, stride 2", [Values([2, 5, 6, 1], 1), Values([3, 1, 4, 4], 2)]) {
+                    try $0.convolution($1[0], weight: $1[1], stride: 2, padding: 1)
+                },
+            ]
+        case .crossEntropy:
+            [
+                GradientExample("3 rows of 4", [Values([3, 4], 1)]) { $0.crossEntropy($1[0], labels: [3, 0, 3]) },
+                GradientExample("sum of two", [Values([3, 4], 1)]) {
+                    let first = $0.crossEntropy($1[0], labels: [3, 0, 3])
+                    let second = $0.crossEntropy($1[0], labels: [1, 1, 2])
+                    return $0.add($0.add(first, second), second)
+                },
+            ]
+        case .dropout:
+            [
+                GradientExample("rate 0.3", [Values([4, 6], 1)]) {
+                    $0.dropout($1[0], rate: 0.3, seed: 7, step: 2, samples: [5, 1, 4, 2])
+                }
+            ]
+        case .linear:
+            [
+                GradientExample("with a bias", [Values([2, 3, 4], 1), Values([5, 4], 2), Values([5], 3)]) {
+                    try $0.linear($1[0], weight: $1[1], bias: $1[2])
+                },
+                GradientExample("without", [Values([3, 4], 1), Values([2, 4], 2)]) {
+                    try $0.linear($1[0], weight: $1[1])
+                },
+            ]
+        case .momentNormalisedLinear: [momentNormalisedLinear]
+        case .product:
+            [
+                GradientExample("x·w", [Values([3, 4], 1), Values([4, 2], 2)]) { try $0.product($1[0], $1[1]) },
+                GradientExample("x·x", [Values([3, 3], 1)]) { try $0.product($1[0], $1[0]) },
+            ]
+        case .reshape:
+            [GradientExample("to three axes", [Values([2, 6], 1)]) { $0.reshape($1[0], [2, 3, 2]) }]
+        }
+    }
+
+    /// Batch norm with and without a rectifier, by the batch's statistics and by fixed ones.
+    private var batchNorms: [GradientExample] {
+        let channels = 3
+        let signs = alternatingRows(12, columns: channels)
+        let x = zip(signs, normals(signs.count, 1)).map { 0.5 + 1.5 * $0 + 0.2 * $1 }  // normalised: about ±1
+        let inputs = [
+            Values([3, 2, 2, channels], x), Values([channels], [0.8, -1.2, 1]), Values([channels], [0.1, 0.2, -0.1]),
+        ]
+        return [false, true].flatMap { rectified in
+            [nil, ChannelStatistics(mean: [0.3, 0.5, 0.6], variance: [2, 1.5, 1])].map { fixed in
+                let name = "\(fixed == nil ? "batch" : "fixed") statistics, \(rectified ? "rectified" : "linear")"
+                return GradientExample(name, inputs) {
+                    try $0.batchNorm(
+                        $1[0], scale: $1[1], shift: $1[2], rectified: rectified, scope: .sync, fixed: fixed
+                    ).y
+                }
+            }
+        }
+    }
+
+    /// Rows on either side of a plane, so that normalised projections are about ±1, away from the rectifier's kink.
+    private var momentNormalisedLinear: GradientExample {
+        let (rows, channels, units) = (12, 3, 4)
+        let signs = alternatingRows(rows, columns: channels)
+        let direction: [Float] = [1, -0.7, 0.8]
+        let x = zip(signs, normals(signs.count, 1)).enumerated().map { i, pair in
+            0.4 + pair.0 * direction[i % channels] + 0.2 * pair.1
+        }
+        let w: [Float] = [1, 0.2, 0.5, -0.6, 0.9, -0.3, 0.3, -1, -0.2, 0.9, -0.4, 0.8]
+        return GradientExample(
+            "rows [2, 6, 3]",
+            [
+                Values([2, rows / 2, channels], x), Values([units, channels], w), Values([units], [0.8, -1.2, 1, 0.6]),
+                Values([units], [0.1, 0.2, -0.1, 0]),
+            ]
+        ) {
+            try $0.momentNormalisedLinear($1[0], weight: $1[1], scale: $1[2], shift: $1[3], scope: .sync)
+        }
+    }
+
+    /// Rows of 1, -1, 1, ...
+    private func alternatingRows(_ rows: Int, columns: Int) -> [Float] {
+        (0..<rows * columns).map { $0 / columns % 2 == 0 ? 1 : -1 }
+    }
+}

@@ -1,0 +1,166 @@
+import Foundation
+import XCTest
+
+/// What a program that has ended left behind.
+struct Ending {
+    /// Exit status, or 128 + the signal that ended it.
+    let status: Int32
+    let output: String
+    let errors: String
+
+    var errorLines: [String] { errors.split(separator: "\n").map(String.init) }
+}
+
+/// A program that was started, with its output in files.
+final class RunningProgram {
+    let process = Process()
+    private let ended = DispatchSemaphore(value: 0)
+    private let output: URL
+    private let errors: URL
+
+    init(_ executable: URL, _ arguments: [String], environment: [String: String], folder: String) throws {
+        let name = UUID().uuidString
+        output = URL(fileURLWithPath: "\(folder)/\(name).output")
+        errors = URL(fileURLWithPath: "\(folder)/\(name).errors")
+        try Data().write(to: output)
+        try Data().write(to: errors)
+        process.executableURL = executable
+        process.arguments = arguments
+        process.environment = environment
+        process.currentDirectoryURL = URL(fileURLWithPath: folder)
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = try FileHandle(forWritingTo: output)
+        process.standardError = try FileHandle(forWritingTo: errors)
+        process.terminationHandler = { [ended] _ in ended.signal() }
+        try process.run()
+    }
+
+    var identifier: pid_t { process.processIdentifier }
+
+    /// Waits for the end. A program that takes longer than the seconds given is killed, and the test fails.
+    func end(within seconds: Double, file: StaticString = #filePath, line: UInt = #line) throws -> Ending {
+        if ended.wait(timeout: .now() + seconds) == .timedOut {
+            XCTFail("not ended after \(seconds) s: \(process.arguments ?? [])", file: file, line: line)
+            kill(identifier, SIGTERM)
+            if ended.wait(timeout: .now() + 5) == .timedOut {
+                kill(identifier, SIGKILL)
+                ended.wait()
+            }
+        }
+        let bySignal = process.terminationReason == .uncaughtSignal
+        return Ending(
+            status: process.terminationStatus + (bySignal ? 128 : 0),
+            output: try String(contentsOf: output, encoding: .utf8),
+            errors: try String(contentsOf: errors, encoding: .utf8))
+    }
+}
+
+/// A test that runs the program that was built beside the tests, in a temporary folder.
+class CommandTestCase: XCTestCase {
+    private(set) var folder = ""
+
+    /// A machine under load is slow; what takes longer hangs.
+    static let patience = 120.0
+
+    override func setUpWithError() throws {
+        folder = NSTemporaryDirectory() + "dim-dist-command-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    }
+
+    override func tearDownWithError() throws { try FileManager.default.removeItem(atPath: folder) }
+
+    func path(_ name: String) -> String { "\(folder)/\(name)" }
+
+    /// Without what a launcher told the tests, so that the program starts as from a shell.
+    private var environment: [String: String] {
+        var result = ProcessInfo.processInfo.environment.filter { name, _ in
+            !["OMPI_", "PMIX_", "PMI_", "SLURM_", "DIM_DIST_"].contains { name.hasPrefix($0) }
+        }
+        result["HOME"] = folder
+        result["OMP_NUM_THREADS"] = "1"
+        result["OMPI_ALLOW_RUN_AS_ROOT"] = "1"
+        result["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
+        result["OMPI_MCA_btl_vader_single_copy_mechanism"] = "none"  // not allowed in every container
+        return result
+    }
+
+    private static var program: URL {
+        URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+            .appendingPathComponent("dim-dist")
+    }
+
+    /// Starts the program, under mpirun when `mpi` says how many ranks.
+    func start(_ arguments: [String], mpi ranks: Int? = nil) throws -> RunningProgram {
+        guard let ranks else {
+            return try RunningProgram(Self.program, arguments, environment: environment, folder: folder)
+        }
+        let launcher = try XCTUnwrap(
+            (environment["PATH"] ?? "").split(separator: ":").map { "\($0)/mpirun" }
+                .first { FileManager.default.isExecutableFile(atPath: $0) }, "no mpirun on PATH")
+        let options = ["-n", "\(ranks)", "--oversubscribe", "--bind-to", "none", Self.program.path]
+        return try RunningProgram(
+            URL(fileURLWithPath: launcher), options + arguments, environment: environment, folder: folder)
+    }
+
+    /// Runs the program to its end.
+    func run(_ arguments: [String], mpi ranks: Int? = nil, line: UInt = #line) throws -> Ending {
+        try start(arguments, mpi: ranks).end(within: Self.patience, line: line)
+    }
+
+    /// Runs it and expects success, and silence on standard error. Returns what it printed.
+    @discardableResult
+    func succeed(_ arguments: [String], mpi ranks: Int? = nil, line: UInt = #line) throws -> String {
+        let ending = try run(arguments, mpi: ranks, line: line)
+        XCTAssertEqual(ending.status, 0, "\(arguments): \(ending.errors)", line: line)
+        XCTAssertEqual(ending.errors, "", "\(arguments)", line: line)
+        return ending.output
+    }
+
+    /// Expects exit status 2 and one line that holds all of the texts.
+    func assertRefused(_ arguments: [String], _ texts: [String], line: UInt = #line) throws {
+        let ending = try run(arguments, line: line)
+        XCTAssertEqual(ending.status, 2, "\(arguments): \(ending.errors)", line: line)
+        XCTAssertEqual(ending.errorLines.count, 1, "\(arguments): \(ending.errors)", line: line)
+        XCTAssertTrue(ending.errors.hasPrefix("dim-dist: "), ending.errors, line: line)
+        XCTAssertTrue(ending.errors.hasSuffix("\n"), ending.errors, line: line)
+        for text in texts {
+            XCTAssertTrue(ending.errors.contains(text), "no \"\(text)\" in: \(ending.errors)", line: line)
+        }
+    }
+
+    // MARK: - Runs
+
+    /// `train` of a small model on data in `data`, into the folder `output`.
+    func trainArguments(_ output: String, steps: Int, _ more: [String] = [], data: String = "data") -> [String] {
+        ["train", "--data", path(data), "--output", path(output), "--steps", "\(steps)", "--batch", "24"]
+            + ["--set", "critic.units=16", "--set", "optimiser.warmupSteps=0"] + more
+    }
+
+    static func threads(_ ranks: Int) -> [String] { ["--transport", "threads", "--ranks", "\(ranks)"] }
+
+    /// The lines of a run's metrics, each of which has to be a JSON object.
+    func metrics(_ run: String) throws -> [[String: Any]] {
+        try String(contentsOfFile: path(run) + "/metrics.jsonl", encoding: .utf8).split(separator: "\n").map {
+            try XCTUnwrap(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+        }
+    }
+
+    func losses(_ run: String) throws -> [Double] { try metrics(run).compactMap { $0["loss"] as? Double } }
+
+    /// Names of a run's checkpoints.
+    func checkpoints(_ run: String) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: path(run) + "/checkpoints").sorted()
+    }
+
+    /// Waits until a run has noted this many steps.
+    func waitForSteps(_ count: Int, of run: String, line: UInt = #line) throws {
+        let deadline = Date() + Self.patience
+        let file = path(run) + "/metrics.jsonl"
+        while Date() < deadline {
+            let lines = FileManager.default.contents(atPath: file)?.count { $0 == UInt8(ascii: "\n") } ?? 0
+            if lines >= count { return }
+            usleep(5000)
+        }
+        XCTFail("no \(count) steps in \(file)", line: line)
+    }
+}

@@ -1,0 +1,145 @@
+import Data
+import Foundation
+import XCTest
+
+/// `embed` and `eval`, on a model of one step.
+final class FeatureCommandTests: CommandTestCase {
+    override func setUpWithError() throws {
+        try super.setUpWithError()
+        try writeData()
+        try succeed(trainArguments("run", steps: 1))
+    }
+
+    private func embed(_ file: String, _ more: [String] = []) throws -> [[Float]] {
+        try succeed(["embed", "--run", path("run"), "--output", path(file)] + more)
+        let array = try NumPyArray(path: path(file))
+        XCTAssertEqual(array.element, .float32)
+        XCTAssertEqual(array.shape.count, 2)
+        let values = try array.read(rows: 0..<array.rows)
+        XCTAssertTrue(values.allSatisfy(\.isFinite))
+        return (0..<array.rows).map { Array(values[$0 * array.rowSize..<($0 + 1) * array.rowSize]) }
+    }
+
+    /// The largest |a - b| over all elements.
+    private func distance(_ a: [[Float]], _ b: [[Float]]) -> Float {
+        guard a.map(\.count) == b.map(\.count) else { return .infinity }
+        return zip(a.joined(), b.joined()).reduce(0) { max($0, abs($1.0 - $1.1)) }
+    }
+
+    func testEmbedWritesTheSameBytesAtAnyNumberOfRanks() throws {
+        let rows = try embed("1.npy")
+        XCTAssertEqual(rows.count, 96)
+        XCTAssertEqual(rows.map(\.count), Array(repeating: 64, count: 96))
+        XCTAssertEqual(Set(rows).count, 96)
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: path("1.npy")))
+        for ranks in [2, 3] {
+            _ = try embed("\(ranks).npy", Self.threads(ranks))
+            XCTAssertEqual(try Data(contentsOf: URL(fileURLWithPath: path("\(ranks).npy"))), bytes, "\(ranks) ranks")
+        }
+    }
+
+    func testRowsAreInTheOrderOfTheData() throws {
+        let images = TestImages(count: 96, seed: 1)
+        try images.rotated(by: 37).write(to: path("rotated"), split: "train")
+        let rows = try embed("rows.npy")
+        let rotated = try embed("rotated.npy", ["--data", path("rotated")] + Self.threads(3))
+        let expected = Array(rows[37...] + rows[..<37])
+        XCTAssertLessThan(distance(rotated, expected), 1e-5)
+        XCTAssertGreaterThan(distance(rotated, rows), 1e-2)  // or the order could not be told
+
+        var single = images
+        single.labels = [images.labels[50]]
+        single.pixels = [images.pixels[50]]
+        try single.imagesFile.write(to: URL(fileURLWithPath: path("single")))
+        let row = try embed("single.npy", ["--data", path("single")] + Self.threads(3))  // two ranks hold nothing
+        XCTAssertLessThan(distance(row, [rows[50]]), 1e-5)
+    }
+
+    func testOtherLayersAndSplits() throws {
+        XCTAssertEqual(
+            try embed("fc.npy", ["--layer", "fc", "--split", "test"]).map(\.count), Array(repeating: 1024, count: 40))
+        let local = try embed("local.npy", ["--layer", "local", "--split", "test"] + Self.threads(2))
+        XCTAssertEqual(local.map(\.count), Array(repeating: 7 * 7 * 128, count: 40))
+        XCTAssertTrue(local.joined().allSatisfy { $0 >= 0 })  // behind a rectifier
+    }
+
+    func testEmbedRefusesWhatDoesNotFit() throws {
+        let embed = ["embed", "--run", path("run"), "--output", path("x.npy")]
+        var large = Data([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 32, 0, 0, 0, 32])
+        large.append(Data(count: 32 * 32))
+        try large.write(to: URL(fileURLWithPath: path("large")))
+        for ranks in [[], Self.threads(2)] {
+            try assertRefused(embed + ["--data", path("large")] + ranks, ["32x32", "28x28"])
+            try assertRefused(
+                ["embed", "--run", path("run"), "--output", path("none/x.npy")] + ranks, [path("none/x.npy")])
+        }
+        try FileManager.default.removeItem(atPath: path("run/checkpoints"))
+        try assertRefused(embed, [path("run"), "no checkpoint"])
+    }
+
+    func testEvalTellsTheModelFromItsControls() throws {
+        let later = "{\"step\":7,\"loss\":1}\n"  // of a run that trains on meanwhile
+        let file = try FileHandle(forUpdating: URL(fileURLWithPath: path("run/metrics.jsonl")))
+        try file.seekToEnd()
+        try file.write(contentsOf: Data(later.utf8))
+        try file.close()
+
+        var tables: [[String: [Double]]] = []
+        for ranks in [1, 3] {
+            let ending = try run(["eval", "--run", path("run")] + Self.threads(ranks))
+            XCTAssertEqual(ending.status, 0, ending.errors)
+            var lines = ending.output.split(separator: "\n").map(String.init)
+            let header = try XCTUnwrap(lines.isEmpty ? nil : lines.removeFirst())
+            XCTAssertEqual(header.split(separator: " ").suffix(2), ["linear", "knn"], header)
+            var table: [String: [Double]] = [:]
+            for line in lines {
+                let words = line.split(separator: " ").map(String.init)
+                table[words.dropLast(2).joined(separator: " ")] = words.suffix(2).compactMap(Double.init)
+            }
+            XCTAssertEqual(Set(table.keys), ["trained code", "untrained code", "raw pixels", "PCA-64"])
+            XCTAssertEqual(
+                try String(contentsOfFile: path("run/evaluation.txt"), encoding: .utf8), ending.output)
+            tables.append(table)
+        }
+        for (name, values) in tables[0] {
+            for (a, b) in zip(values, try XCTUnwrap(tables[1][name])) {
+                XCTAssertTrue((0...100).contains(a))
+                XCTAssertEqual(a, b, accuracy: 2.6, "\(name)")  // one of 40 test images
+            }
+        }
+        // Four levels of grey are far apart: a line through all pixels tells them.
+        XCTAssertGreaterThan(tables[0]["raw pixels"]?[0] ?? 0, 90)
+
+        let lines = try metrics("run")
+        XCTAssertEqual(lines.prefix(2).map { $0["step"] as? Int }, [1, 7])
+        let evaluations = lines.filter { $0["eval"] != nil }
+        XCTAssertEqual(evaluations.count, 16)
+        for (place, name) in ["trained code", "untrained code", "raw pixels", "PCA-64"].enumerated() {
+            for (column, probe) in ["linear", "knn"].enumerated() {
+                let line = evaluations[2 * place + column]
+                XCTAssertEqual(line["eval"] as? String, "\(probe)/\(name)")
+                XCTAssertEqual(line["step"] as? Int, 1)
+                XCTAssertEqual(
+                    100 * (line["value"] as? Double ?? -1), try XCTUnwrap(tables[0][name])[column], accuracy: 0.006)
+            }
+        }
+    }
+
+    func testEvalTakesLayersAndProbes() throws {
+        let ending = try run([
+            "eval", "--run", path("run"), "--layer", "code,fc", "--probe", "knn", "--without-controls",
+        ])
+        XCTAssertEqual(ending.status, 0, ending.errors)
+        let rows = ending.output.split(separator: "\n").map {
+            $0.split(separator: " ").dropLast().joined(separator: " ")
+        }
+        XCTAssertEqual(Array(rows.dropFirst()), ["trained code", "trained fc"])
+    }
+
+    func testEvalNeedsLabels() throws {
+        try TestImages(count: 40, seed: 2).imagesFile.write(to: URL(fileURLWithPath: path("unlabelled")))
+        for ranks in [[], Self.threads(2)] {
+            try assertRefused(["eval", "--run", path("run"), "--data", path("unlabelled")] + ranks, ["no labels"])
+        }
+    }
+}

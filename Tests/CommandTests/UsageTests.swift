@@ -1,0 +1,127 @@
+import Foundation
+import XCTest
+
+/// What is typed wrongly ends with one line that helps, and exit status 2.
+final class UsageTests: CommandTestCase {
+    private static let commands = [
+        "train": ["--data", "--output", "--config", "--steps", "--batch", "--seed", "--set", "--resume"],
+        "eval": ["--run", "--data", "--probe", "--layer"],
+        "embed": ["--run", "--data", "--output", "--layer", "--split"],
+        "objective": ["--locals", "--globals", "--estimator", "--anchor", "--gradients"],
+        "bench step": ["--json", "--units", "--batch", "--threads"], "doctor": [],
+    ]
+
+    func testHelp() throws {
+        for arguments in [["--help"], ["help"], []] {
+            let text = try succeed(arguments)
+            for command in Self.commands.keys { XCTAssertTrue(text.contains("\n  \(command) "), "\(command): \(text)") }
+            XCTAssertTrue(text.contains("mpirun -np"))
+            XCTAssertTrue(text.contains("75"))
+        }
+        for (command, options) in Self.commands {
+            let text = try succeed(command.split(separator: " ").map(String.init) + ["--help"])
+            for option in options + ["--transport", "--ranks", "--help"] {
+                XCTAssertTrue(text.contains("\n  \(option) "), "\(command) \(option): \(text)")
+            }
+        }
+    }
+
+    func testMistypedNamesAreCorrected() throws {
+        try writeData()
+        let train = trainArguments("run", steps: 1)
+        let cases: [(arguments: [String], texts: [String])] = [
+            (["trian"], ["unknown command trian", "did you mean train?"]),
+            (["bench"], ["unknown command bench", "bench step"]),
+            (["--halp"], ["unknown command --halp", "--help"]),
+            (["train", "--ouput", "x"], ["unknown option --ouput", "did you mean --output?"]),
+            (["embed", "run"], ["unknown option run", "--run"]),
+            (train + ["--set", "critic.unit=4"], ["unknown setting critic.unit", "did you mean critic.units?"]),
+            (train + ["--set", "optimizer.rate=4"], ["unknown setting optimizer", "did you mean optimiser?"]),
+        ]
+        for (arguments, texts) in cases { try assertRefused(arguments, texts) }
+        XCTAssertFalse(FileManager.default.fileExists(atPath: path("run")))
+    }
+
+    func testWrongValuesAreNamed() throws {
+        try writeData()
+        let train = trainArguments("run", steps: 1)
+        let cases: [(arguments: [String], texts: [String])] = [
+            (["train", "--data", path("data")], ["--output is needed"]),
+            (["train", "--output", path("run")], ["no data", "--data"]),
+            (["train", "--output"], ["--output needs a value"]),
+            (train + ["--output", "b"], ["--output is given twice"]),
+            (train + ["--resume=yes"], ["--resume takes no value"]),
+            (train + ["--set", "batch"], ["--set batch", "KEY=VALUE"]),
+            (train + ["--set", "batch=1"], ["batch is 1", "2 to "]),
+            (train + ["--set", "batch=many"], ["batch is \"many\"", "a whole number"]),
+            (train + ["--set", "batch=97"], ["batch of 97", "--batch 96"]),
+            (train + ["--set", "steps=1.5"], ["steps is 1.5", "a whole number"]),
+            (train + ["--set", "optimiser.rate=NaN"], ["optimiser.rate is \"NaN\"", "a number"]),
+            (train + ["--set", "optimiser.rate=0"], ["optimiser.rate is 0", "above 0"]),
+            (train + ["--set", "objective.estimator=nce"], ["objective.estimator is \"nce\"", "infoNCE"]),
+            (train + ["--set", "encoder.kind=basic32x32"], ["basic32x32", "28x28"]),
+            (train + ["--set", "data.augmentation.padCrop=30"], ["padCrop 30", "0 to 27"]),
+            (train + ["--seed", "-1"], ["seed is -1"]),
+            (train + ["--transport", "pigeon"], ["--transport is pigeon", "mpi, threads or none"]),
+            (train + ["--ranks", "2"], ["--ranks 2", "mpirun -np 2"]),
+            (train + ["--ranks", "0"], ["--ranks is 0", "1 to 1024"]),
+            (train + Self.threads(97), ["97 ranks", "96 images"]),
+            (["embed", "--run", path("none"), "--output", "x"], ["\(path("none")) is not a run directory"]),
+            (
+                ["embed", "--run", path("none"), "--layer", "last", "--output", "x"],
+                ["--layer is last", "code, fc, local"]
+            ),
+            (["eval", "--run", path("none"), "--probe", "knn,svm"], ["--probe is svm", "linear, knn, mlp"]),
+            (["bench", "step", "--units", "0"], ["--units is 0", "1 to 65536"]),
+        ]
+        for (arguments, texts) in cases { try assertRefused(arguments, texts) }
+        XCTAssertFalse(FileManager.default.fileExists(atPath: path("run/checkpoints/step-00000001")))
+    }
+
+    func testBadDataAreNamed() throws {
+        let images = TestImages(count: 30, seed: 3)
+        let file = URL(fileURLWithPath: path("images"))
+        func refused(_ data: String, _ texts: [String], line: UInt = #line) throws {
+            for ranks in [[], Self.threads(3)] {
+                try assertRefused(trainArguments("run", steps: 1, ranks, data: data), texts, line: line)
+            }
+        }
+        try refused("none", ["\(path("none")): no such file or folder"])
+        try FileManager.default.createDirectory(atPath: path("empty"), withIntermediateDirectories: true)
+        try refused("empty", [path("empty"), "no images found", "train-images-idx3-ubyte"])
+        try images.labelsFile.write(to: file)
+        try refused("images", [file.path, "magic 2049, expected 2051"])
+        try images.imagesFile.dropLast().write(to: file)
+        try refused("images", [file.path, "\(15 + 30 * 784) bytes, expected \(16 + 30 * 784)"])
+        // As gzip writes it, cut off in the middle: a header, then a stored block that promises all the bytes.
+        let block = images.imagesFile
+        let sizes = [UInt16(block.count), ~UInt16(block.count)].flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }
+        let compressed = Data([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 1] + sizes) + block.prefix(5000)
+        try compressed.write(to: URL(fileURLWithPath: path("images.gz")))
+        try refused("images.gz", [path("images.gz"), "ends early"])
+    }
+
+    func testBadConfigurationFilesAreNamed() throws {
+        try writeData()
+        let train = trainArguments("run", steps: 1, ["--config", path("run.json5")])
+        try assertRefused(train, [path("run.json5"), "can't be read"])
+        for (text, said) in [
+            ("{ batch: 12", [path("run.json5"), "not JSON5"]), ("", [path("run.json5"), "not JSON5"]),
+            ("[1]", ["has parts", "batch"]), ("{ critic: 5 }", ["critic", "units"]),
+            ("{ critic: { units: 'many' } }", ["critic.units is", "a whole number"]),
+            ("{ critic: { width: 5 } }", ["unknown setting critic.width", "critic.units"]),
+            ("{ optimiser: { rate: NaN } }", [path("run.json5"), "optimiser.rate", "finite"]),
+        ] {
+            try text.write(toFile: path("run.json5"), atomically: true, encoding: .utf8)
+            // --set stands above the file, so leave it out.
+            let arguments = Array(train.prefix { $0 != "--set" }) + ["--config", path("run.json5")]
+            try assertRefused(arguments, said)
+        }
+    }
+
+    func testAFileInTheWayIsNamed() throws {
+        try writeData()
+        try Data().write(to: URL(fileURLWithPath: path("file")))
+        try assertRefused(trainArguments("file/run", steps: 0), [path("file/run"), "can't be made"])
+    }
+}

@@ -1,0 +1,111 @@
+import Autodiff
+import Collectives
+import Objectives
+import Tensors
+import XCTest
+
+let estimators: [(Estimator, Anchor)] = [(.infoNCE, .global), (.infoNCE, .local), (.jensenShannon, .global)]
+
+/// The streaming loss on these ranks against the dense one in Double.
+final class ContrastiveLossTests: XCTestCase {
+    private let ranks = World.ranks
+
+    /// Loss and gradients of this rank's slice.
+    private func streamed(
+        _ batch: DenseBatch, _ estimator: Estimator, _ anchor: Anchor, tileScores: Int
+    ) throws -> (loss: Double, locals: [Float], globals: [Float], range: Range<Int>) {
+        let shares = Shares(counts: World.shares(of: batch.images), rank: ranks.rank)
+        let (m, d) = (batch.locations, batch.dimensions)
+        let own = shares.first..<shares.first + shares.own
+        let device = try Device()
+        let locals = batch.locals[own.lowerBound * m * d..<own.upperBound * m * d].map { Float($0) }
+        let globals = batch.globals[own.lowerBound * d..<own.upperBound * d].map { Float($0) }
+        var loss = ContrastiveLoss(estimator, anchor: anchor)
+        loss.tileScores = tileScores
+        // Two factors that split the dimensions must give what one gives.
+        let cut = d / 2
+        let whole = device.tensor([own.count * m, d], locals)
+        let (left, right) = (device.tensor([own.count * m, cut]), device.tensor([own.count * m, d - cut]))
+        left.matrix.copy(from: whole.matrix[columns: 0..<cut])
+        right.matrix.copy(from: whole.matrix[columns: cut..<d])
+        let result = try loss(
+            locals: [LocalFactor(values: left, columns: 0..<cut), LocalFactor(values: right, columns: cut..<d)],
+            globals: device.tensor([own.count, d], globals), locations: m, shares: shares, device: device, ranks: ranks)
+        let gradient = device.tensor([own.count * m, d])
+        gradient.matrix[columns: 0..<cut].copy(from: result.locals[0].matrix)
+        gradient.matrix[columns: cut..<d].copy(from: result.locals[1].matrix)
+        return (try ranks.sum([result.loss])[0], gradient.array, result.globals.array, own)
+    }
+
+    func testLossAndGradientsEqualTheDenseOnes() throws {
+        for (scale, tolerance) in [(1.0, 1e-5), (8.0, 1e-4)] {
+            let batch = randomBatch(images: 7, locations: 3, dimensions: 5, scale: scale)
+            for (estimator, anchor) in estimators {
+                let expected = batch.gradients(estimator, anchor)
+                for tileScores in [1, 50, 1 << 20] {
+                    let place = "\(estimator) \(anchor), scale \(scale), tiles of \(tileScores), \(World.place)"
+                    let result = try streamed(batch, estimator, anchor, tileScores: tileScores)
+                    let loss = batch.loss(estimator, anchor)
+                    XCTAssertEqual(result.loss, loss, accuracy: tolerance * max(abs(loss), 1e-2), place)
+                    let m = batch.locations * batch.dimensions
+                    let own = result.range
+                    XCTAssertLessThan(
+                        relativeDistance(
+                            result.locals, Array(expected.locals[own.lowerBound * m..<own.upperBound * m])),
+                        tolerance, "locals, \(place)")
+                    let d = batch.dimensions
+                    XCTAssertLessThan(
+                        relativeDistance(
+                            result.globals, Array(expected.globals[own.lowerBound * d..<own.upperBound * d])),
+                        tolerance, "globals, \(place)")
+                }
+            }
+        }
+    }
+
+    /// Scores of ±1000: finite, and right to rounding of the scores.
+    func testLargeScoresStayFinite() throws {
+        let batch = randomBatch(images: 6, locations: 4, dimensions: 4, scale: 20)
+        let largest = (0..<6).flatMap { i in (0..<6).flatMap { j in (0..<4).map { abs(batch.score(i, j, $0)) } } }.max()
+        XCTAssertGreaterThan(largest ?? 0, 1000)
+        for (estimator, anchor) in estimators {
+            let result = try streamed(batch, estimator, anchor, tileScores: 1 << 20)
+            let loss = batch.loss(estimator, anchor)
+            XCTAssertEqual(result.loss, loss, accuracy: 1e-5 * abs(loss), "\(estimator) \(anchor), \(World.place)")
+            XCTAssert((result.locals + result.globals).allSatisfy(\.isFinite), "\(estimator) \(anchor), \(World.place)")
+        }
+    }
+
+    /// All scores 0: the closed forms of a critic that knows nothing.
+    func testZeroScoresGiveTheClosedForms() throws {
+        for (images, locations, expected) in [(64, 64, 8.302266), (200, 49, 9.185228), (200, 25, 8.512382)] {
+            let batch = DenseBatch(
+                images: images, locations: locations, dimensions: 2,
+                locals: Array(repeating: 0, count: images * locations * 2),
+                globals: Array(repeating: 1, count: images * 2))
+            XCTAssertEqual(
+                try streamed(batch, .infoNCE, .global, tileScores: 1 << 16).loss, expected, accuracy: 1e-6 * expected)
+            XCTAssertEqual(
+                try streamed(batch, .infoNCE, .local, tileScores: 1 << 16).loss, Double(images).logarithm,
+                accuracy: 1e-6 * Double(images).logarithm)
+            XCTAssertEqual(try streamed(batch, .jensenShannon, .global, tileScores: 1 << 16).loss, 0, accuracy: 1e-6)
+        }
+    }
+
+    func testOneImageIsRefused() throws {
+        let batch = randomBatch(images: 1, locations: 3, dimensions: 4, scale: 1)
+        for (estimator, anchor) in estimators {
+            XCTAssertThrowsError(try streamed(batch, estimator, anchor, tileScores: 1)) {
+                XCTAssert("\($0)".contains("at least 2 images"), "\($0)")
+            }
+        }
+    }
+}
+
+func randomBatch(images: Int, locations: Int, dimensions: Int, scale: Double) -> DenseBatch {
+    var stream = RandomStream(seed: 7, purpose: .synthetic)
+    func values(_ count: Int) -> [Double] { (0..<count).map { _ in Double(Float(scale) * (4 * stream.uniform() - 2)) } }
+    return DenseBatch(
+        images: images, locations: locations, dimensions: dimensions, locals: values(images * locations * dimensions),
+        globals: values(images * dimensions))
+}

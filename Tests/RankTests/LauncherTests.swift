@@ -1,0 +1,26 @@
+import MPI
+import XCTest
+
+final class LauncherTests: XCTestCase {
+    func testUnconnectedProcessesAreRefused() {
+        for (variable, launcher) in [
+            ("OMPI_COMM_WORLD_SIZE", "mpirun"), ("PMI_SIZE", "mpiexec"), ("SLURM_STEP_NUM_TASKS", "srun"),
+        ] {
+            XCTAssertThrowsError(try Launcher.checkWorldSize(1, environment: [variable: "4"])) {
+                XCTAssert("\($0)".contains("started 4 processes") && "\($0)".contains(launcher), "\($0)")
+            }
+            XCTAssertNoThrow(try Launcher.checkWorldSize(1, environment: [variable: "1"]))
+            XCTAssertNoThrow(try Launcher.checkWorldSize(4, environment: [variable: "4"]))
+            XCTAssertTrue(Launcher.isPresent(in: [variable: "4"]))
+        }
+        XCTAssertNoThrow(try Launcher.checkWorldSize(1, environment: [:]))
+        XCTAssertFalse(Launcher.isPresent(in: ["PATH": "/usr/bin", "SLURM_JOB_ID": "7"]))
+    }
+
+    /// What mpirun says of this world is what MPI connects.
+    func testThisWorldIsConnected() throws {
+        let environment = ProcessInfo.processInfo.environment
+        let meant = environment["OMPI_COMM_WORLD_SIZE"].flatMap { Int($0) } ?? 1
+        XCTAssertEqual(World.ranks.worldSize, meant)
+    }
+}

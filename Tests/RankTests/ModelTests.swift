@@ -1,0 +1,117 @@
+import Autodiff
+import Collectives
+import Data
+import Layers
+import Objectives
+import Tensors
+import Training
+import XCTest
+
+/// The law of ranks for the whole model: these ranks on a split batch equal one rank on the batch.
+final class ModelTests: XCTestCase {
+    private struct Outcome {
+        var losses: [Double] = []
+        var firstGradients: [String: [Float]] = [:]
+        var parameters: [String: [Float]] = [:]
+        var states: [String: [Float]] = [:]
+    }
+
+    /// A few steps of Adam on one random batch, of which this rank has its share.
+    private func run(
+        _ configuration: Configuration, card: ModelCard, counts: [Int], ranks: any Ranks, steps: Int
+    ) throws -> Outcome {
+        let device = try Device()
+        let model = try Model(configuration, card: card, device: device)
+        let optimiser = Adam(configuration.optimiser, parameters: model.parameters, device: device)
+        let shares = Shares(counts: counts, rank: ranks.rank)
+        let images = device.tensor([shares.own, card.height, card.width, card.channels])
+        let size = card.height * card.width * card.channels
+        for i in 0..<shares.own {
+            var stream = RandomStream(seed: 1, purpose: .synthetic, sample: shares.first + i)
+            for k in 0..<size { images.base[i * size + k] = 2 * stream.uniform() - 1 }
+        }
+        var outcome = Outcome()
+        for step in 0..<steps {
+            let part = try model.gradients(images: images, shares: shares, ranks: ranks)
+            outcome.losses.append(try ranks.sum([part])[0])
+            if step == 0 {
+                for parameter in model.parameters.parameters {
+                    outcome.firstGradients[parameter.name] = parameter.gradient.array
+                }
+            }
+            optimiser.update(model.parameters, rate: 1e-4)
+        }
+        for parameter in model.parameters.parameters { outcome.parameters[parameter.name] = parameter.value.array }
+        for state in model.parameters.states { outcome.states[state.name] = state.values }
+        return outcome
+    }
+
+    private func card(size: Int, channels: Int) -> ModelCard {
+        ModelCard(
+            height: size, width: size, channels: channels,
+            normalisation: Normalisation(
+                mean: Array(repeating: 0, count: channels), deviation: Array(repeating: 1, count: channels)))
+    }
+
+    func testRanksEqualOneRank() throws {
+        for (size, channels) in [(32, 3), (28, 1)] {
+            for (estimator, anchor) in estimators {
+                var configuration = Configuration()
+                configuration.critic.units = 24
+                configuration.objective.estimator = estimator
+                configuration.objective.anchor = anchor
+                let card = card(size: size, channels: channels)
+                let split = try run(
+                    configuration, card: card, counts: World.shares(of: 10), ranks: World.ranks, steps: 3)
+                let whole = try run(configuration, card: card, counts: [10], ranks: SingleRank(), steps: 3)
+                let place = "\(estimator) \(anchor) \(size)x\(size), \(World.place)"
+                for (mine, expected) in zip(split.losses, whole.losses) {
+                    XCTAssertEqual(mine, expected, accuracy: 1e-5 * max(abs(expected), 1e-2), place)
+                }
+                for (name, gradient) in whole.firstGradients {
+                    XCTAssertLessThan(
+                        relativeDistance(split.firstGradients[name] ?? [], gradient), 1e-4,
+                        "gradient of \(name), \(place)")
+                }
+                let names = whole.parameters.keys.sorted()
+                XCTAssertLessThan(
+                    relativeDistance(
+                        names.flatMap { split.parameters[$0] ?? [] }, names.flatMap { whole.parameters[$0] ?? [] }),
+                    1e-4, "parameters after 3 steps, \(place)")
+                for (name, values) in whole.states {
+                    XCTAssertLessThan(relativeDistance(split.states[name] ?? [], values), 1e-3, "\(name), \(place)")
+                }
+            }
+        }
+    }
+
+    func testTheSameRanksGiveTheSameBits() throws {
+        var configuration = Configuration()
+        configuration.critic.units = 24
+        let counts = World.shares(of: 10)
+        let card = card(size: 28, channels: 1)
+        let first = try run(configuration, card: card, counts: counts, ranks: World.ranks, steps: 3)
+        let second = try run(configuration, card: card, counts: counts, ranks: World.ranks, steps: 3)
+        XCTAssertEqual(first.losses, second.losses, World.place)
+        XCTAssertEqual(first.parameters, second.parameters, World.place)
+        // And on every rank: the maximum over ranks is everybody's own.
+        for (name, values) in first.parameters.sorted(by: { $0.key < $1.key }) {
+            var largest = values
+            try largest.withUnsafeMutableBufferPointer { try World.ranks.maximum($0) }
+            XCTAssertEqual(largest, values, "\(name), \(World.place)")
+        }
+    }
+
+    /// Batch norm over this rank's rows alone is offered, and is another function.
+    func testLocalBatchNormDiffersFromSynchronised() throws {
+        guard World.ranks.worldSize == 2 else { return }  // alone they are the same; with three a rank has no rows
+        var configuration = Configuration()
+        configuration.critic.units = 24
+        let card = card(size: 28, channels: 1)
+        let counts = World.shares(of: 10)
+        let synchronised = try run(configuration, card: card, counts: counts, ranks: World.ranks, steps: 1)
+        configuration.batchNorm = .local
+        let local = try run(configuration, card: card, counts: counts, ranks: World.ranks, steps: 1)
+        XCTAssertGreaterThan(abs(synchronised.losses[0] - local.losses[0]), 1e-3)
+    }
+}

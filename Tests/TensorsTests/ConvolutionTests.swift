@@ -1,0 +1,105 @@
+import Tensors
+import Testing
+
+/// A convolution's value and both gradients against the definition in Double.
+@Suite struct ConvolutionTests {
+    private struct Example: CustomTestStringConvertible {
+        let name: String
+        let shape: ConvolutionShape
+        var testDescription: String { name }
+
+        init(_ name: String, images: Int = 2, size: (Int, Int), channels: (Int, Int), kernel: Int, padding: Int) {
+            self.name = name
+            shape = ConvolutionShape(
+                images: images, height: size.0, width: size.1, inputChannels: channels.0, outputChannels: channels.1,
+                kernel: kernel, stride: 2, padding: padding)
+        }
+    }
+
+    private static let examples = [
+        Example("first layer of 28x28", size: (14, 14), channels: (1, 64), kernel: 5, padding: 2),
+        Example("second layer of 28x28", size: (7, 7), channels: (64, 32), kernel: 5, padding: 2),
+        Example("first layer of 32x32", size: (16, 16), channels: (3, 64), kernel: 4, padding: 1),
+        Example("second layer of 32x32", size: (8, 8), channels: (64, 32), kernel: 4, padding: 1),
+        Example("odd sizes, kernel 4", images: 3, size: (9, 7), channels: (3, 5), kernel: 4, padding: 1),
+        Example("odd sizes, kernel 5", images: 1, size: (5, 11), channels: (1, 3), kernel: 5, padding: 2),
+        Example("one pixel out", images: 1, size: (4, 4), channels: (7, 9), kernel: 4, padding: 0),
+    ]
+
+    /// Visits every product that a convolution sums: places in the output, the input (NHWC) and the weights (OIHW).
+    private func forEachTerm(_ shape: ConvolutionShape, _ body: (_ y: Int, _ x: Int, _ w: Int) -> Void) {
+        for y in 0..<shape.output.reduce(1, *) {
+            let (pixel, out) = y.quotientAndRemainder(dividingBy: shape.outputChannels)
+            let column = pixel % shape.outputWidth
+            let row = pixel / shape.outputWidth % shape.outputHeight
+            let image = pixel / shape.outputWidth / shape.outputHeight
+            for place in 0..<shape.kernel * shape.kernel {
+                let h = row * shape.stride + place / shape.kernel - shape.padding
+                let v = column * shape.stride + place % shape.kernel - shape.padding
+                guard (0..<shape.height).contains(h) && (0..<shape.width).contains(v) else { continue }
+                let x = ((image * shape.height + h) * shape.width + v) * shape.inputChannels
+                for channel in 0..<shape.inputChannels {
+                    let w = (out * shape.inputChannels + channel) * shape.kernel * shape.kernel + place
+                    body(y, x + channel, w)
+                }
+            }
+        }
+    }
+
+    @Test(arguments: examples)
+    private func valueAndGradients(of example: Example) throws {
+        let shape = example.shape
+        let device = try Device()
+        var stream = RandomStream(test: 1)
+        let x = stream.numbers(shape.input.reduce(1, *))
+        let w = stream.numbers(shape.weights.reduce(1, *))
+        let dy = stream.numbers(shape.output.reduce(1, *))
+        var y = [Double](repeating: 0, count: dy.count)
+        var dx = [Double](repeating: 0, count: x.count)
+        var dw = [Double](repeating: 0, count: w.count)
+        forEachTerm(shape) { i, j, k in
+            y[i] += Double(x[j]) * Double(w[k])
+            dx[j] += Double(dy[i]) * Double(w[k])
+            dw[k] += Double(dy[i]) * Double(x[j])
+        }
+        let (input, weights) = (device.tensor(shape.input, x), device.tensor(shape.weights, w))
+        let outputGradient = device.tensor(shape.output, dy)
+        let kernel = try device.convolution(shape)
+        let output = device.tensor(shape.output, filledWith: .nan)
+        try kernel.forward(input, weights, into: output)
+        expectClose(output.array, y, within: 1e-6, "output")
+        let inputGradient = device.tensor(shape.input, filledWith: .nan)
+        try kernel.backward(outputGradient, weights, intoInput: inputGradient)
+        expectClose(inputGradient.array, dx, within: 1e-6, "input gradient")
+        let weightGradient = device.tensor(shape.weights, filledWith: .nan)
+        try kernel.backward(outputGradient, input: input, intoWeights: weightGradient)
+        expectClose(weightGradient.array, dw, within: 1e-6, "weight gradient")
+        #expect(input.array == x && weights.array == w && outputGradient.array == dy)
+    }
+
+    @Test func outputSizes() {
+        let shape = ConvolutionShape(
+            images: 5, height: 28, width: 9, inputChannels: 3, outputChannels: 4, kernel: 5, stride: 2, padding: 2)
+        #expect(shape.output == [5, 14, 5, 4])
+        #expect(shape.input == [5, 28, 9, 3])
+        #expect(shape.weights == [4, 3, 5, 5])
+    }
+
+    @Test func aKernelIsMadeOnceAndUsesMemoryAgain() throws {
+        let shape = Self.examples[2].shape
+        let device = try Device()
+        let (x, w) = (device.tensor(shape.input, filledWith: 1), device.tensor(shape.weights, filledWith: 1))
+        let y = device.tensor(shape.output)
+        func run() throws {
+            try device.convolution(shape).forward(x, w, into: y)
+            try device.convolution(shape).backward(y, w, intoInput: x)
+            try device.convolution(shape).backward(y, input: x, intoWeights: w)
+        }
+        try run()
+        #expect(try device.convolution(shape) === device.convolution(shape))
+        let (allocations, bytes) = (device.memory.systemAllocations, device.memory.bytesInUse)
+        try run()
+        #expect(device.memory.systemAllocations == allocations)
+        #expect(device.memory.bytesInUse == bytes)
+    }
+}

@@ -1,0 +1,203 @@
+import Data
+import Foundation
+import Layers
+import Tensors
+import Testing
+
+@testable import Training
+
+/// One after another: a checkpoint of the smallest model takes 80 MB.
+@Suite(.serialized) struct CheckpointTests {
+    private static let card = ModelCard(
+        height: 28, width: 28, channels: 1, normalisation: Normalisation(mean: [0.1307], deviation: [0.3081]))
+
+    /// A model and its optimiser, as a run has them.
+    private struct Trained {
+        let model: Model
+        let optimiser: Adam
+
+        init(seed: Int) throws {
+            let configuration = try Configuration(layers: [
+                .leaf("critic.units", .integer(2)), .leaf("encoder.code", .integer(3)), .leaf("seed", .integer(seed)),
+            ])
+            let device = try Device()
+            model = try Model(configuration, card: CheckpointTests.card, device: device)
+            optimiser = Adam(configuration.optimiser, parameters: model.parameters, device: device)
+        }
+
+        /// Other values everywhere, among them those that a decimal number would lose.
+        func scramble() {
+            for (place, parameter) in model.parameters.parameters.enumerated() {
+                parameter.value.base[parameter.value.count - 1] = Float(bitPattern: 0x7FC0_1234 + UInt32(place))
+                parameter.value.base[0] = -0.0
+                let start = parameter.value.base - model.parameters.values.base
+                for i in start..<start + parameter.value.count {
+                    optimiser.mean.base[i] = Float(place) + 0x1p-20 * Float(i & 1023)
+                    optimiser.square.base[i] = .leastNonzeroMagnitude * Float(i & 1023)
+                }
+            }
+            for (place, state) in model.parameters.states.enumerated() {
+                state.values = state.values.indices.map { Float($0) / 3 - Float(place) }
+            }
+            optimiser.updates = 12345
+        }
+
+        func isSame(as other: Trained) -> Bool {
+            isSameBits(model.parameters.values.elements, other.model.parameters.values.elements)
+                && isSameBits(optimiser.mean.elements, other.optimiser.mean.elements)
+                && isSameBits(optimiser.square.elements, other.optimiser.square.elements)
+                && model.parameters.states.map(\.values) == other.model.parameters.states.map(\.values)
+                && optimiser.updates == other.optimiser.updates
+        }
+    }
+
+    private func write(_ trained: Trained, step: Int, to store: CheckpointStore, keep: Int = 9) throws {
+        try store.write(
+            step: step, model: trained.model, optimiser: trained.optimiser, card: Self.card, keep: keep)
+    }
+
+    private func names(_ store: CheckpointStore) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: store.folder).sorted()
+    }
+
+    @Test func everythingComesBackBitForBit() throws {
+        let folder = try TemporaryFolder()
+        let store = CheckpointStore(run: folder.path)
+        let before = try Trained(seed: 1)
+        before.scramble()
+        try write(before, step: 7, to: store)
+        #expect(try names(store) == ["step-00000007"])
+
+        let after = try Trained(seed: 2)
+        #expect(!after.isSame(as: before))
+        let checkpoint = try #require(try store.newest { Issue.record("\($0)") })
+        #expect(checkpoint.step == 7)
+        #expect(checkpoint.card == Self.card)
+        try checkpoint.restore(after.model)
+        try checkpoint.restore(after.optimiser, of: after.model)
+        #expect(after.isSame(as: before))
+    }
+
+    /// Others read these by name.
+    @Test func arraysBearModulePaths() throws {
+        let folder = try TemporaryFolder()
+        try write(try Trained(seed: 1), step: 0, to: CheckpointStore(run: folder.path))
+        func header(_ name: String) throws -> [String: [String: Any]] {
+            let url = URL(fileURLWithPath: "\(folder.path)/checkpoints/step-00000000/\(name)")
+            let data = try Foundation.Data(contentsOf: url, options: .alwaysMapped)
+            let length = data.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
+            return try #require(
+                try JSONSerialization.jsonObject(with: data[8..<8 + length]) as? [String: [String: Any]])
+        }
+        let model = try header("model.safetensors")
+        for (name, shape) in [
+            ("encoder.conv1.weight", [64, 1, 5, 5]), ("encoder.conv2.weight", [128, 64, 5, 5]),
+            ("encoder.norm1.running_mean", [64]), ("encoder.norm2.running_var", [128]),
+            ("encoder.fc.weight", [1024, 7 * 7 * 128]), ("encoder.code.bias", [3]),
+            ("critic.local.first.weight", [2, 128]), ("critic.global.last.weight", [2, 2]),
+        ] {
+            #expect(model[name]?["shape"] as? [Int] == shape, "\(name)")
+        }
+        let optimiser = try header("optimiser.safetensors")
+        #expect(optimiser["second_moment.encoder.code.bias"]?["shape"] as? [Int] == [3])
+        let parameters = model.keys.filter { !$0.contains(".running_") }
+        #expect(
+            Set(optimiser.keys)
+                == Set(parameters.flatMap { ["first_moment." + $0, "second_moment." + $0] }))
+    }
+
+    @Test func theNewestAreKept() throws {
+        let folder = try TemporaryFolder()
+        let store = CheckpointStore(run: folder.path)
+        let trained = try Trained(seed: 1)
+        #expect(store.steps == [])
+        for step in [5, 100, 20] { try write(trained, step: step, to: store, keep: 2) }
+        #expect(store.steps == [20, 100])
+        try write(trained, step: 101, to: store, keep: 1)
+        #expect(try names(store) == ["step-00000101"])
+        trained.optimiser.updates = 77
+        try write(trained, step: 101, to: store, keep: 1)  // over the same step
+        #expect(try store.newest { Issue.record("\($0)") }?.updates == 77)
+    }
+
+    @Test func whatIsHalfWrittenIsNoCheckpoint() throws {
+        let folder = try TemporaryFolder()
+        let store = CheckpointStore(run: folder.path)
+        #expect(try store.newest { Issue.record("\($0)") } == nil)
+        for name in [".writing-9", "step-00000009", "step-abc", "step-", "other"] {
+            try FileManager.default.createDirectory(
+                atPath: "\(store.folder)/\(name)", withIntermediateDirectories: true)
+            try folder.write("checkpoints/\(name)/model.safetensors", "half")
+        }
+        try folder.write("checkpoints/.writing-9/manifest.json", "{}")
+        #expect(store.steps == [])
+        #expect(try store.newest { Issue.record("\($0)") } == nil)
+
+        try write(try Trained(seed: 1), step: 9, to: store)
+        #expect(store.steps == [9])
+        #expect(try store.newest { Issue.record("\($0)") }?.step == 9)
+        #expect(try !names(store).contains(".writing-9"))
+    }
+
+    @Test func aDamagedNewestIsPassedOver() throws {
+        let folder = try TemporaryFolder()
+        let store = CheckpointStore(run: folder.path)
+        let older = try Trained(seed: 1)
+        try write(older, step: 3, to: store)
+        try write(try Trained(seed: 2), step: 12, to: store)
+
+        let damages: [(file: String, said: String, change: (inout Foundation.Data) -> Void)] = [
+            ("model.safetensors", "truncated", { $0.removeLast() }),
+            ("model.safetensors", "truncated", { $0.removeAll() }),
+            ("model.safetensors", "checksum", { $0[$0.count / 2] ^= 0x10 }),
+            ("optimiser.safetensors", "checksum", { $0[$0.count - 1] ^= 1 }),
+            ("optimiser.safetensors", "truncated", { $0.append(0) }),
+            ("manifest.json", "damaged", { $0.removeLast(20) }),
+            ("manifest.json", "damaged", { $0.removeAll() }),
+        ]
+        for (file, said, change) in damages {
+            let url = URL(fileURLWithPath: "\(store.folder)/step-00000012/\(file)")
+            let whole = try Foundation.Data(contentsOf: url)
+            var damaged = whole
+            change(&damaged)
+            try damaged.write(to: url)
+            var warnings: [String] = []
+            let loaded = try #require(try store.newest { warnings.append($0) })
+            #expect(loaded.step == 3, "\(file) \(said)")
+            #expect(warnings.count == 1)
+            #expect(warnings.allSatisfy { $0.contains("step-00000012/\(file)") && $0.contains(said) }, "\(warnings)")
+            try whole.write(to: url)
+        }
+        #expect(try store.newest { Issue.record("\($0)") }?.step == 12)
+
+        let restored = try Trained(seed: 4)
+        try FileManager.default.removeItem(atPath: "\(store.folder)/step-00000012/optimiser.safetensors")
+        let loaded = try #require(try store.newest { #expect($0.contains("can't be read")) })
+        try loaded.restore(restored.model)
+        #expect(
+            isSameBits(restored.model.parameters.values.elements, older.model.parameters.values.elements))
+
+        try folder.write("checkpoints/step-00000003/model.safetensors", "")
+        var warnings: [String] = []
+        expectInputError("no whole checkpoint in \(store.folder)", "step-00000003/model.safetensors") {
+            try store.newest { warnings.append($0) }
+        }
+        #expect(warnings.count == 2)
+    }
+
+    @Test func anotherModelIsRefused() throws {
+        let folder = try TemporaryFolder()
+        let store = CheckpointStore(run: folder.path)
+        try write(try Trained(seed: 1), step: 1, to: store)
+        let checkpoint = try #require(try store.newest { Issue.record("\($0)") })
+        for (setting, value) in [
+            ("critic.units", JSONValue.integer(5)), ("objective.estimator", .string("jensenShannon")),
+        ] {
+            let configuration = try Configuration(layers: [
+                .leaf("critic.units", .integer(2)), .leaf("encoder.code", .integer(3)), .leaf(setting, value),
+            ])
+            let other = try Model(configuration, card: Self.card, device: Device())
+            expectInputError("step-00000001/model.safetensors", "critic.") { try checkpoint.restore(other) }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+import Foundation
+import Testing
+
+@testable import Training
+
+struct ConfigurationTests {
+    private func configuration(_ path: String, _ value: JSONValue) throws -> Configuration {
+        try Configuration(layers: [.leaf(path, value)])
+    }
+
+    /// Dotted paths of the leaves of a tree.
+    private static func leaves(_ tree: JSONValue, _ path: [String] = []) -> [String] {
+        guard case .object(let members) = tree else { return [path.joined(separator: ".")] }
+        return members.flatMap { leaves($0.value, path + [$0.key]) }.sorted()
+    }
+
+    private func shown(_ value: JSONValue) -> String {
+        switch value {
+        case .string(let text): "\"\(text)\""
+        case .integer(let number): "\(number)"
+        case .number(let number): "\(number)"
+        case .boolean(let value): "\(value)"
+        case .null: "null"
+        case .array: "["
+        case .object: "{"
+        }
+    }
+
+    /// A valid value for each setting that isn't its default.
+    static let others: [String: JSONValue] = [
+        "data.path": .string("/somewhere"), "data.split": .string("test"), "data.virtualShards": .integer(32),
+        "data.augmentation.padCrop": .integer(4), "data.augmentation.flip": .boolean(true),
+        "encoder.kind": .string("basic32x32"), "encoder.code": .integer(100),
+        "objective.estimator": .string("jensenShannon"), "objective.anchor": .string("local"),
+        "critic.units": .integer(1024), "batchNorm": .string("local"), "optimiser.rate": .number(1e-3),
+        "optimiser.beta1": .number(0.5), "optimiser.beta2": .number(0.99), "optimiser.epsilon": .number(1e-6),
+        "optimiser.schedule": .string("cosine"), "optimiser.warmupSteps": .integer(0), "batch": .integer(64),
+        "steps": .integer(7), "seed": .integer(.max), "threads": .integer(2), "checkpoint.every": .integer(5),
+        "checkpoint.keep": .integer(1),
+    ]
+
+    /// Values of the right type that are out of range.
+    static let refused: [(String, JSONValue)] = [
+        ("data.split", .string("validation")), ("data.virtualShards", .integer(-1)),
+        ("data.virtualShards", .integer(48)), ("data.virtualShards", .integer(1 << 21)),
+        ("data.augmentation.padCrop", .integer(-1)), ("data.augmentation.padCrop", .integer(65)),
+        ("encoder.kind", .string("resnet50")), ("encoder.code", .integer(0)), ("encoder.code", .integer(65537)),
+        ("objective.estimator", .string("InfoNCE")), ("objective.anchor", .string("")),
+        ("critic.units", .integer(0)), ("critic.units", .integer(65537)), ("critic.units", .integer(.min)),
+        ("batchNorm", .string("none")), ("optimiser.rate", .number(0)), ("optimiser.rate", .number(-1e-4)),
+        ("optimiser.beta1", .number(1)), ("optimiser.beta1", .number(-0.1)), ("optimiser.beta2", .number(1)),
+        ("optimiser.beta2", .number(-0.1)), ("optimiser.epsilon", .number(0)), ("optimiser.schedule", .string("step")),
+        ("optimiser.warmupSteps", .integer(-1)), ("batch", .integer(1)), ("batch", .integer(1 << 25)),
+        ("steps", .integer(-1)), ("steps", .integer(1 << 41)), ("seed", .integer(-1)), ("threads", .integer(-1)),
+        ("threads", .integer(1025)), ("checkpoint.every", .integer(-1)), ("checkpoint.keep", .integer(0)),
+        ("checkpoint.keep", .integer(1001)),
+    ]
+
+    @Test func defaultsAreValid() throws {
+        #expect(try Configuration(layers: []) == Configuration())
+        #expect(try Configuration(layers: [Configuration().tree()]) == Configuration())
+        #expect(Configuration().steps > 0)
+    }
+
+    /// A new setting fails here until it has a row above.
+    @Test func everySettingCanBeSet() throws {
+        #expect(Self.leaves(try Configuration().tree()) == Self.others.keys.sorted())
+        for (path, value) in Self.others {
+            let changed = try configuration(path, value)
+            #expect(try changed.tree().differences(from: Configuration().tree()) == [path])
+            #expect(try changed.tree().value(at: path) == value)
+        }
+    }
+
+    @Test func laterLayersWin() throws {
+        let result = try Configuration(layers: [
+            .leaf("batch", .integer(10)), .leaf("steps", .integer(3)), .leaf("batch", .integer(12)),
+        ])
+        #expect((result.batch, result.steps) == (12, 3))
+    }
+
+    @Test(arguments: refused) func valuesOutOfRangeAreRefused(_ path: String, _ value: JSONValue) throws {
+        expectInputError(path + " is " + shown(value), "it must be ") { try configuration(path, value) }
+    }
+
+    /// Each choice is named to who has mistaken one.
+    @Test func choicesAreNamed() {
+        expectInputError("objective.estimator", "infoNCE, jensenShannon") {
+            try configuration("objective.estimator", .string("nce"))
+        }
+        expectInputError("optimiser.schedule", "constant, cosine") { try configuration("optimiser.schedule", .null) }
+        expectInputError("encoder.kind", "automatic, basic28x28, basic32x32") {
+            try configuration("encoder.kind", .integer(1))
+        }
+    }
+
+    @Test(arguments: Array(others.keys)) func wrongTypesAreRefused(_ path: String) throws {
+        guard let right = Self.others[path] else { return }
+        for wrong in [
+            JSONValue.null, .boolean(true), .integer(3), .number(2.5), .string("text"), .array([.integer(1)]),
+            .object(["part": .integer(1)]),
+        ] {
+            switch (right, wrong) {
+            case (.boolean, .boolean), (.integer, .integer), (.number, .number): continue
+            case (.number, .integer): continue
+            case (.string, .string) where path == "data.path": continue
+            default: break
+            }
+            expectInputError(path + " is " + shown(wrong), "it must be ") { try configuration(path, wrong) }
+        }
+    }
+
+    /// Of several settings, one that is right isn't blamed.
+    @Test func theWrongSettingIsNamed() {
+        expectInputError("steps is 2.5: it must be a whole number") {
+            try Configuration(layers: [
+                .leaf("batch", .integer(64)), .leaf("steps", .number(2.5)), .leaf("seed", .integer(1)),
+            ])
+        }
+    }
+
+    @Test func unknownSettingsAreRefused() {
+        expectInputError("unknown setting critic.unit", "critic.units") {
+            try configuration("critic.unit", .integer(4))
+        }
+        expectInputError("unknown setting stepz", "steps") { try configuration("stepz", .integer(4)) }
+        expectInputError("setting critic has parts", "units") { try configuration("critic", .integer(4)) }
+        expectInputError("the file has parts", "batch") { try Configuration(layers: [.integer(4)]) }
+    }
+
+    @Test func aRunKeepsWhatDecidedItsSteps() throws {
+        let changeable: Set = [
+            "steps", "threads", "data.path", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
+        ]
+        for (path, value) in Self.others {
+            let changed = try configuration(path, value)
+            if changeable.contains(path) {
+                try changed.checkResumes(Configuration())
+            } else {
+                expectInputError(path + " differs", "--output") { try changed.checkResumes(Configuration()) }
+            }
+        }
+        try Configuration().checkResumes(Configuration())
+    }
+}

@@ -1,0 +1,108 @@
+import Foundation
+import Testing
+
+@testable import Training
+
+struct JSONValueTests {
+    private func parse(_ text: String) throws -> JSONValue { try JSONValue.parse(Foundation.Data(text.utf8)) }
+
+    @Test func readsJSON5() throws {
+        let value = try parse(
+            """
+            // a comment
+            { plain: 1, 'single': -2, "double": 2.5, /* another */ on: true, off: false, none: null,
+              hexadecimal: 0x10, list: [1, 'a', [],], inner: { deep: {} }, exponent: 2e-4, }
+            """)
+        #expect(
+            value
+                == .object([
+                    "plain": .integer(1), "single": .integer(-2), "double": .number(2.5), "on": .boolean(true),
+                    "off": .boolean(false), "none": .null, "hexadecimal": .integer(16),
+                    "list": .array([.integer(1), .string("a"), .array([])]),
+                    "inner": .object(["deep": .object([:])]), "exponent": .number(2e-4),
+                ]))
+        #expect(try parse("9007199254740993") == .integer(9_007_199_254_740_993))  // 2^53 + 1: not through Double
+        #expect(try parse("'true'") == .string("true"))
+    }
+
+    @Test(arguments: ["", "{", "{ a: }", "{ a: 1 b: 2 }", "[1, 2", "nothing", "{} {}", "1 2"])
+    func refusesWhatIsNoJSON5(_ text: String) {
+        #expect(throws: DecodingError.self) { try parse(text) }
+    }
+
+    /// JSON5 has these, but nothing here can be set to them, and JSON can't write them down.
+    @Test(arguments: ["NaN", "Infinity", "-Infinity", "{ a: NaN }", "1e999"])
+    func refusesNumbersThatAreNotFinite(_ text: String) {
+        #expect(throws: DecodingError.self) { try parse(text) }
+    }
+
+    @Test func writesWhatItReads() throws {
+        let value = try parse("{ a: [1, 2.5, 'x', null, true], b: { c: {} } }")
+        #expect(try JSONValue.parse(JSONEncoder().encode(value)) == value)
+    }
+
+    @Test func overlaysLeaves() throws {
+        let base = try parse("{ a: 1, b: { c: 2, d: { e: 3 } }, f: [1, 2] }")
+        let result = try base.overlaid(with: parse("{ b: { d: { e: 'new' } }, f: [] }"))
+        #expect(result == (try parse("{ a: 1, b: { c: 2, d: { e: 'new' } }, f: [] }")))
+        #expect(try base.overlaid(with: parse("{}")) == base)
+        #expect(
+            try base.overlaid(with: .leaf("b.c", .integer(7))) == parse("{ a: 1, b: { c: 7, d: { e: 3 } }, f: [1, 2] }")
+        )
+    }
+
+    @Test func namesTheNearestKnownKey() throws {
+        let base = try parse("{ batch: 1, steps: 2, optimiser: { rate: 3, beta1: 4 } }")
+        expectInputError("unknown setting bach", "did you mean batch?") {
+            try base.overlaid(with: parse("{ bach: 1 }"))
+        }
+        expectInputError("unknown setting optimiser.rat", "did you mean optimiser.rate?") {
+            try base.overlaid(with: parse("{ optimiser: { rat: 1 } }"))
+        }
+        expectInputError("unknown setting Steps", "did you mean steps?") {
+            try base.overlaid(with: parse("{ Steps: 1 }"))
+        }
+        expectInputError("unknown setting ", "did you mean") { try base.overlaid(with: .leaf("", .null)) }
+    }
+
+    @Test func aTreeIsNotALeaf() throws {
+        let base = try parse("{ optimiser: { rate: 3, beta1: 4 } }")
+        expectInputError("setting optimiser has parts", "beta1, rate") {
+            try base.overlaid(with: .leaf("optimiser", .integer(1)))
+        }
+        expectInputError("has parts", "optimiser") { try base.overlaid(with: .array([])) }
+    }
+
+    @Test func leafBuildsATree() {
+        #expect(JSONValue.leaf("a", .null) == .object(["a": .null]))
+        #expect(
+            JSONValue.leaf("a.b.c", .integer(1)) == .object(["a": .object(["b": .object(["c": .integer(1)])])]))
+        #expect(JSONValue.leaf("a..b", .null) == .object(["a": .object(["": .object(["b": .null])])]))
+    }
+
+    @Test func differencesAreSortedPaths() throws {
+        let a = try parse("{ x: 1, y: { z: 2, w: 3 }, v: [1] }")
+        let b = try parse("{ x: 1, y: { z: 4, w: 3 }, v: [2], extra: 0 }")
+        #expect(a.differences(from: b) == ["extra", "v", "y.z"])
+        #expect(b.differences(from: a) == ["extra", "v", "y.z"])
+        #expect(a.differences(from: a) == [])
+        #expect(a.differences(from: try parse("{ x: 1, y: 2, v: [1] }")) == ["y"])
+    }
+
+    @Test func valueAtAPath() throws {
+        let tree = try parse("{ a: { b: 5 } }")
+        #expect(tree.value(at: "a.b") == .integer(5))
+        #expect(tree.value(at: "") == tree)
+        #expect(tree.value(at: "a.c") == .null)
+        #expect(tree.value(at: "a.b.c") == .null)
+    }
+
+    @Test(
+        arguments: [
+            ("", "", 0), ("abc", "", 3), ("", "ab", 2), ("kitten", "sitting", 3), ("flaw", "lawn", 2), ("a", "b", 1),
+        ])
+    func distanceIsLevenshteins(_ a: String, _ b: String, _ edits: Int) {
+        #expect(a.distance(to: b) == edits)
+        #expect(b.distance(to: a) == edits)
+    }
+}
