@@ -96,7 +96,7 @@ let package = Package(
             name: "RankTests",
             dependencies: [
                 "Training", "Data", "Encoders", "Objectives", "Layers", "Autodiff", "Tensors", "MPI", "Collectives",
-            ], swiftSettings: kernels),
+            ], exclude: ["Fixtures"], swiftSettings: kernels),
     ],
     swiftLanguageModes: [.v6]
 )

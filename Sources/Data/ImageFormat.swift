@@ -42,6 +42,11 @@ private func idxNames(_ ending: String, _ split: Split) -> [String] {
     return [ending, dotted].flatMap { ["\(stem)-\($0)", "\(stem)-\($0).gz"] }
 }
 
+func isFolder(_ path: String) -> Bool {
+    var isFolder: ObjCBool = false
+    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
+}
+
 /// The files that make up one split, as found under a path.
 enum ImageFiles {
     case idx(images: String, labels: String?)
@@ -49,11 +54,10 @@ enum ImageFiles {
     case cifar100([String])
 
     init(path: String, split: Split) throws {
-        var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+        guard FileManager.default.fileExists(atPath: path) else {
             throw InputError("\(path): no such file or folder, expected images; check --data")
         }
-        self = try isFolder.boolValue ? Self.find(folder: path, split) : Self.single(file: path)
+        self = try isFolder(path) ? Self.find(folder: path, split) : Self.single(file: path)
     }
 
     private static func find(folder: String, _ split: Split) throws -> ImageFiles {
@@ -76,7 +80,8 @@ enum ImageFiles {
         switch first.format {
         case .idx:
             let images = try need(first.format.names(split), in: first.folder)
-            return .idx(images: images, labels: try need(idxNames("labels-idx1-ubyte", split), in: first.folder))
+            let labels = idxNames("labels-idx1-ubyte", split).map { join(first.folder, $0) }
+            return .idx(images: images, labels: labels.first(where: exists))
         case .cifar10:
             return .cifar10(try first.format.names(split).map { try need([$0], in: first.folder) })
         case .cifar100:

@@ -50,6 +50,9 @@ package struct ImageSource: Sendable {
     package let format: ImageFormat
     private let reader: any ImageReader
 
+    /// Whether `path` is a folder, which has its own files for each split; one file is all of its data.
+    package let hasSplits: Bool
+
     /// Images in the whole split, at least 1.
     package var count: Int { reader.count }
     package var shape: ImageShape { reader.shape }
@@ -64,6 +67,7 @@ package struct ImageSource: Sendable {
     package init(path: String, split: Split) throws {
         let files = try ImageFiles(path: path, split: split)
         self.path = path
+        hasSplits = isFolder(path)
         switch files {
         case .idx(let images, let labels):
             format = .idx

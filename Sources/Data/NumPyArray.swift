@@ -71,21 +71,11 @@ package struct NumPyArray: Sendable {
     }
 
     /// Rows as Float, `[range.count, shape[1], ...]`. A float64 is rounded; one beyond Float's range becomes infinite.
-    /// Throws when the array holds integers.
     package func read(rows range: Range<Int>) throws -> [Float] {
         switch element {
         case .float32: try load(range, filler: Float(0))
         case .float64: try load(range, filler: Double(0)).map { Float($0) }
-        case .int64: throw InputError("\(path): elements are '<i8', expected '<f4' or '<f8'")
         }
-    }
-
-    /// Rows of whole numbers (labels), `[range.count, shape[1], ...]`. Throws when the array holds no int64.
-    package func readIntegers(rows range: Range<Int>) throws -> [Int] {
-        guard element == .int64 else {
-            throw InputError("\(path): elements are '\(element.rawValue)', expected '<i8' (64-bit whole numbers)")
-        }
-        return try load(range, filler: 0)
     }
 
     private func load<Value: BitwiseCopyable>(_ range: Range<Int>, filler: Value) throws -> [Value] {

@@ -4,13 +4,12 @@ import Collectives
 package enum NumPyElement: String, Sendable {
     case float32 = "<f4"
     case float64 = "<f8"
-    case int64 = "<i8"
 
     /// Bytes of one element.
     package var size: Int {
         switch self {
         case .float32: 4
-        case .float64, .int64: 8
+        case .float64: 8
         }
     }
 }

@@ -7,7 +7,7 @@ import Collectives
 /// Rank r of P owns the shards `floor(r*V/P) ..< floor((r+1)*V/P)`, hence consecutive images.
 package struct VirtualShards: Equatable, Sendable {
     /// More would only make shards of few images.
-    static let largest = 1 << 16
+    package static let largest = 1 << 16
 
     /// Images in the data set.
     package let imageCount: Int

@@ -13,14 +13,21 @@ package enum Launcher {
         sizes.contains { environment[$0.0] != nil } || environment["PMIX_RANK"] != nil
     }
 
+    /// The rank that the launcher gave this process, 0 without one.
+    package static func place(in environment: [String: String]) -> Int {
+        let variables = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"]
+        return variables.lazy.compactMap { environment[$0].flatMap { Int($0) } }.first ?? 0
+    }
+
     /// Refuses to run as N unconnected worlds of one, which would train N times the same model.
     package static func checkWorldSize(_ worldSize: Int, environment: [String: String]) throws {
         guard worldSize == 1 else { return }
         for (variable, launcher) in sizes {
             if let text = environment[variable], let meant = Int(text), meant > 1 {
                 throw InputError(
-                    "\(launcher) started \(meant) processes (\(variable)=\(meant)) but MPI connects only 1: "
-                        + "start with Open MPI's own mpirun, or srun --mpi=pmix where that plugin exists")
+                    "\(launcher) started \(meant) processes (\(variable)=\(meant)) but here is a world of 1: "
+                        + "start with Open MPI's own mpirun, or srun --mpi=pmix where that plugin exists, "
+                        + "and without --transport")
             }
         }
     }

@@ -4,12 +4,6 @@ extension Double {
     package var exponential: Double { Foundation.exp(self) }
     package var logarithm: Double { Foundation.log(self) }
 
-    /// ln(e^a + e^b), finite wherever one of them is.
-    package static func logSumExp(_ a: Double, _ b: Double) -> Double {
-        let largest = Swift.max(a, b)
-        return largest + Foundation.log1p(Foundation.exp(-abs(a - b)))
-    }
-
     /// ln(1 + e^x).
     package static func softplus(_ x: Double) -> Double { Swift.max(x, 0) + Foundation.log1p(Foundation.exp(-abs(x))) }
 

@@ -52,7 +52,9 @@ package struct CheckpointStore {
         let files = FileManager.default
         let final = path(step)
         let temporary = "\(folder)/.writing-\(step)"
-        try? files.removeItem(atPath: temporary)
+        for name in (try? files.contentsOfDirectory(atPath: folder)) ?? [] where name.hasPrefix(".writing-") {
+            try? files.removeItem(atPath: "\(folder)/\(name)")  // of a run that was killed
+        }
         try files.createDirectory(atPath: temporary, withIntermediateDirectories: true)
         defer { try? files.removeItem(atPath: temporary) }
         let states = model.stateArrays
@@ -111,6 +113,7 @@ package struct CheckpointStore {
                 CheckpointManifest.self, from: try contents(Self.manifestName)),
             manifest.format == 1, manifest.step == step
         else { throw InputError("\(place)/\(Self.manifestName) is damaged or of another version") }
+        try manifest.card.normalisation.check(channels: manifest.card.channels)
         var data: [String: Foundation.Data] = [:]
         for file in manifest.files {
             let bytes = try contents(file.name)

@@ -100,13 +100,26 @@ package struct Configuration: Codable, Equatable, Sendable {
 
     package func tree() throws -> JSONValue { try JSONValue.parse(JSONEncoder().encode(self)) }
 
-    /// Refuses a change that the steps already made don't allow.
-    package func checkResumes(_ earlier: Configuration) throws {
-        for path in try tree().differences(from: earlier.tree()) where !Self.changeable.contains(path) {
+    /// These settings for going on with an earlier run: what is automatic stays what it was found to be.
+    /// - Throws: `InputError` on a change that the steps already made don't allow.
+    package func resuming(_ earlier: Configuration) throws -> Configuration {
+        var result = self
+        if encoder.kind == .automatic { result.encoder.kind = earlier.encoder.kind }
+        if data.virtualShards == 0 { result.data.virtualShards = earlier.data.virtualShards }
+        for path in try result.tree().differences(from: earlier.tree()) where !Self.changeable.contains(path) {
             throw InputError(
                 "\(path) differs from the run that is resumed: its value decided the steps already made; "
                     + "leave it out, or start a new run with another --output")
         }
+        return result
+    }
+
+    /// These settings with what was automatic as it was found to be.
+    func resolved(encoder kind: EncoderKind, virtualShards: Int) -> Configuration {
+        var result = self
+        result.encoder.kind = EncoderSettings.Kind(rawValue: kind.rawValue) ?? .automatic
+        result.data.virtualShards = virtualShards
+        return result
     }
 
     private func check() throws {
@@ -120,8 +133,8 @@ package struct Configuration: Codable, Equatable, Sendable {
         try require((1...65536).contains(encoder.code), "encoder.code", encoder.code, "1 to 65536")
         try require(
             data.virtualShards == 0
-                || (1...1 << 20).contains(data.virtualShards) && data.virtualShards.nonzeroBitCount == 1,
-            "data.virtualShards", data.virtualShards, "0 or a power of two up to \(1 << 20)")
+                || (1...VirtualShards.largest).contains(data.virtualShards) && data.virtualShards.nonzeroBitCount == 1,
+            "data.virtualShards", data.virtualShards, "0 or a power of two up to \(VirtualShards.largest)")
         try require(
             (0...64).contains(data.augmentation.padCrop), "data.augmentation.padCrop",
             data.augmentation.padCrop, "0 to 64 pixels")

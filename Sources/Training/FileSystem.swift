@@ -20,6 +20,9 @@ package func makeFolder(_ path: String) throws {
     }
 }
 
+/// Gives a finished file its name, in the place of what bears it.
+package func moveFile(_ from: String, to: String) throws { try DurableFile.rename(from, to: to) }
+
 /// Writes that survive a crash of the machine once they have returned.
 enum DurableFile {
     /// Writes the pieces one after another and forces them to the disk.

@@ -21,6 +21,17 @@ package struct Metric: Codable, Sendable {
         case mutualInformation = "mutual_information"
         case imagesPerSecond = "images_per_second"
     }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(step, forKey: .step)
+        try container.encode(epoch, forKey: .epoch)
+        try container.encode(loss, forKey: .loss)  // null, not left out
+        try container.encode(mutualInformation, forKey: .mutualInformation)
+        try container.encode(rate, forKey: .rate)
+        try container.encode(imagesPerSecond, forKey: .imagesPerSecond)
+        try container.encode(seconds, forKey: .seconds)
+    }
 }
 
 /// Appends lines to `metrics.jsonl`. For the first rank. Several programs may append at once.

@@ -6,6 +6,8 @@ package final class Progress {
     private let isTerminal: Bool
     private let start = ContinuousClock.now
     private var last: ContinuousClock.Instant?
+    /// Images since the line that is shown.
+    private var images = 0
     private let firstStep: Int
 
     package init(steps: Int, from firstStep: Int, isTerminal: Bool) {
@@ -17,12 +19,16 @@ package final class Progress {
     /// Seconds since this was made.
     package var seconds: Double { start.duration(to: .now) / .seconds(1) }
 
-    /// Shows a step if it is time to: every half second on a terminal, every ten otherwise, and the first and last.
-    package func show(step: Int, loss: Double, rate: Double) {
+    /// Counts a step of so many images and shows it if it is time to: every half second on a terminal, every ten
+    /// otherwise, and the first and last.
+    package func show(step: Int, loss: Double, images count: Int) {
         let now = ContinuousClock.now
+        images += count
         let pause: Duration = isTerminal ? .milliseconds(500) : .seconds(10)
         if let last, last.duration(to: now) < pause, step < steps { return }
+        let rate = Double(images) / max((last ?? start).duration(to: now) / .seconds(1), 1e-9)
         last = now
+        images = 0
         let left = seconds / Double(max(step - firstStep, 1)) * Double(steps - step)
         let text =
             "step \(step)/\(steps)  loss \(String(format: "%.4f", loss))  "

@@ -14,8 +14,7 @@ package final class TrainingData {
     private let worldSize: Int
 
     /// Reads this rank's images and, together with the others, the mean and deviation of all. Collective.
-    /// - Parameter normalisation: that of the run which is resumed.
-    package init(_ configuration: Configuration, normalisation known: Normalisation?, ranks: any Ranks) throws {
+    package init(_ configuration: Configuration, ranks: any Ranks) throws {
         let settings = configuration.data
         (dataset, plan) = try ranks.agree {
             guard !settings.path.isEmpty else {
@@ -30,7 +29,7 @@ package final class TrainingData {
             let own = shards.ownedImages(rank: ranks.rank, worldSize: ranks.worldSize)
             return (try ImageDataset(source, images: own), plan)
         }
-        normalisation = try known ?? Normalisation(of: dataset, over: ranks)
+        normalisation = try Normalisation(of: dataset, over: ranks)
         augmentation = settings.augmentation
         seed = configuration.seed
         rank = ranks.rank
@@ -52,9 +51,6 @@ package final class TrainingData {
             epoch: plan.epoch(ofStep: step))
         return (images, shares(step: step))
     }
-
-    /// The data-set numbers of this rank's images of a step.
-    package func samples(step: Int) -> [Int] { plan.indices(step: step, rank: rank, worldSize: worldSize) }
 
     private func shares(step: Int) -> Shares {
         Shares(

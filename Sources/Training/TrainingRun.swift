@@ -36,13 +36,11 @@ package final class TrainingRun {
     package init(
         _ configuration: Configuration, output: String, resume: Bool, device: Device, ranks: any Ranks
     ) throws {
-        self.configuration = configuration
         self.ranks = ranks
         self.device = device
         self.output = output
         let store = CheckpointStore(run: output)
         self.store = store
-        let label = ranks.label
         let checkpoint: LoadedCheckpoint? = try ranks.agree {
             guard !store.steps.isEmpty else { return nil }
             guard resume else {
@@ -50,7 +48,14 @@ package final class TrainingRun {
                     "\(output) holds a run of \(store.steps.last ?? 0) steps: add --resume to go on with it, "
                         + "or choose another --output")
             }
-            return try store.newest { FileHandle.standardError.write(Foundation.Data("\(label) \($0)\n".utf8)) }
+            guard configuration.steps >= store.steps.last ?? 0 else {
+                throw InputError(
+                    "steps is \(configuration.steps), and \(output) holds a run of \(store.steps.last ?? 0): ask for more"
+                )
+            }
+            return try store.newest {
+                if ranks.isFirst { FileHandle.standardError.write(Foundation.Data("\(ranks.label) \($0)\n".utf8)) }
+            }
         }
         let starts = try ranks.gather(checkpoint?.step ?? 0)
         try ranks.agree {
@@ -59,17 +64,22 @@ package final class TrainingRun {
                     "ranks see other newest checkpoints in \(output): steps \(starts); use a shared folder")
             }
         }
-        data = try TrainingData(configuration, normalisation: checkpoint?.card.normalisation, ranks: ranks)
+        data = try TrainingData(configuration, ranks: ranks)
         let card = data.card
         let model = try ranks.agree { try Model(configuration, card: card, device: device) }
         self.model = model
+        let configuration = configuration.resolved(
+            encoder: model.encoder.kind, virtualShards: data.plan.shards.count)
+        self.configuration = configuration
         let optimiser = Adam(configuration.optimiser, parameters: model.parameters, device: device)
         self.optimiser = optimiser
         firstStep = checkpoint?.step ?? 0
         try ranks.agree {
             guard let checkpoint else { return }
-            guard checkpoint.card == card else {
-                throw InputError("the data are not those of the run in \(output): \(card), then \(checkpoint.card)")
+            guard checkpoint.card == card else {  // mean and deviation tell one data set from another
+                throw InputError(
+                    "the images in \(configuration.data.path) are not those of the run in \(output): "
+                        + "go on with the same, or choose another --output")
             }
             try checkpoint.restore(model)
             try checkpoint.restore(optimiser, of: model)
@@ -88,6 +98,7 @@ package final class TrainingRun {
         let steps = configuration.steps
         let journal = try ranks.agree { ranks.isFirst ? try Journal(run: output, from: firstStep) : nil }
         let progress = Progress(steps: steps, from: firstStep, isTerminal: isTerminal)
+        device.memory.resetPeak()
         var skipped = 0
         var before = progress.seconds
         for step in firstStep..<max(steps, firstStep) {
@@ -138,7 +149,7 @@ package final class TrainingRun {
                 mutualInformation: loss.isFinite ? bound : nil,
                 rate: configuration.optimiser.rate(at: step, of: configuration.steps), imagesPerSecond: rate,
                 seconds: seconds))
-        progress.show(step: step + 1, loss: loss, rate: rate)
+        progress.show(step: step + 1, loss: loss, images: shares.total)
     }
 
     private func refuseToGoOn(skipped: Int, step: Int, loss: Double) throws {

@@ -38,7 +38,7 @@ extension Program {
         options: [
             Option("units", "U", "critic units; 512 by default"),
             Option("batch", "B", "images a rank; 64 by default"),
-            Option("threads", "T", "threads a rank; OMP_NUM_THREADS by default", setting: "threads"),
+            Option("threads", "T", "threads a rank; OMP_NUM_THREADS by default"),
             Option("steps", "N", "steps timed, behind 5 that warm up; 20 by default"),
             Option("set", "KEY=VALUE", "any setting of train", repeats: true),
             Option("json", "one JSON object instead of a sentence"),
@@ -46,9 +46,10 @@ extension Program {
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let (configuration, batch, steps) = try ranks.agree {
             let batch = try arguments.number("batch", in: 1...1 << 20, default: 64)
-            var configuration = try Program.configuration(from: arguments)
+            var configuration = try Configuration(layers: Program.settingsTyped(arguments))
             configuration.critic.units = try arguments.number(
                 "units", in: 1...65536, default: configuration.critic.units)
+            configuration.threads = try arguments.number("threads", in: 0...1024, default: configuration.threads)
             return (configuration, batch, try arguments.number("steps", in: 1...1_000_000, default: 20))
         }
         let device = try Device(configuration)
@@ -68,13 +69,15 @@ extension Program {
             if step == warmUp { allocations = device.memory.systemAllocations }
             try ranks.barrier()
             let start = ContinuousClock.now
-            _ = try ranks.sum([try model.gradients(images: images, shares: shares, ranks: ranks)])
-            optimiser.update(model.parameters, rate: configuration.optimiser.rate)
+            let loss = try ranks.sum([try model.gradients(images: images, shares: shares, ranks: ranks)])[0]
+            if loss.isFinite && model.parameters.gradients.isFinite {
+                optimiser.update(model.parameters, rate: configuration.optimiser.rate)
+            }
             if step >= warmUp { times.append(start.duration(to: .now) / .milliseconds(1)) }
         }
         guard ranks.isFirst else { return .success }
         times.sort()
-        let median = times[times.count / 2]
+        let median = (times[times.count / 2] + times[(times.count - 1) / 2]) / 2
         let report = StepReport(
             milliseconds: median, lowestMilliseconds: times[0], highestMilliseconds: times[times.count - 1],
             imagesPerSecond: Double(batch * ranks.worldSize) / median * 1000, ranks: ranks.worldSize,

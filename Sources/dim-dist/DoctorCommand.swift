@@ -12,7 +12,7 @@ extension Program {
         let device = try Device()
         let machine = Machine.current
         let hosts = Set(try ranks.gatherText(ranks.host))
-        let affinities = try ranks.gather(machine.allowedCores)
+        let affinities = try ranks.gather(machine.allowedThreads)
         let speeds = try ranks.gather(Int(try device.measureProducts()))
         guard ranks.isFirst else { return .success }
         let findings = [
@@ -20,7 +20,7 @@ extension Program {
             Diagnosis.world(ranks.worldSize, hosts: hosts.count, machine: machine, environment: environment),
             Diagnosis.binding(affinities, threads: device.threads),
             Diagnosis.sharedMemory(bytes: machine.sharedMemory),
-            Diagnosis.singleCopy(environment, ptraceScope: machine.ptraceScope),
+            Diagnosis.singleCopy(environment, isAllowed: machine.mayReadOthersMemory),
             Diagnosis.blas(core: linearAlgebraKernel(), flags: machine.processorFlags, environment: environment),
             Diagnosis.products(speeds),
         ]
@@ -75,7 +75,7 @@ struct Diagnosis: CustomStringConvertible {
     static func binding(_ allowed: [Int], threads: Int) -> Diagnosis {
         let least = allowed.min() ?? 0
         let text =
-            "each rank may use \(least) core\(least == 1 ? "" : "s") and has \(threads) thread\(threads == 1 ? "" : "s")"
+            "each rank may use \(least) hardware thread\(least == 1 ? "" : "s") and has \(threads) thread\(threads == 1 ? "" : "s")"
         return Diagnosis(
             subject: "binding", finding: text,
             remedy: least < threads ? "mpirun --map-by slot:PE=\(threads) --bind-to core" : nil)
@@ -92,12 +92,13 @@ struct Diagnosis: CustomStringConvertible {
             remedy: mebibytes < 64 ? "mount -o remount,size=1G /dev/shm (Docker: --shm-size=1g)" : nil)
     }
 
-    static func singleCopy(_ environment: [String: String], ptraceScope: Int) -> Diagnosis {
-        let setting = environment["OMPI_MCA_btl_vader_single_copy_mechanism"]
-        let mayFail = ptraceScope > 0 && setting != "none"
+    static func singleCopy(_ environment: [String: String], isAllowed: Bool) -> Diagnosis {
+        let setting = environment["OMPI_MCA_btl_vader_single_copy_mechanism"] ?? "cma"
         return Diagnosis(
-            subject: "single copy", finding: "ptrace_scope \(ptraceScope), mechanism \(setting ?? "cma")",
-            remedy: mayFail ? "export OMPI_MCA_btl_vader_single_copy_mechanism=none" : nil)
+            subject: "single copy",
+            finding: "mechanism \(setting)"
+                + (isAllowed ? "" : ", and ranks may not read each other's memory (seccomp or ptrace_scope)"),
+            remedy: isAllowed || setting == "none" ? nil : "export OMPI_MCA_btl_vader_single_copy_mechanism=none")
     }
 
     /// OpenBLAS picks its kernel by the processor's model number, and takes new ones for old ones.
@@ -124,23 +125,49 @@ struct Diagnosis: CustomStringConvertible {
 
 /// What this machine is.
 struct Machine {
+    /// Cores that this process may use; hardware threads of one core count once, as in Open MPI's slots.
     let cores: Int
-    /// Cores that this process may use.
-    let allowedCores: Int
+    /// Hardware threads that this process may use.
+    let allowedThreads: Int
     /// Bytes free in /dev/shm; nil without one.
     let sharedMemory: Int?
-    let ptraceScope: Int
+    /// Whether ranks may copy out of each other's memory (CMA): with CAP_SYS_PTRACE, or where neither a seccomp filter
+    /// nor Yama stands in the way.
+    let mayReadOthersMemory: Bool
     let processorFlags: Set<String>
 
     static var current: Machine {
+        let status = lines(of: "/proc/self/status")
+        func field(_ name: String) -> String {
+            let line = status.first { $0.hasPrefix(name + ":") } ?? ""
+            return line.dropFirst(name.count + 1).trimmingCharacters(in: .whitespaces)
+        }
+        let capabilities = UInt64(field("CapEff"), radix: 16) ?? 0
+        let scope = Int(lines(of: "/proc/sys/kernel/yama/ptrace_scope").first ?? "0") ?? 0
+        let isTracer = capabilities & 1 << 19 != 0
         let shared = try? FileManager.default.attributesOfFileSystem(forPath: "/dev/shm")[.systemFreeSize] as? Int
-        let scope = (try? String(contentsOfFile: "/proc/sys/kernel/yama/ptrace_scope", encoding: .utf8)) ?? "0"
-        let processor = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
-        let flags = processor.split(separator: "\n").first { $0.hasPrefix("flags") } ?? ""
+        let flags = lines(of: "/proc/cpuinfo").first { $0.hasPrefix("flags") } ?? ""
         return Machine(
-            cores: ProcessInfo.processInfo.processorCount, allowedCores: ProcessInfo.processInfo.activeProcessorCount,
-            sharedMemory: shared,
-            ptraceScope: Int(scope.trimmingCharacters(in: .whitespacesAndNewlines)) ?? 0,
+            cores: physicalCores(field("Cpus_allowed_list")),
+            allowedThreads: ProcessInfo.processInfo.activeProcessorCount, sharedMemory: shared,
+            mayReadOthersMemory: isTracer || (field("Seccomp") == "0" && scope == 0),
             processorFlags: Set(flags.split(separator: " ").map(String.init)))
+    }
+
+    /// - Parameter list: hardware threads as the kernel writes them, such as `0-3,8`.
+    private static func physicalCores(_ list: String) -> Int {
+        let threads = list.split(separator: ",").flatMap { part -> [Int] in
+            let ends = part.split(separator: "-").compactMap { Int($0) }
+            guard let first = ends.first, let last = ends.last, first <= last else { return [] }
+            return Array(first...last)
+        }
+        let siblings = threads.map { thread in
+            lines(of: "/sys/devices/system/cpu/cpu\(thread)/topology/thread_siblings_list").first ?? "\(thread)"
+        }
+        return max(Set(siblings).count, 1)
+    }
+
+    private static func lines(of path: String) -> [String] {
+        ((try? String(contentsOfFile: path, encoding: .utf8)) ?? "").split(separator: "\n").map(String.init)
     }
 }

@@ -36,7 +36,7 @@ struct TrainedRun {
                 }
                 return (configuration, try store.load(step))
             }
-            guard let checkpoint = try store.newest(warn: { Program.complain($0) }) else {
+            guard let checkpoint = try store.newest(warn: { if ranks.isFirst { Program.complain($0) } }) else {
                 throw InputError("\(run) has no checkpoint yet: train with --steps or wait for the first")
             }
             return (configuration, checkpoint)
@@ -57,10 +57,14 @@ struct TrainedRun {
     func untrained() throws -> Model { try Model(configuration, card: card, device: device) }
 
     /// This rank's consecutive part of a data set. Collective.
-    func images(_ arguments: Arguments, split: Split, ranks: any Ranks) throws -> ImageDataset {
+    /// - Parameter split: nil for the training split, or for all of a single file.
+    func images(_ arguments: Arguments, split: Split?, ranks: any Ranks) throws -> ImageDataset {
         try ranks.agree {
             let path = arguments.text("data") ?? configuration.data.path
-            let source = try ImageSource(path: path, split: split)
+            let source = try ImageSource(path: path, split: split ?? .train)
+            guard split == nil || source.hasSplits else {
+                throw InputError("\(path) is one file, without a train and a test split: name their folder with --data")
+            }
             let start = source.count * ranks.rank / ranks.worldSize
             let end = source.count * (ranks.rank + 1) / ranks.worldSize
             return try ImageDataset(source, images: start..<end)
@@ -91,19 +95,27 @@ extension Program {
         let run = try TrainedRun(arguments, ranks: ranks)
         let train = try run.images(arguments, split: .train, ranks: ranks)
         let test = try run.images(arguments, split: .test, ranks: ranks)
+        // IDX files don't say how many classes there are, and a split may lack the last.
+        let classes = max(train.classes ?? 0, test.classes ?? 0)
         var table = EvaluationTable()
 
         /// Judges features, given this rank's rows of either set.
         func judge(_ name: String, _ trainValues: Tensor, _ testValues: Tensor) throws -> (Features, Features) {
-            let train = try Features(trainValues, of: train, ranks: ranks)
-            let test = try Features(testValues, of: test, ranks: ranks)
+            let train = try Features(trainValues, of: train, classes: classes, ranks: ranks)
+            let test = try Features(testValues, of: test, classes: classes, ranks: ranks)
             for probe in probes { try judge(name, train, test, probe) }
             return (train, test)
         }
         func judge(_ name: String, _ train: Features, _ test: Features, _ probe: Probe) throws {
             let start = ContinuousClock.now
+            var told = start
             let accuracy = try score(
-                probe, train: train, test: test, seed: run.configuration.seed, ranks: ranks, device: run.device)
+                probe, train: train, test: test, seed: run.configuration.seed, ranks: ranks, device: run.device
+            ) { line in
+                guard ranks.isFirst, told.duration(to: .now) > .seconds(5) else { return }
+                told = .now
+                complain("\(name), \(line)")
+            }
             table.set(accuracy, features: name, probe: probe)
             let seconds = start.duration(to: .now) / .seconds(1)
             if ranks.isFirst {
@@ -139,9 +151,10 @@ extension Program {
             for score in table.scores {
                 try journal.note(EvaluationLine(step: run.step, eval: score.name, value: score.value))
             }
-            try (table.description + "\n").write(
-                toFile: directory + "/evaluation.txt", atomically: true, encoding: .utf8)
-            print(table)
+            let report =
+                "\(table)\n\nstep \(run.step) of \(directory), \(train.count) training and \(test.count) test images"
+            try (report + "\n").write(toFile: directory + "/evaluation.txt", atomically: true, encoding: .utf8)
+            print(report)
         }
         return .success
     }
@@ -162,7 +175,8 @@ extension Program {
         let (layer, split, output) = try ranks.agree {
             (
                 try arguments.choice("layer", default: FeatureLayer.code),
-                try arguments.choice("split", default: Split.train), try arguments.required("output")
+                arguments.has("split") ? try arguments.choice("split", default: Split.train) : nil,
+                try arguments.required("output")
             )
         }
         let run = try TrainedRun(arguments, ranks: ranks)
@@ -174,13 +188,16 @@ extension Program {
         }
         let shape = [images.count, values.shape[1]]
         try ranks.agree {
-            if ranks.isFirst { _ = try NumPyArray.create(path: output, shape: shape) }
+            if ranks.isFirst { _ = try NumPyArray.create(path: output + ".writing", shape: shape) }
         }
         try ranks.agree {
-            try NumPyArray(path: output).write(
+            try NumPyArray(path: output + ".writing").write(
                 rows: images.images.lowerBound, values: UnsafeBufferPointer(values.elements))
         }
-        if ranks.isFirst { print("\(output): float32 \(shape), layer \(layer.rawValue), \(split.rawValue) split") }
+        try ranks.agree {  // only a whole array gets its name
+            if ranks.isFirst { try moveFile(output + ".writing", to: output) }
+        }
+        if ranks.isFirst { print("\(output): float32 \(shape), layer \(layer.rawValue)") }
         return .success
     }
 }
@@ -196,12 +213,12 @@ extension TrainedRun {
 
 extension Features {
     /// Features of a data set's images with its labels. Collective.
-    fileprivate init(_ values: Tensor, of dataset: ImageDataset, ranks: any Ranks) throws {
-        let (labels, classes) = try ranks.agree {
-            guard let labels = dataset.labels, let classes = dataset.classes else {
+    fileprivate init(_ values: Tensor, of dataset: ImageDataset, classes: Int, ranks: any Ranks) throws {
+        let labels = try ranks.agree {
+            guard let labels = dataset.labels else {
                 throw InputError("the data have no labels: eval needs them, embed doesn't")
             }
-            return (labels.map(Int.init), classes)
+            return labels.map(Int.init)
         }
         try self.init(values: values, labels: labels, classes: classes, ranks: ranks)
     }

@@ -54,6 +54,11 @@ extension Program {
             locals: [LocalFactor(values: input.locals, columns: 0..<dimensions)], globals: input.globals,
             locations: locations, shares: input.shares, device: device, ranks: ranks)
         let total = try ranks.sum([result.loss])[0]
+        try ranks.agree {
+            guard total.isFinite else {
+                throw InputError("the loss is \(total): scores overflow float32; scale the locals and globals down")
+            }
+        }
         if let folder = arguments.text("gradients") {
             let names = [
                 ("locals.npy", input.shape, result.locals[0]), ("globals.npy", [images, dimensions], result.globals),

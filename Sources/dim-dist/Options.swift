@@ -85,7 +85,9 @@ struct Arguments {
     func choices<Choice: RawRepresentable & CaseIterable>(_ name: String, default standard: [Choice]) throws -> [Choice]
     where Choice.RawValue == String {
         guard let text = text(name) else { return standard }
-        return try text.split(separator: ",").map { try Self.choice(String($0), of: "--\(name)") }
+        return try text.split(separator: ",", omittingEmptySubsequences: false).map {
+            try Self.choice(String($0), of: "--\(name)")
+        }
     }
 
     private static func choice<Choice: RawRepresentable & CaseIterable>(_ text: String, of name: String) throws

@@ -35,13 +35,16 @@ struct Program {
 
     func run() -> Int32 {
         let environment = ProcessInfo.processInfo.environment
-        let speaks = (environment["OMPI_COMM_WORLD_RANK"] ?? "0") == "0"
+        let speaks = Launcher.place(in: environment) == 0
         do {
             guard let name = arguments.first, name != "--help", name != "help" else {
                 if speaks { print(Self.help) }
                 return ExitStatus.success.rawValue
             }
-            guard let command = Self.commands.first(where: { arguments.starts(with: $0.words) }) else {
+            // `bench --help` is enough where there is one `bench …`.
+            let isHelp = arguments.count == 2 && arguments[1] == "--help"
+            let named = Self.commands.first { isHelp ? $0.words[0] == name : arguments.starts(with: $0.words) }
+            guard let command = named else {
                 let distances = Self.commands.map { (name.distance(to: $0.words.first ?? ""), $0.name) }
                 let nearest = distances.min { $0 < $1 }?.1 ?? ""
                 throw InputError("unknown command \(name): did you mean \(nearest)? See dim-dist --help")
@@ -111,6 +114,7 @@ private enum World {
         case nil: self = Launcher.isPresent(in: environment) ? .mpi : .single
         case let other?: throw InputError("--transport is \(other): it must be mpi, threads or none")
         }
+        if case .mpi = self {} else { try Launcher.checkWorldSize(1, environment: environment) }
         if case .threads = self { return }
         guard ranks == 1 else {
             throw InputError("--ranks \(ranks) goes with --transport threads; over MPI it is mpirun -np \(ranks)")
@@ -121,10 +125,16 @@ private enum World {
         switch self {
         case .single: return serve(SingleRank(), command, arguments)
         case .mpi:
-            let ranks = try MPIRanks()
-            let status = serve(ranks, command, arguments)
-            try ranks.finalize()
-            return status
+            do {
+                let ranks = try MPIRanks()
+                let status = serve(ranks, command, arguments)
+                try ranks.finalize()
+                return status
+            } catch let error as MPIError {  // perhaps of this rank alone, so each speaks for itself
+                let place = Launcher.place(in: ProcessInfo.processInfo.environment)
+                Program.complain("[rank \(place) on \(ProcessInfo.processInfo.hostName)] \(error)")
+                return .failure
+            }
         case .threads(let count):
             let statuses = Statuses()
             try ThreadRank.run(count) { ranks in statuses.add(serve(ranks, command, arguments)) }

@@ -31,11 +31,12 @@ extension Program {
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let (configuration, output) = try ranks.agree {
             let output = try arguments.required("output")
-            let earlier = try savedConfiguration(run: output)
-            let resumed = arguments.has("resume") ? earlier : nil
+            // Settings of a run that made no step bind nobody.
+            let isResumed = arguments.has("resume") && !CheckpointStore(run: output).steps.isEmpty
+            let resumed = isResumed ? try savedConfiguration(run: output) : nil
             let configuration = try Program.configuration(from: arguments, over: resumed)
-            if let resumed { try configuration.checkResumes(try Configuration(layers: [resumed])) }
-            return (configuration, output)
+            guard let resumed else { return (configuration, output) }
+            return (try configuration.resuming(try Configuration(layers: [resumed])), output)
         }
         let device = try Device(configuration)
         let run = try TrainingRun(
@@ -62,15 +63,21 @@ extension Program {
         if let path = arguments.text("config") { layers.append(try readSettings(path)) }
         for option in settings {
             if let setting = option.setting, let text = arguments.text(option.name) {
-                layers.append(.leaf(setting, setting == "data.path" ? .string(text) : value(text)))
+                // A path is kept whole, for later commands may be typed elsewhere.
+                let typed = setting == "data.path" ? JSONValue.string(URL(fileURLWithPath: text).path) : value(text)
+                layers.append(.leaf(setting, typed))
             }
         }
-        for text in arguments.all("set") {
+        return try Configuration(layers: layers + settingsTyped(arguments))
+    }
+
+    /// What `--set` says.
+    static func settingsTyped(_ arguments: Arguments) throws -> [JSONValue] {
+        try arguments.all("set").map { text in
             let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
             guard parts.count == 2 else { throw InputError("--set \(text): write --set KEY=VALUE") }
-            layers.append(.leaf(parts[0], value(parts[1])))
+            return .leaf(parts[0], value(parts[1]))
         }
-        return try Configuration(layers: layers)
     }
 
     /// The settings that a run directory keeps; nil where there is no run.
@@ -104,7 +111,7 @@ extension Program {
         let shape = run.data.dataset.shape
         let threads = run.model.device.threads
         let negatives = configuration.batch - 1
-        let cores = ProcessInfo.processInfo.activeProcessorCount
+        let cores = Machine.current.cores
         var lines = [
             "data       \(configuration.data.path): \(run.data.dataset.count) images of "
                 + "\(shape.height)x\(shape.width)x\(shape.channels), \(run.data.plan.stepsPerEpoch) steps an epoch",

@@ -92,7 +92,8 @@ final class FeatureCommandTests: CommandTestCase {
             let header = try XCTUnwrap(lines.isEmpty ? nil : lines.removeFirst())
             XCTAssertEqual(header.split(separator: " ").suffix(2), ["linear", "knn"], header)
             var table: [String: [Double]] = [:]
-            for line in lines {
+            XCTAssertEqual(lines.suffix(2).last?.hasSuffix("96 training and 40 test images"), true, ending.output)
+            for line in lines.dropLast() where !line.isEmpty {
                 let words = line.split(separator: " ").map(String.init)
                 table[words.dropLast(2).joined(separator: " ")] = words.suffix(2).compactMap(Double.init)
             }
@@ -133,13 +134,22 @@ final class FeatureCommandTests: CommandTestCase {
         let rows = ending.output.split(separator: "\n").map {
             $0.split(separator: " ").dropLast().joined(separator: " ")
         }
-        XCTAssertEqual(Array(rows.dropFirst()), ["trained code", "trained fc"])
+        XCTAssertEqual(rows.dropFirst().prefix(2), ["trained code", "trained fc"])
     }
 
     func testEvalNeedsLabels() throws {
-        try TestImages(count: 40, seed: 2).imagesFile.write(to: URL(fileURLWithPath: path("unlabelled")))
+        let unlabelled = path("unlabelled")
+        try FileManager.default.createDirectory(atPath: unlabelled, withIntermediateDirectories: true)
+        for split in ["train", "t10k"] {
+            let file = URL(fileURLWithPath: "\(unlabelled)/\(split)-images-idx3-ubyte")
+            try TestImages(count: 40, seed: 2).imagesFile.write(to: file)
+        }
         for ranks in [[], Self.threads(2)] {
-            try assertRefused(["eval", "--run", path("run"), "--data", path("unlabelled")] + ranks, ["no labels"])
+            try assertRefused(["eval", "--run", path("run"), "--data", unlabelled] + ranks, ["no labels"])
+            // One file is all of its data: it would be judged on what it was trained on.
+            try assertRefused(
+                ["eval", "--run", path("run"), "--data", "\(path("data"))/train-images-idx3-ubyte"] + ranks,
+                ["is one file", "name their folder"])
         }
     }
 }

@@ -3,6 +3,10 @@
     python3 Tests/Reference/objective.py [PATH_OF_dim-dist]      needs numpy; prints a table, exits 1 on a miss
 
 N = 37 images, M² = 49 locations, d = 24, at 1, 2 and 3 ranks under mpirun. Scores reach ±10, then ±200.
+
+    python3 Tests/Reference/objective.py --fixture > Tests/RankTests/Fixtures/objective.json
+
+writes what RankTests hold the same sizes against: the loss, and norms and projections of both gradients.
 """
 import json, os, subprocess, sys, tempfile
 import numpy as np
@@ -46,7 +50,32 @@ def reference(locals_, globals_, estimator, anchor):
     return loss, np.einsum("ijp,id->jpd", w, globals_), np.einsum("ijp,jpd->id", w, locals_)
 
 
+def waves(shape, pace, phase, scale):
+    """Inputs by formula, so that the tests can make them too: scale·(sin(pace·i + phase) + sin(pace²·i)), float32."""
+    i = np.arange(np.prod(shape), dtype=np.float64)
+    return (scale * (np.sin(pace * i + phase) + np.sin(pace * pace * i))).astype(np.float32).reshape(shape)
+
+
+def fixture():
+    cases = []
+    for reach in (10, 200):
+        locals_, globals_ = waves((N, M, D), 0.7, 0.3, 1), waves((N, D), 1.9, 1.1, 1)
+        scale = float(np.float32((reach / np.abs(np.einsum("id,jpd->ijp", globals_, locals_)).max()) ** 0.5))
+        locals_, globals_ = waves((N, M, D), 0.7, 0.3, scale), waves((N, D), 1.9, 1.1, scale)
+        for estimator, anchor in (("infoNCE", "global"), ("infoNCE", "local"), ("jensenShannon", "global")):
+            loss, dl, dg = reference(locals_.astype(np.float64), globals_.astype(np.float64), estimator, anchor)
+            # the gradients' products with other waves: any wrong element shows
+            cases.append(dict(
+                reach=reach, scale=scale, estimator=estimator, anchor=anchor, loss=loss,
+                localsNorm=np.linalg.norm(dl), globalsNorm=np.linalg.norm(dg),
+                localsProjections=[float((dl * waves(dl.shape, 0.5 + 0.1 * k, k, 1)).sum()) for k in range(4)],
+                globalsProjections=[float((dg * waves(dg.shape, 0.5 + 0.1 * k, k, 1)).sum()) for k in range(4)]))
+    print(json.dumps(cases, indent=1))
+
+
 def main():
+    if sys.argv[1:] == ["--fixture"]:
+        return fixture()
     program = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else ".build/release/dim-dist")
     environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     random = np.random.default_rng(0)
