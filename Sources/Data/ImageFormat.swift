@@ -42,6 +42,7 @@ private func idxNames(_ ending: String, _ split: Split) -> [String] {
     return [ending, dotted].flatMap { ["\(stem)-\($0)", "\(stem)-\($0).gz"] }
 }
 
+/// False where nothing bears that name.
 func isFolder(_ path: String) -> Bool {
     var isFolder: ObjCBool = false
     return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue

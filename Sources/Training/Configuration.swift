@@ -114,11 +114,13 @@ package struct Configuration: Codable, Equatable, Sendable {
         return result
     }
 
-    /// These settings with what was automatic as it was found to be.
+    /// These settings as later commands need them, wherever they are typed: the path whole, and what was automatic as
+    /// it was found to be.
     func resolved(encoder kind: EncoderKind, virtualShards: Int) -> Configuration {
         var result = self
         result.encoder.kind = EncoderSettings.Kind(rawValue: kind.rawValue) ?? .automatic
         result.data.virtualShards = virtualShards
+        result.data.path = URL(fileURLWithPath: data.path).path
         return result
     }
 

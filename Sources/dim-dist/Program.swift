@@ -114,9 +114,15 @@ private enum World {
         case nil: self = Launcher.isPresent(in: environment) ? .mpi : .single
         case let other?: throw InputError("--transport is \(other): it must be mpi, threads or none")
         }
-        if case .mpi = self {} else { try Launcher.checkWorldSize(1, environment: environment) }
-        if case .threads = self { return }
-        guard ranks == 1 else {
+        var takesRanks = false
+        switch self {
+        case .mpi: break  // MPI tells the size of the world itself
+        case .single: try Launcher.checkWorldSize(1, environment: environment)
+        case .threads:
+            try Launcher.checkWorldSize(1, environment: environment)
+            takesRanks = true
+        }
+        guard takesRanks || ranks == 1 else {
             throw InputError("--ranks \(ranks) goes with --transport threads; over MPI it is mpirun -np \(ranks)")
         }
     }

@@ -63,9 +63,7 @@ extension Program {
         if let path = arguments.text("config") { layers.append(try readSettings(path)) }
         for option in settings {
             if let setting = option.setting, let text = arguments.text(option.name) {
-                // A path is kept whole, for later commands may be typed elsewhere.
-                let typed = setting == "data.path" ? JSONValue.string(URL(fileURLWithPath: text).path) : value(text)
-                layers.append(.leaf(setting, typed))
+                layers.append(.leaf(setting, setting == "data.path" ? .string(text) : value(text)))
             }
         }
         return try Configuration(layers: layers + settingsTyped(arguments))

@@ -64,6 +64,11 @@ final class FeatureCommandTests: CommandTestCase {
     }
 
     func testEmbedRefusesWhatDoesNotFit() throws {
+        let file = "\(path("data"))/train-images-idx3-ubyte"
+        try assertRefused(
+            ["embed", "--run", path("run"), "--output", path("x.npy"), "--data", file, "--split", "test"],
+            ["is one file", "name their folder"])
+        XCTAssertFalse(FileManager.default.fileExists(atPath: path("x.npy")))
         let embed = ["embed", "--run", path("run"), "--output", path("x.npy")]
         var large = Data([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 32, 0, 0, 0, 32])
         large.append(Data(count: 32 * 32))

@@ -43,6 +43,18 @@ final class LauncherTests: CommandTestCase {
         XCTAssertTrue(ownLines(ending).first?.contains(path("bad")) == true, ending.errors)
     }
 
+    /// Two processes that each think they are alone would train the same model twice.
+    func testUnconnectedRanksAreRefused() throws {
+        for transport in [["--transport", "none"], Self.threads(2)] {
+            let ending = try run(trainArguments("run", steps: 1, transport), mpi: 2)
+            XCTAssertEqual(ending.status, 2, ending.errors)
+            let lines = ending.errorLines.filter { $0.hasPrefix("dim-dist: ") }
+            XCTAssertEqual(lines.count, 1, ending.errors)
+            XCTAssertTrue(ending.errors.contains("started 2 processes"), ending.errors)
+            XCTAssertFalse(FileManager.default.fileExists(atPath: path("run")))
+        }
+    }
+
     func testHelpIsPrintedOnce() throws {
         let output = try succeed(["--help"], mpi: 2)
         XCTAssertEqual(output.components(separatedBy: "mpirun -np N").count, 2, output)

@@ -98,6 +98,23 @@ final class TrainCommandTests: CommandTestCase {
         }
     }
 
+    func testResumingAsksForMoreSteps() throws {
+        try succeed(trainArguments("run", steps: 3))
+        let settings = try Data(contentsOf: URL(fileURLWithPath: path("run/config.json")))
+        try assertRefused(trainArguments("run", steps: 2, ["--resume"]), ["steps is 2", "a run of 3"])
+        XCTAssertEqual(try Data(contentsOf: URL(fileURLWithPath: path("run/config.json"))), settings)
+    }
+
+    /// A run that was ended before its first checkpoint leaves settings, which bind nobody.
+    func testSettingsWithoutStepsMayChange() throws {
+        try succeed(trainArguments("run", steps: 1))
+        try FileManager.default.removeItem(atPath: path("run/checkpoints"))
+        try succeed(trainArguments("run", steps: 1, ["--resume", "--seed", "5"]))
+        let text = try String(contentsOfFile: path("run/config.json"), encoding: .utf8)
+        XCTAssertTrue(text.contains("\"seed\" : 5"), text)
+        XCTAssertTrue(text.contains(path("data")) && text.contains("\"basic28x28\""), text)
+    }
+
     func testADamagedCheckpointIsPassedOver() throws {
         try succeed(trainArguments("run", steps: 2, ["--set", "checkpoint.every=1"]))
         let before = try losses("run")
