@@ -2,9 +2,9 @@ import Tensors
 
 extension Tape {
     /// Mean over the global batch of -log softmax(logits)[label], as this rank's part of the sum.
-    /// logits is [n, K] with labels of this rank's n rows in 0..<K; the result is a scalar.
-    package func crossEntropy(_ logits: Variable, labels: [Int]) -> Variable {
-        let scale = 1 / Float(max(shares.total, 1))
+    /// logits is [n·rowsPerImage, K] with labels of these rows in 0..<K; the result is a scalar.
+    package func crossEntropy(_ logits: Variable, labels: [Int], rowsPerImage: Int = 1) -> Variable {
+        let scale = 1 / Float(max(shares.total * rowsPerImage, 1))
         let gradient = device.tensor(logits.shape)
         gradient.copy(from: logits.value)
         var loss = 0.0

@@ -128,9 +128,7 @@ package final class Tape {
             }
             guard let rule = nodes[index].rule else { continue }
             nodes[index].rule = nil
-            guard let gradient = nodes[index].gradient else {
-                preconditionFailure("a value that the loss doesn't depend on was recorded: drop it before the loss")
-            }
+            guard let gradient = nodes[index].gradient else { continue }  // the loss doesn't depend on it
             nodes[index].gradient = nil
             try rule(gradient)
         }

@@ -27,7 +27,7 @@ package struct AdamSettings: Codable, Equatable, Sendable {
         let warmup = warmupSteps > 0 ? min(1, Double(step + 1) / Double(warmupSteps)) : 1
         switch schedule {
         case .constant: return rate * warmup
-        case .cosine: return rate * warmup * 0.5 * (1 + cosine(Double.pi * Double(step) / Double(max(steps, 1))))
+        case .cosine: return rate * warmup * 0.5 * (1 + Double.cosine(Double.pi * Double(step) / Double(max(steps, 1))))
         }
     }
 }

@@ -17,6 +17,11 @@ package struct Linear {
         }
     }
 
+    package init(weight: Parameter, bias: Parameter?) {
+        self.weight = weight
+        self.bias = bias
+    }
+
     package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
         try tape.linear(x, weight: tape.use(weight), bias: bias.map(tape.use))
     }
@@ -84,5 +89,28 @@ package struct BatchNorm {
             }
         }
         return y
+    }
+}
+
+/// Layer normalisation over the last axis, of `units` elements.
+package struct LayerNorm {
+    private let scale: Parameter
+    private let shift: Parameter?
+
+    /// - Parameters:
+    ///   - scale: what all scales start at.
+    ///   - shift: whether there are shifts, which start at 0.
+    package init(_ declare: Declarations, _ name: String, units: Int, scale: Float, shift: Bool) {
+        (self.scale, self.shift) = declare.scope(name) {
+            (
+                $0.parameter("weight", [units], .constant(scale)),
+                shift ? $0.parameter("bias", [units], .constant(0)) : nil
+            )
+        }
+    }
+
+    package func callAsFunction(_ tape: Tape, _ x: Variable) -> Variable {
+        let shift = shift.map(tape.use) ?? tape.constant(tape.device.tensor([x.shape.last ?? 0], filledWith: 0))
+        return tape.layerNorm(x, scale: tape.use(scale), shift: shift)
     }
 }

@@ -78,7 +78,8 @@ package final class ParameterSet {
     package var count: Int { values.count }
 
     /// Allocates what was declared and starts it from random streams keyed by the seed and each one's place.
-    package init(_ declarations: Declarations, device: Device, seed: UInt64) {
+    /// - Parameter firstPlace: of the first one, for a set beside others.
+    package init(_ declarations: Declarations, device: Device, seed: UInt64, firstPlace: Int = 0) {
         parameters = declarations.parameters
         states = declarations.states
         // Each starts on a cache line; the gaps stay 0.
@@ -94,7 +95,7 @@ package final class ParameterSet {
             case .constant(let value): parameter.value.fill(value)
             case .uniform(let fanIn):
                 let bound = 1 / Float(fanIn).squareRoot()
-                var stream = RandomStream(seed: seed, purpose: .initialisation, sample: place)
+                var stream = RandomStream(seed: seed, purpose: .initialisation, sample: firstPlace + place)
                 for i in 0..<parameter.value.count { parameter.value.base[i] = (2 * stream.uniform() - 1) * bound }
             }
         }

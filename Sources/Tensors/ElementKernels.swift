@@ -16,6 +16,12 @@ extension Tensor {
         for i in 0..<count { a[i] *= factor }
     }
 
+    /// Sets negative elements to 0.
+    package func rectify() {
+        let a = base
+        for i in 0..<count { a[i] = max(a[i], 0) }
+    }
+
     /// True when every element is finite: 0·x is 0 for finite x only.
     package var isFinite: Bool {
         var sums = Vector(repeating: 0)

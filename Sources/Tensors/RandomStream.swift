@@ -8,6 +8,8 @@ package enum RandomPurpose: UInt32, Sendable {
     case dropout
     case validationSplit
     case synthetic
+    case prior
+    case occlusion
 }
 
 /// Random numbers from Philox4x32-10, keyed by meaning and never by rank, so that results don't depend on how many
@@ -41,6 +43,12 @@ package struct RandomStream: RandomNumberGenerator, Sendable {
 
     /// Uniform in [0, 1), a multiple of 2^-24.
     package mutating func uniform() -> Float { Float(word() >> 8) * 0x1p-24 }
+
+    /// Standard normal (Box & Muller 1958), from two draws.
+    package mutating func normal() -> Float {
+        let radius = (-2 * (1 - Double(uniform())).logarithm).squareRoot()
+        return Float(radius * Double.cosine(2 * Double.pi * Double(uniform())))
+    }
 
     /// Uniform in `0..<bound`; `bound` in 1...2^32. The bias is below `bound`/2^32.
     package mutating func index(below bound: Int) -> Int { Int((UInt64(word()) * UInt64(bound)) >> 32) }

@@ -48,7 +48,7 @@ package struct CheckpointStore {
 
     /// Writes a checkpoint whole or not at all: into a temporary folder, forced to disk, renamed. Then removes all
     /// but the newest `keep`. For one rank.
-    func write(step: Int, model: Model, optimiser: Adam, card: ModelCard, keep: Int) throws {
+    func write(step: Int, model: Model, optimisers: [Adam], card: ModelCard, keep: Int) throws {
         let files = FileManager.default
         let final = path(step)
         let temporary = "\(folder)/.writing-\(step)"
@@ -60,12 +60,12 @@ package struct CheckpointStore {
         let states = model.stateArrays
         let written = [
             try write(model.arrays + states.arrays, to: temporary, Self.modelName),
-            try write(model.moments(of: optimiser), to: temporary, Self.optimiserName),
+            try write(model.moments(of: optimisers), to: temporary, Self.optimiserName),
         ]
         states.release()
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        let manifest = CheckpointManifest(step: step, updates: optimiser.updates, card: card, files: written)
+        let manifest = CheckpointManifest(step: step, updates: optimisers[0].updates, card: card, files: written)
         try DurableFile.write(try encoder.encode(manifest), to: "\(temporary)/\(Self.manifestName)")
         try DurableFile.synchronise(folder: temporary)
         try? files.removeItem(atPath: final)  // the same step, written by a run that was resumed from before it
@@ -148,21 +148,23 @@ package struct LoadedCheckpoint {
         let states = model.stateArrays
         defer { states.release() }
         try SafeTensors.read(self.model, file: "\(folder)/model.safetensors", into: model.arrays + states.arrays)
-        for (state, array) in zip(model.parameters.states, states.arrays) { state.values = Array(array.values) }
+        for (state, array) in zip(model.states, states.arrays) { state.values = Array(array.values) }
     }
 
-    /// Sets an optimiser's moments.
-    func restore(_ optimiser: Adam, of model: Model) throws {
+    /// Sets the moments of the optimisers of a model's parameter sets.
+    func restore(_ optimisers: [Adam], of model: Model) throws {
         try SafeTensors.read(
-            self.optimiser, file: "\(folder)/optimiser.safetensors", into: model.moments(of: optimiser))
-        optimiser.updates = updates
+            self.optimiser, file: "\(folder)/optimiser.safetensors", into: model.moments(of: optimisers))
+        for optimiser in optimisers { optimiser.updates = updates }
     }
 }
 
 extension Model {
+    package var states: [StateArray] { parameterSets.flatMap(\.states) }
+
     /// Copies of the states, with what frees them.
     fileprivate var stateArrays: (arrays: [NamedArray], release: () -> Void) {
-        let arrays = parameters.states.map { state in
+        let arrays = states.map { state in
             let copy = UnsafeMutableBufferPointer<Float>.allocate(capacity: state.values.count)
             _ = copy.initialize(fromContentsOf: state.values)
             return NamedArray(name: state.name, shape: [state.values.count], values: copy)
@@ -170,13 +172,15 @@ extension Model {
         return (arrays, { for array in arrays { array.values.deallocate() } })
     }
 
-    fileprivate func moments(of optimiser: Adam) -> [NamedArray] {
-        [("first_moment", optimiser.mean), ("second_moment", optimiser.square)].flatMap { name, flat in
-            parameters.parameters.map { parameter in
-                let start = parameter.value.base - parameters.values.base
-                return NamedArray(
-                    name: "\(name).\(parameter.name)", shape: parameter.shape,
-                    values: flat.view(from: start, shape: parameter.shape).elements)
+    fileprivate func moments(of optimisers: [Adam]) -> [NamedArray] {
+        zip(parameterSets, optimisers).flatMap { set, optimiser in
+            [("first_moment", optimiser.mean), ("second_moment", optimiser.square)].flatMap { name, flat in
+                set.parameters.map { parameter in
+                    let start = parameter.value.base - set.values.base
+                    return NamedArray(
+                        name: "\(name).\(parameter.name)", shape: parameter.shape,
+                        values: flat.view(from: start, shape: parameter.shape).elements)
+                }
             }
         }
     }

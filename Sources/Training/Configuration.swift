@@ -56,12 +56,17 @@ package struct Configuration: Codable, Equatable, Sendable {
     /// rate, but a run that has gone astray has to be able to go on with a lower one.
     private static let changeable = [
         "steps", "threads", "data.path", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
+        "objective.prior.optimiser.rate",
     ]
 
     /// What can't be told from a setting's type.
     private static let expectations = [
         "data.split": oneOf(Split.self), "encoder.kind": oneOf(EncoderSettings.Kind.self),
         "objective.estimator": oneOf(Estimator.self), "objective.anchor": oneOf(Anchor.self),
+        "objective.compatibility": oneOf(Compatibility.self), "critic.kind": oneOf(CriticSettings.Kind.self),
+        "critic.normalisation": oneOf(CriticSettings.Normalisation.self),
+        "objective.prior.distribution": oneOf(PriorSettings.Distribution.self),
+        "objective.prior.optimiser.schedule": oneOf(Schedule.self),
         "batchNorm": oneOf(BatchNormScope.self), "optimiser.schedule": oneOf(Schedule.self),
         "seed": "a whole number from 0 to \(Int.max)",
     ]
@@ -142,12 +147,32 @@ package struct Configuration: Codable, Equatable, Sendable {
             data.augmentation.padCrop, "0 to 64 pixels")
         try require(checkpoint.every >= 0, "checkpoint.every", checkpoint.every, "0 or more steps")
         try require((1...1000).contains(checkpoint.keep), "checkpoint.keep", checkpoint.keep, "1 to 1000")
-        let adam = optimiser
-        try require(adam.rate > 0 && adam.rate.isFinite, "optimiser.rate", adam.rate, "above 0")
-        try require((0..<1).contains(adam.beta1), "optimiser.beta1", adam.beta1, "in 0..<1")
-        try require((0..<1).contains(adam.beta2), "optimiser.beta2", adam.beta2, "in 0..<1")
-        try require(adam.epsilon > 0 && adam.epsilon.isFinite, "optimiser.epsilon", adam.epsilon, "above 0")
-        try require(adam.warmupSteps >= 0, "optimiser.warmupSteps", adam.warmupSteps, "0 or more steps")
+        let weights = [
+            ("globalWeight", objective.globalWeight), ("localWeight", objective.localWeight),
+            ("prior.weight", objective.prior.weight), ("prior.penalty", objective.prior.penalty),
+            ("coordinatesWeight", objective.coordinatesWeight),
+        ]
+        for (name, weight) in weights {
+            try require(weight >= 0 && weight.isFinite, "objective.\(name)", weight, "0 or more")
+        }
+        guard objective.globalWeight + objective.localWeight + objective.coordinatesWeight > 0 else {
+            throw InputError(
+                "nothing to learn from: set objective.localWeight, objective.globalWeight or "
+                    + "objective.coordinatesWeight above 0")
+        }
+        try require((0...4096).contains(objective.occlusion), "objective.occlusion", objective.occlusion, "0 to 4096")
+        guard objective.compatibility == .exact || objective.estimator == .infoNCE && objective.anchor != .local else {
+            throw InputError(
+                "objective.compatibility is published: that is another loss for infoNCE anchored at globals only, not "
+                    + "for \(objective.estimator.rawValue) anchored at \(objective.anchor.rawValue)")
+        }
+        for (name, adam) in [("optimiser", optimiser), ("objective.prior.optimiser", objective.prior.optimiser)] {
+            try require(adam.rate > 0 && adam.rate.isFinite, "\(name).rate", adam.rate, "above 0")
+            try require((0..<1).contains(adam.beta1), "\(name).beta1", adam.beta1, "in 0..<1")
+            try require((0..<1).contains(adam.beta2), "\(name).beta2", adam.beta2, "in 0..<1")
+            try require(adam.epsilon > 0 && adam.epsilon.isFinite, "\(name).epsilon", adam.epsilon, "above 0")
+            try require(adam.warmupSteps >= 0, "\(name).warmupSteps", adam.warmupSteps, "0 or more steps")
+        }
     }
 }
 

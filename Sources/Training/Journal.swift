@@ -2,11 +2,11 @@ import Collectives
 import Foundation
 
 /// One line of `metrics.jsonl`.
-package struct Metric: Codable, Sendable {
+package struct Metric: Encodable, Sendable {
     package let step: Int
     package let epoch: Int
-    /// Of the global batch; nil where it was not finite and the step was skipped.
-    package let loss: Double?
+    /// Of the global batch: the loss, and by name what it is the sum of; null where it was not finite.
+    package let terms: LossTerms
     /// The bound in nats, where the estimator gives one.
     package let mutualInformation: Double?
     /// Of the optimiser, at this step.
@@ -17,7 +17,7 @@ package struct Metric: Codable, Sendable {
     package let seconds: Double
 
     private enum CodingKeys: String, CodingKey {
-        case step, epoch, loss, rate, seconds
+        case step, epoch, loss, terms, rate, seconds
         case mutualInformation = "mutual_information"
         case imagesPerSecond = "images_per_second"
     }
@@ -26,7 +26,10 @@ package struct Metric: Codable, Sendable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(step, forKey: .step)
         try container.encode(epoch, forKey: .epoch)
-        try container.encode(loss, forKey: .loss)  // null, not left out
+        func finite(_ value: Double) -> Double? { value.isFinite ? value : nil }  // null, not left out
+        try container.encode(finite(terms.loss), forKey: .loss)
+        let named = zip(terms.names, terms.values).map { ($0.rawValue, finite($1)) }
+        try container.encode(Dictionary(uniqueKeysWithValues: named), forKey: .terms)
         try container.encode(mutualInformation, forKey: .mutualInformation)
         try container.encode(rate, forKey: .rate)
         try container.encode(imagesPerSecond, forKey: .imagesPerSecond)

@@ -6,12 +6,17 @@ import Layers
 import Objectives
 import Tensors
 
-/// What is trained: an encoder and the objective's critic, with all their parameters.
+/// What is trained: an encoder and the objective's critics, with all their parameters.
 package final class Model {
     package let device: Device
     package let encoder: ConvolutionalEncoder
+    /// Of encoder and critics.
     package let parameters: ParameterSet
-    private let objective: LocalDIM
+    /// Of the prior's discriminator, which is trained against the encoder; none without a prior.
+    package let adversary: ParameterSet?
+    private let objective: DeepInfoMax
+    private let occlusion: Int
+    private let seed: UInt64
 
     /// - Parameter card: the images that the encoder is made for.
     /// - Throws: `InputError` when the configured encoder doesn't fit the images.
@@ -22,35 +27,102 @@ package final class Model {
         encoder = declare.scope("encoder") {
             ConvolutionalEncoder(
                 $0, kind: kind, channels: card.channels, codeSize: configuration.encoder.code,
-                codeBias: configuration.objective.seesShiftOfGlobals,
+                codeBias: configuration.objective.seesShiftOfCodes(configuration.critic),
                 batchNorm: configuration.batchNorm)
         }
-        objective = LocalDIM(
-            declare, channels: ConvolutionalEncoder.localChannels, code: configuration.encoder.code,
-            critic: configuration.critic, objective: configuration.objective, batchNorm: configuration.batchNorm)
+        let adversaries = Declarations()
+        let side = Int(Double(kind.locations).squareRoot())
+        objective = DeepInfoMax(
+            declare, adversary: adversaries, map: (side, side, ConvolutionalEncoder.localChannels),
+            code: configuration.encoder.code, critic: configuration.critic, objective: configuration.objective,
+            batchNorm: configuration.batchNorm, seed: configuration.seed)
+        occlusion = configuration.objective.occlusion
+        seed = configuration.seed
+        guard occlusion < min(card.height, card.width) else {
+            throw InputError(
+                "objective.occlusion is \(occlusion) pixels on images of \(card.height)x\(card.width): it must be less "
+                    + "than the shorter side")
+        }
         parameters = ParameterSet(declare, device: device, seed: configuration.seed)
+        adversary =
+            configuration.objective.prior.weight > 0
+            ? ParameterSet(adversaries, device: device, seed: configuration.seed, firstPlace: 1 << 20) : nil
     }
 
-    /// This rank's part of the loss over the global batch. Collective, and so is `backward` from it.
-    /// - Parameter images: [n, H, W, channels], this rank's, normalised.
-    package func loss(_ tape: Tape, images: Tensor) throws -> Variable {
+    /// Encoder and critics, and the discriminator where there is one.
+    package var parameterSets: [ParameterSet] { [parameters] + (adversary.map { [$0] } ?? []) }
+
+    /// A new optimiser for each of the parameter sets.
+    package func optimisers(_ configuration: Configuration) -> [Adam] {
+        zip(parameterSets, [configuration.optimiser, configuration.objective.prior.optimiser]).map {
+            Adam($1, parameters: $0, device: device)
+        }
+    }
+
+    /// The terms of the loss over the global batch. Collective, and so is `backward` from them.
+    /// - Parameters:
+    ///   - images: [n, H, W, channels], this rank's, normalised.
+    ///   - step: decides random numbers.
+    package func terms(_ tape: Tape, images: Tensor, step: Int) throws -> [ObjectiveTerm] {
         let encoding = try encoder(tape, tape.constant(images))
-        return try objective(tape, locals: encoding.local, code: encoding.code)
+        let code =
+            occlusion > 0
+            ? try encoder(tape, tape.constant(occluded(images, shares: tape.shares, step: step))).code : encoding.code
+        return try objective(tape, map: encoding.local, code: code, step: step)
     }
 
-    /// Leaves the gradient of the global loss in the parameters, the same bits on every rank. Collective.
-    /// - Returns: this rank's part of the loss.
-    package func gradients(images: Tensor, shares: Shares, ranks: any Ranks) throws -> Double {
+    /// Leaves the gradient of the global loss in all parameters, the same bits on every rank. Collective.
+    package func gradients(images: Tensor, shares: Shares, ranks: any Ranks, step: Int) throws -> LossTerms {
         let tape = Tape(device: device, ranks: ranks, shares: shares)
-        let loss = try loss(tape, images: images)
-        try tape.backward(from: loss)
-        try parameters.sumGradients(over: ranks)
-        return Double(loss.value.base[0])
+        let terms = try terms(tape, images: images, step: step)
+        try tape.backward(from: tape.weightedSum(terms.map { ($0.value, Float($0.weight)) }))
+        for set in parameterSets { try set.sumGradients(over: ranks) }
+        return LossTerms(terms)
+    }
+
+    /// A copy of the images with a square of mean pixels at a random place of each.
+    private func occluded(_ images: Tensor, shares: Shares, step: Int) -> Tensor {
+        let result = device.tensor(images.shape)
+        result.copy(from: images)
+        let (height, width, channels) = (images.shape[1], images.shape[2], images.shape[3])
+        for i in 0..<shares.own {
+            var stream = RandomStream(seed: seed, purpose: .occlusion, step: step, sample: shares.first + i)
+            let (top, left) = (stream.index(below: height - occlusion + 1), stream.index(below: width - occlusion + 1))
+            for row in top..<top + occlusion {
+                let start = ((i * height + row) * width + left) * channels
+                (result.base + start).update(repeating: 0, count: occlusion * channels)
+            }
+        }
+        return result
     }
 
     /// What a checkpoint keeps of the model, by module path.
     var arrays: [NamedArray] {
-        parameters.parameters.map { NamedArray(name: $0.name, shape: $0.shape, values: $0.value.elements) }
+        parameterSets.flatMap { set in
+            set.parameters.map { NamedArray(name: $0.name, shape: $0.shape, values: $0.value.elements) }
+        }
+    }
+}
+
+/// The loss of a step and what it is the sum of: a part of the global means, or these themselves.
+package struct LossTerms: Equatable, Sendable {
+    package let names: [ObjectiveTerm.Name]
+    private let weights: [Double]
+    package var values: [Double]
+
+    init(_ terms: [ObjectiveTerm]) {
+        names = terms.map(\.name)
+        weights = terms.map(\.weight)
+        values = terms.map { Double($0.value.value.base[0]) }
+    }
+
+    /// What the encoder minimises: each of its terms times its weight.
+    package var loss: Double {
+        names.indices.reduce(0) { names[$1].isOfEncoder ? $0 + weights[$1] * values[$1] : $0 }
+    }
+
+    package func value(of name: ObjectiveTerm.Name) -> Double? {
+        names.firstIndex(of: name).map { values[$0] }
     }
 }
 

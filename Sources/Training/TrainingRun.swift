@@ -25,7 +25,8 @@ package final class TrainingRun {
     private let configuration: Configuration
     private let ranks: any Ranks
     private let device: Device
-    private let optimiser: Adam
+    /// One for each of the model's parameter sets.
+    private let optimisers: [Adam]
     private let store: CheckpointStore
     private let output: String
 
@@ -71,8 +72,8 @@ package final class TrainingRun {
         let configuration = configuration.resolved(
             encoder: model.encoder.kind, virtualShards: data.plan.shards.count)
         self.configuration = configuration
-        let optimiser = Adam(configuration.optimiser, parameters: model.parameters, device: device)
-        self.optimiser = optimiser
+        let optimisers = model.optimisers(configuration)
+        self.optimisers = optimisers
         firstStep = checkpoint?.step ?? 0
         try ranks.agree {
             guard let checkpoint else { return }
@@ -82,7 +83,7 @@ package final class TrainingRun {
                         + "go on with the same, or choose another --output")
             }
             try checkpoint.restore(model)
-            try checkpoint.restore(optimiser, of: model)
+            try checkpoint.restore(optimisers, of: model)
         }
         try ranks.agree {
             guard ranks.isFirst else { return }
@@ -103,23 +104,26 @@ package final class TrainingRun {
         var before = progress.seconds
         for step in firstStep..<max(steps, firstStep) {
             let (images, shares) = data.batch(step: step, device: device)
-            let states = model.parameters.states.map(\.values)
-            let part = try model.gradients(images: images, shares: shares, ranks: ranks)
-            let vote = try ranks.sum([part, stop.isMade ? 1 : 0])
-            let (loss, isStopping) = (vote[0], vote[1] > 0)
+            let states = model.states.map(\.values)
+            var terms = try model.gradients(images: images, shares: shares, ranks: ranks, step: step)
+            let vote = try ranks.sum(terms.values + [stop.isMade ? 1 : 0])
+            terms.values = vote.dropLast()
+            let isStopping = vote[vote.count - 1] > 0
 
             // Both are the same bits on every rank, and so is the branch.
-            if loss.isFinite && model.parameters.gradients.isFinite {
-                optimiser.update(model.parameters, rate: configuration.optimiser.rate(at: step, of: steps))
+            if terms.values.allSatisfy(\.isFinite) && model.parameterSets.allSatisfy(\.gradients.isFinite) {
+                for (set, optimiser) in zip(model.parameterSets, optimisers) {
+                    optimiser.update(set, rate: optimiser.settings.rate(at: step, of: steps))
+                }
                 skipped = 0
             } else {
-                for (state, values) in zip(model.parameters.states, states) { state.values = values }
+                for (state, values) in zip(model.states, states) { state.values = values }
                 skipped += 1
-                try ranks.agree { try refuseToGoOn(skipped: skipped, step: step, loss: loss) }
+                try ranks.agree { try refuseToGoOn(skipped: skipped, step: step, loss: terms.loss) }
             }
 
             let now = progress.seconds
-            try note(step: step, loss: loss, shares: shares, seconds: now, since: before, to: journal, progress)
+            try note(step: step, terms, shares: shares, seconds: now, since: before, to: journal, progress)
             before = now
             let every = configuration.checkpoint.every
             if isStopping || step + 1 == steps || every > 0 && (step + 1) % every == 0 {
@@ -135,21 +139,30 @@ package final class TrainingRun {
     }
 
     private func note(
-        step: Int, loss: Double, shares: Shares, seconds: Double, since before: Double, to journal: Journal?,
+        step: Int, _ terms: LossTerms, shares: Shares, seconds: Double, since before: Double, to journal: Journal?,
         _ progress: Progress
     ) throws {
-        let settings = configuration.objective
-        let rate = Double(shares.total) / max(seconds - before, 1e-9)
         guard ranks.isFirst else { return }
-        let bound = settings.estimator.mutualInformation(
-            loss: loss, anchor: settings.anchor, images: shares.total, locations: model.encoder.kind.locations)
         try journal?.note(
             Metric(
-                step: step + 1, epoch: data.plan.epoch(ofStep: step), loss: loss.isFinite ? loss : nil,
-                mutualInformation: loss.isFinite ? bound : nil,
-                rate: configuration.optimiser.rate(at: step, of: configuration.steps), imagesPerSecond: rate,
-                seconds: seconds))
-        progress.show(step: step + 1, loss: loss, images: shares.total)
+                step: step + 1, epoch: data.plan.epoch(ofStep: step), terms: terms,
+                mutualInformation: mutualInformation(terms, images: shares.total),
+                rate: configuration.optimiser.rate(at: step, of: configuration.steps),
+                imagesPerSecond: Double(shares.total) / max(seconds - before, 1e-9), seconds: seconds))
+        progress.show(step: step + 1, loss: terms.loss, images: shares.total)
+    }
+
+    /// The bound in nats of locations with codes, or else of images with codes, where the estimator gives one.
+    private func mutualInformation(_ terms: LossTerms, images: Int) -> Double? {
+        let settings = configuration.objective
+        let of: (loss: Double?, locations: Int) =
+            settings.localWeight > 0
+            ? (terms.value(of: .local), model.encoder.kind.locations) : (terms.value(of: .global), 1)
+        let bound = of.loss.flatMap {
+            settings.estimator.mutualInformation(
+                loss: $0, anchor: settings.anchor, images: images, locations: of.locations)
+        }
+        return bound.flatMap { $0.isFinite ? $0 : nil }
     }
 
     private func refuseToGoOn(skipped: Int, step: Int, loss: Double) throws {
@@ -163,7 +176,7 @@ package final class TrainingRun {
         try ranks.agree {
             guard ranks.isFirst else { return }
             try store.write(
-                step: step, model: model, optimiser: optimiser, card: data.card, keep: configuration.checkpoint.keep)
+                step: step, model: model, optimisers: optimisers, card: data.card, keep: configuration.checkpoint.keep)
         }
     }
 }

@@ -56,7 +56,7 @@ extension Program {
         let card = ModelCard(
             height: 32, width: 32, channels: 3, normalisation: Normalisation(mean: [0, 0, 0], deviation: [1, 1, 1]))
         let model = try ranks.agree { try Model(configuration, card: card, device: device) }
-        let optimiser = Adam(configuration.optimiser, parameters: model.parameters, device: device)
+        let optimisers = model.optimisers(configuration)
         let shares = Shares(counts: Array(repeating: batch, count: ranks.worldSize), rank: ranks.rank)
         let images = device.tensor([batch, 32, 32, 3])
         var stream = RandomStream(seed: 0, purpose: .synthetic, sample: ranks.rank)
@@ -69,9 +69,12 @@ extension Program {
             if step == warmUp { allocations = device.memory.systemAllocations }
             try ranks.barrier()
             let start = ContinuousClock.now
-            let loss = try ranks.sum([try model.gradients(images: images, shares: shares, ranks: ranks)])[0]
-            if loss.isFinite && model.parameters.gradients.isFinite {
-                optimiser.update(model.parameters, rate: configuration.optimiser.rate)
+            let terms = try model.gradients(images: images, shares: shares, ranks: ranks, step: step)
+            let isFinite = try ranks.sum(terms.values).allSatisfy(\.isFinite)
+            if isFinite && model.parameterSets.allSatisfy(\.gradients.isFinite) {
+                for (set, optimiser) in zip(model.parameterSets, optimisers) {
+                    optimiser.update(set, rate: optimiser.settings.rate)
+                }
             }
             if step >= warmUp { times.append(start.duration(to: .now) / .milliseconds(1)) }
         }

@@ -33,12 +33,13 @@ private struct ObjectiveReport: Encodable {
 extension Program {
     static let objective = Command(
         name: "objective", summary: "Compute a loss and its gradients from .npy files, for ports and tests.",
-        usage: "--locals l.npy --globals g.npy --estimator E [--anchor global|local] [--gradients DIR]",
+        usage: "--locals l.npy --globals g.npy --estimator E [--anchor A] [--gradients DIR]",
         options: [
             Option("locals", "FILE", "[N, M², d], float32: rank r takes the r-th slice of the N images"),
             Option("globals", "FILE", "[N, d], float32"),
             Option("estimator", Estimator.allCases.map(\.rawValue).joined(separator: "|"), "infoNCE by default"),
-            Option("anchor", "global|local", "what infoNCE's softmax runs for; global by default"),
+            Option("anchor", "global|local|both", "what infoNCE's softmax runs for; global by default"),
+            Option("compat", "exact|published", "published: infoNCE with the published code's mask of -10"),
             Option("gradients", "DIR", "writes locals.npy and globals.npy, dloss/d of each"),
         ]
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
@@ -46,8 +47,12 @@ extension Program {
         let (loss, input) = try ranks.agree {
             let estimator: Estimator = try arguments.choice("estimator", default: .infoNCE)
             let anchor: Anchor = try arguments.choice("anchor", default: .global)
+            let compatibility: Compatibility = try arguments.choice("compat", default: .exact)
+            guard compatibility == .exact || estimator == .infoNCE && anchor != .local else {
+                throw InputError("--compat published is for infoNCE anchored at globals only")
+            }
             let input = try ObjectiveInput(arguments, rank: ranks.rank, worldSize: ranks.worldSize, device: device)
-            return (ContrastiveLoss(estimator, anchor: anchor), input)
+            return (ContrastiveLoss(estimator, anchor: anchor, compatibility: compatibility), input)
         }
         let (images, locations, dimensions) = (input.shape[0], input.shape[1], input.shape[2])
         let result = try loss(

@@ -10,6 +10,9 @@ private let settings = [
     Option("batch", "B", "images of the global batch, split over ranks", setting: "batch"),
     Option("seed", "S", "of every random number", setting: "seed"),
     Option("threads", "T", "threads of each rank", setting: "threads"),
+    Option(
+        "compat", "exact|published", "published: infoNCE with the published code's mask of -10",
+        setting: "objective.compatibility"),
     Option("set", "KEY=VALUE", "any setting, such as critic.units=1024", repeats: true),
 ]
 

@@ -5,14 +5,22 @@ import Tensors
 enum Operation: String, CaseIterable {
     case add
     case batchNorm
+    case columns
     case concatenateColumns
     case convolution
     case crossEntropy
     case dropout
+    case layerNorm
     case linear
+    case masked
+    case meanSquaredNorm
     case momentNormalisedLinear
     case product
+    case rectify
+    case repeatRows
     case reshape
+    case sigmoid
+    case weightedSum
 
     var examples: [GradientExample] {
         switch self {
@@ -22,6 +30,8 @@ enum Operation: String, CaseIterable {
                 GradientExample("x + x", [Values([2, 3], 1)]) { $0.add($1[0], $1[0]) },
             ]
         case .batchNorm: batchNorms
+        case .columns:
+            [GradientExample("2 of 5", [Values([3, 5], 1)]) { $0.columns($1[0], 1..<3) }]
         case .concatenateColumns:
             [
                 GradientExample("[x y z]", [Values([4, 1], 1), Values([4, 3], 2), Values([4, 2], 3)]) {
@@ -48,11 +58,20 @@ enum Operation: String, CaseIterable {
                     let second = $0.crossEntropy($1[0], labels: [1, 1, 2])
                     return $0.add($0.add(first, second), second)
                 },
+                GradientExample("two rows an image", [Values([4, 3], 1)]) {
+                    $0.crossEntropy($1[0], labels: [2, 0, 1, 1], rowsPerImage: 2)
+                },
             ]
         case .dropout:
             [
                 GradientExample("rate 0.3", [Values([4, 6], 1)]) {
                     $0.dropout($1[0], rate: 0.3, seed: 7, step: 2, samples: [5, 1, 4, 2])
+                }
+            ]
+        case .layerNorm:
+            [
+                GradientExample("rows of 5", [Values([4, 5], 1), Values([5], 2), Values([5], 3)]) {
+                    $0.layerNorm($1[0], scale: $1[1], shift: $1[2])
                 }
             ]
         case .linear:
@@ -64,14 +83,31 @@ enum Operation: String, CaseIterable {
                     try $0.linear($1[0], weight: $1[1])
                 },
             ]
+        case .masked:
+            [
+                GradientExample("by signs", [Values([2, 3], 1)]) {
+                    $0.masked($1[0], wherePositive: $0.device.tensor([2, 3], [1, -1, 0, 2, -2, 3]))
+                }
+            ]
+        case .meanSquaredNorm: [GradientExample("3 rows", [Values([3, 4], 1)]) { $0.meanSquaredNorm($1[0]) }]
         case .momentNormalisedLinear: [momentNormalisedLinear]
         case .product:
             [
                 GradientExample("x·w", [Values([3, 4], 1), Values([4, 2], 2)]) { try $0.product($1[0], $1[1]) },
                 GradientExample("x·x", [Values([3, 3], 1)]) { try $0.product($1[0], $1[0]) },
             ]
+        case .rectify:
+            [GradientExample("either side of 0", [Values([2, 3], [0.5, -0.5, 1, -2, 2, 0.3])]) { $0.rectify($1[0]) }]
+        case .repeatRows: [GradientExample("3 times", [Values([2, 4], 1)]) { $0.repeatRows($1[0], times: 3) }]
         case .reshape:
             [GradientExample("to three axes", [Values([2, 6], 1)]) { $0.reshape($1[0], [2, 3, 2]) }]
+        case .sigmoid: [GradientExample("2 rows of 3", [Values([2, 3], 1)]) { $0.sigmoid($1[0]) }]
+        case .weightedSum:
+            [
+                GradientExample("x - 2y + x/2", [Values([1], 1), Values([1], 2)]) {
+                    $0.weightedSum([($1[0], 1), ($1[1], -2), ($1[0], 0.5)])
+                }
+            ]
         }
     }
 

@@ -4,6 +4,61 @@
 import Foundation
 import Objectives
 
+/// One of the losses that there are.
+struct LossCase: CustomStringConvertible {
+    var estimator: Estimator
+    var anchor = Anchor.global
+    var compatibility = Compatibility.exact
+
+    var description: String { "\(estimator) \(anchor) \(compatibility)" }
+
+    var loss: ContrastiveLoss { ContrastiveLoss(estimator, anchor: anchor, compatibility: compatibility) }
+
+    static let all =
+        Anchor.allCases.map { LossCase(estimator: .infoNCE, anchor: $0) }
+        + [LossCase(estimator: .infoNCE, compatibility: .published)]
+        + Estimator.allCases.filter { $0 != .infoNCE }.map { LossCase(estimator: $0) }
+
+    /// The loss of scores[global i][image j][location p].
+    func loss(_ scores: [[[Double]]]) -> Double {
+        let n = scores.indices
+        let m = scores[0][0].indices
+        let positives = n.flatMap { i in m.map { scores[i][i][$0] } }
+        let negatives = n.flatMap { i in n.filter { $0 != i }.flatMap { scores[i][$0] } }
+        /// The mean value of one function on the positives less that of the other on the negatives, negated.
+        func divergence(_ positive: (Double) -> Double, _ negative: (Double) -> Double) -> Double {
+            mean(negatives.map(negative)) - mean(positives.map(positive))
+        }
+        /// e^x with the tangent from e^40 on.
+        func e(_ x: Double) -> Double { x <= 40 ? exp(x) : exp(40) * (x - 39) }
+        switch estimator {
+        case .infoNCE:
+            switch anchor {
+            case .global:
+                // -log e^u_iip / (e^u_iip + sum over j ≠ i and p' of e^u_ijp'); published: own ones too, at -10
+                let masked = compatibility == .published ? m.map { _ in -10.0 } : []
+                return mean(
+                    n.flatMap { i in
+                        let others = n.filter { $0 != i }.flatMap { scores[i][$0] } + masked
+                        return m.map { p in logSumExp([scores[i][i][p]] + others) - scores[i][i][p] }
+                    })
+            case .local:
+                return mean(n.flatMap { j in m.map { p in logSumExp(n.map { scores[$0][j][p] }) - scores[j][j][p] } })
+            case .both:
+                return mean([Anchor.global, .local].map { LossCase(estimator: .infoNCE, anchor: $0).loss(scores) })
+            }
+        case .donskerVaradhan:
+            return logSumExp(negatives) - log(Double(negatives.count)) - mean(positives)
+        case .jensenShannon: return divergence({ log(2) - softplus(-$0) }, { softplus($0) - log(2) })
+        case .nwj: return divergence({ $0 }, { e($0 - 1) })
+        case .reverseKL: return divergence({ -e(-$0) }, { $0 - 1 })
+        case .squaredHellinger: return divergence({ 1 - e(-$0) }, { e($0) - 1 })
+        case .pearsonChiSquared: return divergence({ $0 }, { $0 * $0 / 4 + $0 })
+        case .gan: return divergence({ -softplus(-$0) }, { softplus($0) })
+        }
+    }
+}
+
 /// Local maps [N, M, d] and globals [N, d] in Double.
 struct DenseBatch {
     let images: Int, locations: Int, dimensions: Int
@@ -17,40 +72,22 @@ struct DenseBatch {
         }
     }
 
-    func loss(_ estimator: Estimator, _ anchor: Anchor) -> Double {
+    /// score[i][j][p]
+    var scores: [[[Double]]] {
         let (n, m) = (0..<images, 0..<locations)
-        let scores = n.map { i in n.map { j in m.map { score(i, j, $0) } } }
-        switch (estimator, anchor) {
-        case (.infoNCE, .global):
-            // -log e^u_iip / (e^u_iip + sum over j ≠ i and p' of e^u_ijp')
-            return mean(
-                n.flatMap { i in
-                    m.map { p in
-                        logSumExp([scores[i][i][p]] + n.filter { $0 != i }.flatMap { scores[i][$0] }) - scores[i][i][p]
-                    }
-                })
-        case (.infoNCE, .local):
-            return mean(
-                n.flatMap { j in m.map { p in logSumExp(n.map { scores[$0][j][p] }) - scores[j][j][p] } })
-        case (.jensenShannon, _):
-            let positive = n.flatMap { i in m.map { log(2) - softplus(-scores[i][i][$0]) } }
-            let negative = n.flatMap { i in
-                n.filter { $0 != i }.flatMap { j in m.map { softplus(scores[i][j][$0]) - log(2) } }
-            }
-            return mean(negative) - mean(positive)
-        }
+        return n.map { i in n.map { j in m.map { score(i, j, $0) } } }
     }
 
     /// By the locals and by the globals, by central differences.
-    func gradients(_ estimator: Estimator, _ anchor: Anchor) -> (locals: [Double], globals: [Double]) {
+    func gradients(_ item: LossCase) -> (locals: [Double], globals: [Double]) {
         var batch = self
         let step = 1e-5
         func slope(_ path: WritableKeyPath<DenseBatch, [Double]>, _ index: Int) -> Double {
             let value = batch[keyPath: path][index]
             batch[keyPath: path][index] = value + step
-            let above = batch.loss(estimator, anchor)
+            let above = item.loss(batch.scores)
             batch[keyPath: path][index] = value - step
-            let below = batch.loss(estimator, anchor)
+            let below = item.loss(batch.scores)
             batch[keyPath: path][index] = value
             return (above - below) / (2 * step)
         }
@@ -66,50 +103,3 @@ func logSumExp(_ values: [Double]) -> Double {
 }
 
 func softplus(_ x: Double) -> Double { max(x, 0) + log1p(exp(-abs(x))) }
-
-/// The critic as published, every map on its own, in Double: no folding, no moments.
-struct DirectCritic {
-    var weights: [String: [Double]]
-    let channels: Int, code: Int, units: Int
-    static let epsilon = 1e-5
-
-    /// rows [R, width] to [R, units]: linear, batch norm, ReLU, linear, plus a linear shortcut.
-    private func map(_ rows: [[Double]], _ name: String) -> [[Double]] {
-        func linear(_ x: [Double], _ weight: [Double], bias: [Double]? = nil) -> [Double] {
-            var result = bias ?? Array(repeating: 0, count: units)
-            for u in 0..<units {
-                for c in x.indices { result[u] += weight[u * x.count + c] * x[c] }
-            }
-            return result
-        }
-        func weight(_ part: String) -> [Double] { weights["critic.\(name).\(part)"] ?? [] }
-        let first = rows.map { linear($0, weight("first.weight")) }
-        let (scale, shift) = (weight("norm.weight"), weight("norm.bias"))
-        let centre = (0..<units).map { u in mean(first.map { $0[u] }) }
-        let variance = (0..<units).map { u in
-            mean(
-                first.map { row in
-                    let distance = row[u] - centre[u]
-                    return distance * distance
-                })
-        }
-        return zip(rows, first).map { row, hidden in
-            let rectified = (0..<units).map { u in
-                let normal: Double = (hidden[u] - centre[u]) / (variance[u] + Self.epsilon).squareRoot()
-                return max(normal * scale[u] + shift[u], 0)
-            }
-            let last = linear(rectified, weight("last.weight"), bias: weights["critic.\(name).last.bias"])
-            return zip(last, linear(row, weight("shortcut.weight"))).map { $0 + $1 }
-        }
-    }
-
-    /// - Parameters:
-    ///   - locals: [N·M][C]
-    ///   - codes: [N][K]
-    func loss(locals: [[Double]], codes: [[Double]], _ estimator: Estimator, _ anchor: Anchor) -> Double {
-        DenseBatch(
-            images: codes.count, locations: locals.count / codes.count, dimensions: units,
-            locals: map(locals, "local").flatMap { $0 }, globals: map(codes, "global").flatMap { $0 }
-        ).loss(estimator, anchor)
-    }
-}

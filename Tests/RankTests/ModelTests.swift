@@ -22,7 +22,7 @@ final class ModelTests: XCTestCase {
     ) throws -> Outcome {
         let device = try Device()
         let model = try Model(configuration, card: card, device: device)
-        let optimiser = Adam(configuration.optimiser, parameters: model.parameters, device: device)
+        let optimisers = model.optimisers(configuration)
         let shares = Shares(counts: counts, rank: ranks.rank)
         let images = device.tensor([shares.own, card.height, card.width, card.channels])
         let size = card.height * card.width * card.channels
@@ -32,17 +32,20 @@ final class ModelTests: XCTestCase {
         }
         var outcome = Outcome()
         for step in 0..<steps {
-            let part = try model.gradients(images: images, shares: shares, ranks: ranks)
-            outcome.losses.append(try ranks.sum([part])[0])
+            var terms = try model.gradients(images: images, shares: shares, ranks: ranks, step: step)
+            terms.values = try ranks.sum(terms.values)
+            outcome.losses += [terms.loss] + terms.values
             if step == 0 {
-                for parameter in model.parameters.parameters {
+                for parameter in model.parameterSets.flatMap(\.parameters) {
                     outcome.firstGradients[parameter.name] = parameter.gradient.array
                 }
             }
-            optimiser.update(model.parameters, rate: 1e-4)
+            for (set, optimiser) in zip(model.parameterSets, optimisers) { optimiser.update(set, rate: 1e-4) }
         }
-        for parameter in model.parameters.parameters { outcome.parameters[parameter.name] = parameter.value.array }
-        for state in model.parameters.states { outcome.states[state.name] = state.values }
+        for parameter in model.parameterSets.flatMap(\.parameters) {
+            outcome.parameters[parameter.name] = parameter.value.array
+        }
+        for state in model.states { outcome.states[state.name] = state.values }
         return outcome
     }
 
@@ -55,16 +58,20 @@ final class ModelTests: XCTestCase {
 
     func testRanksEqualOneRank() throws {
         for (size, channels) in [(32, 3), (28, 1)] {
-            for (estimator, anchor) in estimators {
+            for isMixture in [false, true] {
                 var configuration = Configuration()
                 configuration.critic.units = 24
-                configuration.objective.estimator = estimator
-                configuration.objective.anchor = anchor
+                if isMixture {
+                    configuration.objective.globalWeight = 0.5
+                    configuration.objective.prior.weight = 0.1
+                    configuration.objective.coordinatesWeight = 0.2
+                    configuration.objective.occlusion = 9
+                }
                 let card = card(size: size, channels: channels)
                 let split = try run(
                     configuration, card: card, counts: World.shares(of: 10), ranks: World.ranks, steps: 3)
                 let whole = try run(configuration, card: card, counts: [10], ranks: SingleRank(), steps: 3)
-                let place = "\(estimator) \(anchor) \(size)x\(size), \(World.place)"
+                let place = "\(isMixture ? "mixture" : "local"), \(size)x\(size), \(World.place)"
                 for (mine, expected) in zip(split.losses, whole.losses) {
                     XCTAssertEqual(mine, expected, accuracy: 1e-5 * max(abs(expected), 1e-2), place)
                 }

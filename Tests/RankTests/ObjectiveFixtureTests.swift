@@ -9,7 +9,7 @@ import XCTest
 final class ObjectiveFixtureTests: XCTestCase {
     private struct Case: Decodable {
         let reach: Int, scale: Double
-        let estimator: Estimator, anchor: Anchor
+        let estimator: Estimator, anchor: Anchor, compatibility: Compatibility
         let loss: Double
         let localsNorm: Double, globalsNorm: Double
         let localsProjections: [Double], globalsProjections: [Double]
@@ -23,7 +23,7 @@ final class ObjectiveFixtureTests: XCTestCase {
     func testLossAndGradientsAreThoseOfNumPy() throws {
         let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures/objective.json")
         let cases = try JSONDecoder().decode([Case].self, from: Data(contentsOf: file))
-        XCTAssertEqual(cases.count, 6)
+        XCTAssertEqual(cases.count, 22)
         let (images, locations, dimensions) = (37, 49, 24)
         let ranks = World.ranks
         let shares = Shares(counts: World.shares(of: images), rank: ranks.rank)
@@ -31,12 +31,12 @@ final class ObjectiveFixtureTests: XCTestCase {
         let localRange = rows.lowerBound * dimensions..<rows.upperBound * dimensions
         let globalRange = shares.first * dimensions..<(shares.first + shares.own) * dimensions
         for item in cases {
-            let place = "\(item.estimator) \(item.anchor) ±\(item.reach), \(World.place)"
+            let place = "\(item.estimator) \(item.anchor) \(item.compatibility) ±\(item.reach), \(World.place)"
             let tolerance = item.reach == 10 ? 1e-5 : 1e-4
             let device = try Device()
             let locals = device.tensor([rows.count, dimensions], waves(localRange, 0.7, 0.3, item.scale))
             let globals = device.tensor([shares.own, dimensions], waves(globalRange, 1.9, 1.1, item.scale))
-            let result = try ContrastiveLoss(item.estimator, anchor: item.anchor)(
+            let result = try ContrastiveLoss(item.estimator, anchor: item.anchor, compatibility: item.compatibility)(
                 locals: [LocalFactor(values: locals, columns: 0..<dimensions)], globals: globals,
                 locations: locations, shares: shares, device: device, ranks: ranks)
             XCTAssertEqual(

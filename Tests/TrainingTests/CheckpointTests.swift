@@ -14,46 +14,49 @@ import Testing
     /// A model and its optimiser, as a run has them.
     private struct Trained {
         let model: Model
-        let optimiser: Adam
+        let optimisers: [Adam]
 
         init(seed: Int) throws {
             let configuration = try Configuration(layers: [
                 .leaf("critic.units", .integer(2)), .leaf("encoder.code", .integer(3)), .leaf("seed", .integer(seed)),
+                .leaf("objective.prior.weight", .number(0.1)),
             ])
             let device = try Device()
             model = try Model(configuration, card: CheckpointTests.card, device: device)
-            optimiser = Adam(configuration.optimiser, parameters: model.parameters, device: device)
+            optimisers = model.optimisers(configuration)
         }
 
         /// Other values everywhere, among them those that a decimal number would lose.
         func scramble() {
-            for (place, parameter) in model.parameters.parameters.enumerated() {
-                parameter.value.base[parameter.value.count - 1] = Float(bitPattern: 0x7FC0_1234 + UInt32(place))
-                parameter.value.base[0] = -0.0
-                let start = parameter.value.base - model.parameters.values.base
-                for i in start..<start + parameter.value.count {
-                    optimiser.mean.base[i] = Float(place) + 0x1p-20 * Float(i & 1023)
-                    optimiser.square.base[i] = .leastNonzeroMagnitude * Float(i & 1023)
+            for (set, optimiser) in zip(model.parameterSets, optimisers) {
+                for (place, parameter) in set.parameters.enumerated() {
+                    parameter.value.base[parameter.value.count - 1] = Float(bitPattern: 0x7FC0_1234 + UInt32(place))
+                    parameter.value.base[0] = -0.0
+                    let start = parameter.value.base - set.values.base
+                    for i in start..<start + parameter.value.count {
+                        optimiser.mean.base[i] = Float(place) + 0x1p-20 * Float(i & 1023)
+                        optimiser.square.base[i] = .leastNonzeroMagnitude * Float(i & 1023)
+                    }
                 }
+                optimiser.updates = 12345
             }
-            for (place, state) in model.parameters.states.enumerated() {
+            for (place, state) in model.states.enumerated() {
                 state.values = state.values.indices.map { Float($0) / 3 - Float(place) }
             }
-            optimiser.updates = 12345
         }
 
         func isSame(as other: Trained) -> Bool {
-            isSameBits(model.parameters.values.elements, other.model.parameters.values.elements)
-                && isSameBits(optimiser.mean.elements, other.optimiser.mean.elements)
-                && isSameBits(optimiser.square.elements, other.optimiser.square.elements)
-                && model.parameters.states.map(\.values) == other.model.parameters.states.map(\.values)
-                && optimiser.updates == other.optimiser.updates
+            let mine = model.parameterSets.map(\.values) + optimisers.flatMap { [$0.mean, $0.square] }
+            let others = other.model.parameterSets.map(\.values) + other.optimisers.flatMap { [$0.mean, $0.square] }
+            return mine.count == 6 && zip(mine, others).allSatisfy { isSameBits($0.elements, $1.elements) }
+                && model.states.map(\.values) == other.model.states.map(\.values)
+                && optimisers.map(\.updates) == other.optimisers.map(\.updates)
         }
     }
 
     private func write(_ trained: Trained, step: Int, to store: CheckpointStore, keep: Int = 9) throws {
         try store.write(
-            step: step, model: trained.model, optimiser: trained.optimiser, card: Self.card, keep: keep)
+            step: step, model: trained.model, optimisers: trained.optimisers, card: Self.card, keep: keep)
     }
 
     private func names(_ store: CheckpointStore) throws -> [String] {
@@ -74,7 +77,7 @@ import Testing
         #expect(checkpoint.step == 7)
         #expect(checkpoint.card == Self.card)
         try checkpoint.restore(after.model)
-        try checkpoint.restore(after.optimiser, of: after.model)
+        try checkpoint.restore(after.optimisers, of: after.model)
         #expect(after.isSame(as: before))
     }
 
@@ -115,7 +118,7 @@ import Testing
         #expect(store.steps == [20, 100])
         try write(trained, step: 101, to: store, keep: 1)
         #expect(try names(store) == ["step-00000101"])
-        trained.optimiser.updates = 77
+        for optimiser in trained.optimisers { optimiser.updates = 77 }
         try write(trained, step: 101, to: store, keep: 1)  // over the same step
         #expect(try store.newest { Issue.record("\($0)") }?.updates == 77)
     }
@@ -195,6 +198,7 @@ import Testing
         ] {
             let configuration = try Configuration(layers: [
                 .leaf("critic.units", .integer(2)), .leaf("encoder.code", .integer(3)), .leaf(setting, value),
+                .leaf("objective.prior.weight", .number(0.1)),
             ])
             let other = try Model(configuration, card: Self.card, device: Device())
             expectInputError("step-00000001/model.safetensors", "critic.") { try checkpoint.restore(other) }

@@ -111,10 +111,17 @@ func onRanks<Result: Sendable>(
     return results.withLock { results in (0..<worldSize).compactMap { results[$0] } }
 }
 
+/// A line of a run's `metrics.jsonl`.
+struct MetricLine: Decodable {
+    let step: Int, epoch: Int
+    let loss: Double?
+    let terms: [String: Double]
+}
+
 /// The lines of a run's `metrics.jsonl`.
-func metrics(of run: String) throws -> [Metric] {
+func metrics(of run: String) throws -> [MetricLine] {
     try String(contentsOfFile: run + "/metrics.jsonl", encoding: .utf8).split(separator: "\n").map {
-        try JSONDecoder().decode(Metric.self, from: Foundation.Data($0.utf8))
+        try JSONDecoder().decode(MetricLine.self, from: Foundation.Data($0.utf8))
     }
 }
 

@@ -227,7 +227,7 @@ final class TrainingRunTests: XCTestCase {
                 let run = try TrainingRun(configuration, output: output, resume: false, device: device, ranks: ranks)
                 return try (0..<12).map { step in
                     let (images, shares) = run.data.batch(step: step, device: device)
-                    _ = try run.model.gradients(images: images, shares: shares, ranks: ranks)
+                    _ = try run.model.gradients(images: images, shares: shares, ranks: ranks, step: step)
                     return device.memory.systemAllocations
                 }
             }

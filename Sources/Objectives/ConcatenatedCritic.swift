@@ -1,0 +1,77 @@
+import Autodiff
+import Layers
+import Tensors
+
+/// The concat-and-convolve critic of Hjelm et al. 2019 (appendix A.2): two hidden layers of ReLU over every pair.
+struct ConcatenatedCritic: Critic {
+    private let loss: ContrastiveLoss
+    private let firstLocal, firstGlobal: Linear
+    private let layers: ConcatenatedLayers<Parameter>
+
+    /// - Parameters: as those of `SeparableCritic`.
+    init(
+        _ declare: Declarations, _ name: String, channels: Int, code: Int, critic: CriticSettings,
+        objective: ObjectiveSettings
+    ) {
+        loss = ContrastiveLoss(
+            objective.estimator, anchor: objective.anchor, compatibility: objective.compatibility)
+        let units = critic.units
+        (firstLocal, firstGlobal, layers) = declare.scope(name) { declare in
+            // One layer over [local; global], in two parts.
+            let first = declare.scope("first") {
+                (
+                    $0.parameter("local_weight", [units, channels], .uniform(fanIn: channels + code)),
+                    $0.parameter("global_weight", [units, code], .uniform(fanIn: channels + code)),
+                    $0.parameter("bias", [units], .uniform(fanIn: channels + code))
+                )
+            }
+            let isNormalised = critic.normalisation == .layerNorm
+            let norms = isNormalised ? ["first_norm", "second_norm"] : []
+            return (
+                Linear(weight: first.0, bias: first.2), Linear(weight: first.1, bias: nil),
+                ConcatenatedLayers(
+                    second: declare.parameter("second.weight", [units, units], .uniform(fanIn: units)),
+                    secondBias: declare.parameter("second.bias", [units], .uniform(fanIn: units)),
+                    last: declare.parameter("last.weight", [1, units], .uniform(fanIn: units)),
+                    lastBias: objective.estimator.seesShiftOfScores
+                        ? declare.parameter("last.bias", [1], .uniform(fanIn: units)) : nil,
+                    norms: norms.map { norm in
+                        declare.scope(norm) {
+                            (
+                                $0.parameter("weight", [units], .constant(1)),
+                                $0.parameter("bias", [units], .constant(0))
+                            )
+                        }
+                    })
+            )
+        }
+    }
+
+    func callAsFunction(_ tape: Tape, locals: Variable, globals: Variable, locations: Int) throws -> Variable {
+        try tape.concatenatedLoss(
+            loss, locals: firstLocal(tape, locals), globals: firstGlobal(tape, globals),
+            layers: layers.map(tape.use), locations: locations)
+    }
+}
+
+extension Tape {
+    /// This rank's part of a contrastive loss of `ConcatenatedScores`, a scalar. Collective.
+    ///
+    /// - Parameters:
+    ///   - locals: [n·M, H], the local part of the first layer before its rectifier.
+    ///   - globals: [n, H], the global part.
+    package func concatenatedLoss(
+        _ loss: ContrastiveLoss, locals: Variable, globals: Variable, layers: ConcatenatedLayers<Variable>,
+        locations: Int
+    ) throws -> Variable {
+        let all = try loss.gather(globals.value, shares: shares, device: device, ranks: ranks)
+        let scores = ConcatenatedScores(
+            locals: locals.value, globals: all, layers: layers.map(\.value), device: device)
+        let value = try loss.value(of: scores, locations: locations, shares: shares, device: device, ranks: ranks)
+        let own = try loss.scatter(scores.globalGradients, shares: shares, device: device, ranks: ranks)
+        return recordLoss(
+            value,
+            gradients: [(locals, scores.localGradients), (globals, own)]
+                + zip(layers.all, scores.layerGradients.all).map { ($0, $1) })
+    }
+}

@@ -1,0 +1,210 @@
+import Autodiff
+import Collectives
+import Tensors
+
+/// One computation of a loss over this rank's tiles of scores. Every method is collective and returns this rank's part
+/// of the loss.
+struct ContrastivePass {
+    private let scores: any PairScores
+    private let locations: Int
+    private let shares: Shares
+    private let device: Device
+    private let ranks: any Ranks
+    private let buffer: Tensor  // [tile images · M, N]
+    private let tileImages: Int
+
+    init(
+        _ scores: any PairScores, locations: Int, shares: Shares, tileScores: Int, device: Device, ranks: any Ranks
+    ) {
+        self.scores = scores
+        self.locations = locations
+        self.shares = shares
+        self.device = device
+        self.ranks = ranks
+        tileImages = min(max(1, tileScores / (locations * shares.total)), max(shares.own, 1))
+        buffer = device.tensor([tileImages * locations, shares.total])
+    }
+
+    /// Images of each tile.
+    private var tiles: [Range<Int>] {
+        stride(from: 0, to: shares.own, by: tileImages).map { $0..<min($0 + tileImages, shares.own) }
+    }
+
+    private func rows(_ images: Range<Int>) -> Range<Int> {
+        images.lowerBound * locations..<images.upperBound * locations
+    }
+
+    private func tile(_ images: Range<Int>) -> Matrix { buffer.matrix[rows: 0..<images.count * locations] }
+
+    /// The scores of these images, [images·M, N].
+    private func score(_ images: Range<Int>) throws -> Matrix {
+        let tile = tile(images)
+        try scores.write(rows(images), into: tile)
+        return tile
+    }
+
+    /// The scores of these images once more. Those of a tile that holds all images are still there, but for the
+    /// positives, which the caller sets.
+    private func scoreAgain(_ images: Range<Int>) throws -> Matrix {
+        tileImages >= shares.own ? tile(images) : try score(images)
+    }
+
+    /// Visits the score of every location with its own image's global: element, and place among the own locations.
+    private func forEachPositive(_ tile: Matrix, _ images: Range<Int>, _ body: (inout Float, _ place: Int) -> Void) {
+        for image in images {
+            for place in image * locations..<(image + 1) * locations {
+                body(&tile.row(place - images.lowerBound * locations)[shares.first + image], place)
+            }
+        }
+    }
+
+    /// N·M, the positives of all ranks.
+    private var pairs: Double { Double(shares.total) * Double(locations) }
+
+    // MARK: - InfoNCE
+
+    /// mean over (j, p) of ln sum_i e^u[(j,p),i] - u[(j,p),j].
+    func infoNCEAnchoredAtLocals() throws -> Double {
+        let scale = 1 / pairs
+        var loss = 0.0
+        for images in tiles {
+            let tile = try score(images)
+            loss += softmaxOfLocals(tile, images, scale: scale)
+            try scores.propagate(tile, rows(images))
+        }
+        return loss * scale
+    }
+
+    /// Replaces the scores by the gradient of the loss anchored at locals; returns the sum of the losses.
+    private func softmaxOfLocals(_ tile: Matrix, _ images: Range<Int>, scale: Double) -> Double {
+        var loss = 0.0
+        forEachPositive(tile, images) { u, _ in loss -= Double(u) }
+        loss += tile.replaceBySoftmaxOfRows(scale: Float(scale))
+        forEachPositive(tile, images) { u, _ in u -= Float(scale) }
+        return loss
+    }
+
+    /// mean over (i, p) of ln(e^u[(i,p),i] + Zᵢ) - u[(i,p),i], with Zᵢ the sum of e^u[(j,p'),i] over all j ≠ i, p';
+    /// or the mean of that and the loss anchored at locals.
+    ///
+    /// Zᵢ is shared by all locations of image i, so one (maximum, sum) a global crosses ranks, and the whole backward
+    /// needs one number a global: cᵢ = ln(sum_p Zᵢ/(e^u[(i,p),i] + Zᵢ)) - ln Zᵢ - ln(N·M), dloss/du = e^(u + cᵢ).
+    func infoNCEAnchoredAtGlobals(compatibility: Compatibility, andAtLocals both: Bool = false) throws -> Double {
+        let scale = (both ? 0.5 : 1) / pairs
+        var positives = [Double](repeating: 0, count: shares.own * locations)
+        let logSums = try logSumsOfNegatives(&positives)
+
+        var loss = 0.0
+        let positiveScores = positives
+        var own = [Float](repeating: 0, count: shares.own)  // cᵢ of this rank's images
+        for image in 0..<shares.own {
+            var logZ = logSums[shares.first + image]
+            if compatibility == .published {  // M scores of -10
+                let masked = Double(locations).logarithm - 10
+                logZ = max(logZ, masked) + Double.softplus(-abs(logZ - masked))
+            }
+            var share = 0.0  // sum_p Zᵢ/(e^u + Zᵢ) = sum_p sigmoid(ln Zᵢ - u)
+            var smallest = Double.infinity  // of u - ln Zᵢ, so that a share that underflows keeps its logarithm
+            for p in image * locations..<(image + 1) * locations {
+                let margin = positives[p] - logZ
+                loss += Double.softplus(-margin)
+                share += Double.sigmoid(-margin)
+                smallest = min(smallest, margin)
+                positives[p] = -Double.sigmoid(-margin) * scale
+            }
+            own[image] = Float((share > 0 ? share.logarithm : -smallest) - logZ + scale.logarithm)
+        }
+        var offsets = try gather(own)
+        let rowBuffer = both ? device.tensor(buffer.shape) : nil
+        for images in tiles {
+            let tile = try scoreAgain(images)
+            let rowTile = rowBuffer?.matrix[rows: 0..<tile.rows]
+            if let rowTile {
+                forEachPositive(tile, images) { u, place in u = Float(positiveScores[place]) }
+                rowTile.copy(from: tile)
+                loss += softmaxOfLocals(rowTile, images, scale: scale)
+            }
+            offsets.withUnsafeMutableBufferPointer { tile.replaceByExponentials(offsets: $0.baseAddress!) }
+            forEachPositive(tile, images) { u, place in u = Float(positives[place]) }
+            if let rowTile { tile.add(rowTile) }
+            try scores.propagate(tile, rows(images))
+        }
+        return loss * scale
+    }
+
+    /// ln of the sum over all j ≠ i, p of e^u[(j,p),i], for every global i of all ranks. Takes the positives out of
+    /// the scores into `positives`, [n·M].
+    private func logSumsOfNegatives(_ positives: inout [Double]) throws -> [Double] {
+        var maxima = [Float](repeating: emptyMaximum, count: shares.total)
+        var sums = [Double](repeating: 0, count: shares.total)
+        for images in tiles {
+            let tile = try score(images)
+            forEachPositive(tile, images) { u, place in
+                positives[place] = Double(u)
+                u = excludedScore
+            }
+            tile.accumulateColumnSums(maxima: &maxima, sums: &sums)
+        }
+        let ownMaxima = maxima
+        try maxima.withUnsafeMutableBufferPointer { try ranks.maximum($0) }
+        for i in 0..<shares.total { sums[i] *= Double(ownMaxima[i] - maxima[i]).exponential }
+        sums = try ranks.sum(sums)
+        return zip(maxima, sums).map { Double($0) + $1.logarithm }
+    }
+
+    /// One number of each image of all ranks, [N].
+    private func gather(_ own: [Float]) throws -> [Float] {
+        var all = [Float](repeating: 0, count: shares.total)
+        try own.withUnsafeBytes { part in
+            try all.withUnsafeMutableBytes {
+                try ranks.gather(part, counts: shares.counts.map { $0 * 4 }, into: $0)
+            }
+        }
+        return all
+    }
+
+    // MARK: - Expectations over pairs
+
+    /// ln E_Q[e^u] - E_P[u]: P over the N·M pairs (j, p), j; Q over all (j, p), i with i ≠ j of the global batch.
+    /// dloss/du = e^(u - ln sum_Q e^u), or with MINE's moving average instead of the batch's mean.
+    func donskerVaradhan(partition: PartitionAverage?) throws -> Double {
+        var positives = [Double](repeating: 0, count: shares.own * locations)
+        let logSums = try logSumsOfNegatives(&positives)
+        let largest = logSums.max() ?? 0
+        let logCount = (pairs * Double(shares.total - 1)).logarithm
+        let logMean = largest + logSums.reduce(0) { $0 + ($1 - largest).exponential }.logarithm - logCount
+        partition?.update(logMean)
+        var offsets = [Float](
+            repeating: Float(-logCount - (partition?.logarithm ?? logMean)), count: shares.total)
+        for images in tiles {
+            let tile = try scoreAgain(images)
+            offsets.withUnsafeMutableBufferPointer { tile.replaceByExponentials(offsets: $0.baseAddress!) }
+            forEachPositive(tile, images) { u, _ in u = Float(-1 / pairs) }
+            try scores.propagate(tile, rows(images))
+        }
+        return logMean * Double(shares.own) / Double(shares.total) - positives.reduce(0, +) / pairs
+    }
+
+    /// E_Q[negative(u)] - E_P[positive(u)], P and Q as above.
+    func divergence(_ divergence: Divergence) throws -> Double {
+        let negatives = pairs * Double(shares.total - 1)
+        var loss = divergence.negativeConstant * Double(shares.own) / Double(shares.total)
+        for images in tiles {
+            let tile = try score(images)
+            var positives = [Double](repeating: 0, count: images.count * locations)
+            let first = images.lowerBound * locations
+            forEachPositive(tile, images) { u, place in
+                positives[place - first] = Double(u)
+                u = divergence.neutralScore
+            }
+            loss += divergence.replaceByNegativeSlopes(tile, scale: Float(1 / negatives)) / negatives
+            forEachPositive(tile, images) { u, place in
+                let (value, slope) = divergence.positive(positives[place - first])
+                loss -= value / pairs
+                u = Float(-slope / pairs)
+            }
+            try scores.propagate(tile, rows(images))
+        }
+        return loss
+    }
+}

@@ -1,0 +1,36 @@
+import Autodiff
+import Layers
+
+/// What DIM(G) sees of an image: its local feature map through two 3x3 convolutions to one vector (Hjelm et al. 2019,
+/// appendix A.2). A map of less than 5x5 is only flattened.
+struct GlobalSummary {
+    private let convolutions: [(Conv2D, BatchNorm)]
+    /// F, of the vector.
+    let width: Int
+
+    init(_ declare: Declarations, height: Int, width: Int, channels: Int, batchNorm: BatchNormScope) {
+        guard min(height, width) >= 5 else {
+            convolutions = []
+            self.width = height * width * channels
+            return
+        }
+        convolutions = declare.scope("summary") { declare in
+            zip([channels, 64], [64, 32]).enumerated().map { place, sizes in
+                (
+                    Conv2D(
+                        declare, "conv\(place + 1)", inputs: sizes.0, outputs: sizes.1, kernel: 3, stride: 1, padding: 0
+                    ),
+                    BatchNorm(
+                        declare, "norm\(place + 1)", channels: sizes.1, rectified: true, scope: batchNorm)
+                )
+            }
+        }
+        self.width = (height - 4) * (width - 4) * 32
+    }
+
+    /// [n, H, W, C] to [n, F].
+    func callAsFunction(_ tape: Tape, _ map: Variable) throws -> Variable {
+        let last = try convolutions.reduce(map) { try $1.1(tape, $1.0(tape, $0)) }
+        return tape.reshape(last, [map.shape[0], width])
+    }
+}

@@ -1,0 +1,96 @@
+import Autodiff
+import Layers
+import Tensors
+
+/// Matches the codes' distribution to a prior with a discriminator (Hjelm et al. 2019, equation 7; Makhzani et al.
+/// 2016): the discriminator D learns to tell samples of the prior from codes, the encoder to be taken for the prior.
+package struct PriorMatching {
+    private let settings: PriorSettings
+    private let width: Int
+    private let seed: UInt64
+    private let first, second, last: Linear
+
+    /// - Parameters:
+    ///   - code: K, width of the codes.
+    ///   - hidden: units of the discriminator's layers; as published where nothing is said.
+    package init(
+        _ declare: Declarations, code: Int, hidden: (first: Int, second: Int) = (1000, 200), settings: PriorSettings,
+        seed: UInt64
+    ) {
+        self.settings = settings
+        self.seed = seed
+        width = code
+        (first, second, last) = declare.scope("discriminator") {
+            (
+                Linear($0, "first", inputs: code, outputs: hidden.first),
+                Linear($0, "second", inputs: hidden.first, outputs: hidden.second),
+                Linear($0, "last", inputs: hidden.second, outputs: 1)
+            )
+        }
+    }
+
+    /// This rank's parts of three losses, scalars. The encoder's has no gradient by the discriminator, the
+    /// discriminator's none by the encoder.
+    package struct Losses {
+        /// -E[ln σ(D(code))], which doesn't saturate.
+        package let encoder: Variable
+        /// -E[ln σ(D(prior))] - E[ln(1 - σ(D(code)))]
+        package let discriminator: Variable
+        /// E|∇D(prior)|² + E|∇D(code)|², zero-centred (Mescheder et al. 2018; Roth et al. 2017).
+        package let penalty: Variable
+    }
+
+    /// Collective, in both directions.
+    /// - Parameters:
+    ///   - code: [n, K]
+    ///   - step: decides the samples of the prior, together with the seed and each one's place in the global batch.
+    package func callAsFunction(_ tape: Tape, code: Variable, step: Int) throws -> Losses {
+        let x = settings.distribution == .uniform ? tape.sigmoid(code) : code
+        let real = try layers(tape, tape.constant(samples(step: step, tape)))
+        let fake = try layers(tape, tape.constant(x.value))
+        return Losses(
+            encoder: try tape.generatorLoss(.gan, scores: layers(tape, x, isFrozen: true).score),
+            discriminator: try tape.twoSampleLoss(.gan, positives: real.score, negatives: fake.score),
+            penalty: tape.weightedSum([
+                (try squaredGradient(tape, real), 1), (try squaredGradient(tape, fake), 1),
+            ]))
+    }
+
+    /// One sample of the prior an image of this rank, [n, K].
+    func samples(step: Int, _ tape: Tape) -> Tensor {
+        let result = tape.device.tensor([tape.shares.own, width])
+        for i in 0..<tape.shares.own {
+            var stream = RandomStream(seed: seed, purpose: .prior, step: step, sample: tape.shares.first + i)
+            for c in 0..<width {
+                result.base[i * width + c] = settings.distribution == .uniform ? stream.uniform() : stream.normal()
+            }
+        }
+        return result
+    }
+
+    private struct Activations {
+        let first: Variable, second: Variable  // [n, U], behind the rectifiers
+        let score: Variable  // [n, 1]
+    }
+
+    private func layers(_ tape: Tape, _ x: Variable, isFrozen: Bool = false) throws -> Activations {
+        func apply(_ layer: Linear, _ x: Variable) throws -> Variable {
+            guard isFrozen else { return try layer(tape, x) }
+            return try tape.linear(
+                x, weight: tape.constant(layer.weight.value), bias: layer.bias.map { tape.constant($0.value) })
+        }
+        let h1 = tape.rectify(try apply(first, x))
+        let h2 = tape.rectify(try apply(second, h1))
+        return Activations(first: h1, second: h2, score: try apply(last, h2))
+    }
+
+    /// E|∇D|² at the inputs of these activations. The gradient by the input is itself a network of products,
+    /// ∇D = ((w₃∘m₂)W₂∘m₁)W₁ with masks m of the rectifiers, so the tape differentiates it once more; the masks don't
+    /// move, but on a set of measure 0.
+    private func squaredGradient(_ tape: Tape, _ at: Activations) throws -> Variable {
+        let ones = tape.constant(tape.device.tensor([at.score.shape[0], 1], filledWith: 1))
+        let bySecond = tape.masked(try tape.product(ones, tape.use(last.weight)), wherePositive: at.second.value)
+        let byFirst = tape.masked(try tape.product(bySecond, tape.use(second.weight)), wherePositive: at.first.value)
+        return tape.meanSquaredNorm(try tape.product(byFirst, tape.use(first.weight)))
+    }
+}
