@@ -94,8 +94,8 @@ func train(
         prepare(run, ranks)
         let outcome = try run.train(stop: stop(ranks), isTerminal: false)
         return RankResult(
-            outcome: outcome, parameters: run.model.parameters.values.array,
-            states: run.model.parameters.states.map(\.values))
+            outcome: outcome, parameters: run.model.parameterSets.flatMap(\.values.array),
+            states: run.model.states.map(\.values))
     }
 }
 

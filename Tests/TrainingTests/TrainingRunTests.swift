@@ -107,7 +107,12 @@ final class TrainingRunTests: XCTestCase {
     }
 
     func testADamagedCheckpointCostsOnlyTheStepsBehindIt() throws {
-        let configuration = try makeConfiguration(data: images, steps: 4, ["checkpoint.every": .integer(2)])
+        let configuration = try makeConfiguration(
+            data: images, steps: 4,
+            [
+                "checkpoint.every": .integer(2), "objective.prior.weight": .number(0.1),
+                "objective.occlusion": .integer(9),
+            ])
         let expected = try train(configuration, output: output("run"), worldSize: 2)
         let before = try losses("run")
         let path = output("run") + "/checkpoints/step-00000004/model.safetensors"
@@ -214,7 +219,7 @@ final class TrainingRunTests: XCTestCase {
             }
             _ = try run.train(stop: stop, isTerminal: false)
             XCTAssertTrue(stop.isMade)
-            return run.model.parameters.values.array
+            return run.model.parameterSets.flatMap(\.values.array)
         }[0]
         XCTAssertTrue(parameters == expected.parameters)
     }
