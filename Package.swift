@@ -86,7 +86,10 @@ let package = Package(
         .testTarget(name: "DataTests", dependencies: ["Data", "Tensors", "Collectives", "CZlib"]),
         .testTarget(
             name: "TrainingTests",
-            dependencies: ["Training", "Evaluation", "Data", "Layers", "Autodiff", "Tensors", "Collectives"]),
+            dependencies: [
+                "Training", "Evaluation", "Data", "Encoders", "Layers", "Autodiff", "Tensors", "Collectives",
+            ]
+        ),
         .testTarget(
             name: "EvaluationTests",
             dependencies: ["Evaluation", "Layers", "Autodiff", "Tensors", "Collectives", "MPI"],

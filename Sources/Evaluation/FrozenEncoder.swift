@@ -9,8 +9,11 @@ import Training
 package enum FeatureLayer: String, Codable, CaseIterable, Sendable {
     /// The global vector.
     case code
-    /// The fully connected layer behind its rectifier.
+    /// The last fully connected layer behind its rectifier.
     case fc
+    /// What the last convolution's block gives, behind batch norm, ReLU and pool, flattened as height, width, channels.
+    /// Of an encoder without convolutions the first fully connected layer.
+    case conv
     /// The local feature map, flattened as height, width, channels.
     case local
 
@@ -18,6 +21,7 @@ package enum FeatureLayer: String, Codable, CaseIterable, Sendable {
         switch self {
         case .code: encoding.code
         case .fc: encoding.fullyConnected
+        case .conv: encoding.lastConvolution
         case .local: encoding.local
         }
     }

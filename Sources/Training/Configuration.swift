@@ -17,17 +17,6 @@ package struct Configuration: Codable, Equatable, Sendable {
         package var augmentation = Augmentation()
     }
 
-    package struct EncoderSettings: Codable, Equatable, Sendable {
-        /// `automatic` takes the one that fits the images.
-        package var kind: Kind = .automatic
-        /// Width of the global vector.
-        package var code = 64
-
-        package enum Kind: String, Codable, CaseIterable, Sendable {
-            case automatic, basic28x28, basic32x32
-        }
-    }
-
     package struct CheckpointSettings: Codable, Equatable, Sendable {
         /// Steps between checkpoints; 0 writes only the last.
         package var every = 1000
@@ -61,7 +50,9 @@ package struct Configuration: Codable, Equatable, Sendable {
 
     /// What can't be told from a setting's type.
     private static let expectations = [
-        "data.split": oneOf(Split.self), "encoder.kind": oneOf(EncoderSettings.Kind.self),
+        "data.split": oneOf(Split.self), "encoder.kind": oneOf(EncoderKind.self),
+        "encoder.blocks": "a list of blocks, such as [{channels: 64, kernel: 4, stride: 2, padding: 1}]",
+        "encoder.fullyConnected": "a list of whole numbers",
         "objective.estimator": oneOf(Estimator.self), "objective.anchor": oneOf(Anchor.self),
         "objective.compatibility": oneOf(Compatibility.self), "critic.kind": oneOf(CriticSettings.Kind.self),
         "critic.normalisation": oneOf(CriticSettings.Normalisation.self),
@@ -79,17 +70,8 @@ package struct Configuration: Codable, Equatable, Sendable {
     /// Lays trees of settings over the defaults, later ones over earlier ones, and checks the result.
     package init(layers: [JSONValue]) throws {
         let defaults = try Configuration().tree()
-        let tree = try layers.reduce(defaults) { try $0.overlaid(with: $1) }
-        do { self = try Self.decode(tree) } catch let error as DecodingError {
-            // Foundation doesn't always say where, so each setting is tried by itself.
-            let path = tree.differences(from: defaults).first { path in
-                let value = tree.value(at: path)
-                return (try? Self.decode(defaults.overlaid(with: .leaf(path, value)))) == nil
-            }
-            let value = String(decoding: try JSONEncoder().encode(tree.value(at: path ?? "")), as: UTF8.self)
-            throw InputError(
-                "\(path ?? "") is \(value): it must be \(Self.expectations[path ?? ""] ?? error.expectation)")
-        }
+        let tree = try Self.withWholeBlocks(layers.reduce(defaults) { try $0.overlaid(with: $1) })
+        self = try Self.decoded(tree, over: defaults)
         try check()
     }
 
@@ -99,8 +81,38 @@ package struct Configuration: Codable, Equatable, Sendable {
         return min(max(asked, 1), 1024)
     }
 
-    private static func decode(_ tree: JSONValue) throws -> Configuration {
-        try JSONDecoder().decode(Configuration.self, from: JSONEncoder().encode(tree))
+    /// Each of the encoder's blocks laid over a block's defaults: lists are leaves where trees are laid over trees.
+    private static func withWholeBlocks(_ tree: JSONValue) throws -> JSONValue {
+        guard case .array(let blocks) = tree.value(at: "encoder.blocks") else { return tree }
+        let defaults = try JSONValue.parse(JSONEncoder().encode(EncoderBlock()))
+        let whole = try blocks.enumerated().map { place, block in
+            let path = "encoder.blocks[\(place)]"
+            let whole = try defaults.overlaid(with: block, path: [path])
+            let _: EncoderBlock = try decoded(whole, over: defaults, path: path + ".")
+            return whole
+        }
+        return try tree.overlaid(with: .leaf("encoder.blocks", .array(whole)))
+    }
+
+    /// Settings from a tree of them all.
+    /// - Parameter path: of the tree, for errors.
+    /// - Throws: `InputError` that names the setting of another type.
+    private static func decoded<Settings: Decodable>(
+        _ tree: JSONValue, over defaults: JSONValue, path: String = ""
+    ) throws -> Settings {
+        func decode(_ tree: JSONValue) throws -> Settings {
+            try JSONDecoder().decode(Settings.self, from: JSONEncoder().encode(tree))
+        }
+        do { return try decode(tree) } catch let error as DecodingError {
+            // Foundation doesn't always say where, so each setting is tried by itself.
+            let wrong = tree.differences(from: defaults).first { name in
+                let value = tree.value(at: name)
+                return (try? decode(defaults.overlaid(with: .leaf(name, value)))) == nil
+            }
+            let name = path + (wrong ?? "")
+            let value = String(decoding: try JSONEncoder().encode(tree.value(at: wrong ?? "")), as: UTF8.self)
+            throw InputError("\(name) is \(value): it must be \(expectations[name] ?? error.expectation)")
+        }
     }
 
     package func tree() throws -> JSONValue { try JSONValue.parse(JSONEncoder().encode(self)) }
@@ -109,7 +121,7 @@ package struct Configuration: Codable, Equatable, Sendable {
     /// - Throws: `InputError` on a change that the steps already made don't allow.
     package func resuming(_ earlier: Configuration) throws -> Configuration {
         var result = self
-        if encoder.kind == .automatic { result.encoder.kind = earlier.encoder.kind }
+        result.encoder = encoder.adopting(earlier.encoder)
         if data.virtualShards == 0 { result.data.virtualShards = earlier.data.virtualShards }
         for path in try result.tree().differences(from: earlier.tree()) where !Self.changeable.contains(path) {
             throw InputError(
@@ -120,10 +132,10 @@ package struct Configuration: Codable, Equatable, Sendable {
     }
 
     /// These settings as later commands need them, wherever they are typed: the path whole, and what was automatic as
-    /// it was found to be.
-    func resolved(encoder kind: EncoderKind, virtualShards: Int) -> Configuration {
+    /// it was found to be. Throws `InputError` where the encoder isn't for these images.
+    func resolved(for card: ModelCard, virtualShards: Int) throws -> Configuration {
         var result = self
-        result.encoder.kind = EncoderSettings.Kind(rawValue: kind.rawValue) ?? .automatic
+        result.encoder = try encoder.resolved(for: card.image)
         result.data.virtualShards = virtualShards
         result.data.path = URL(fileURLWithPath: data.path).path
         return result
@@ -137,7 +149,7 @@ package struct Configuration: Codable, Equatable, Sendable {
         try require((0...1 << 40).contains(steps), "steps", steps, "0 to \(1 << 40)")
         try require((0...1024).contains(threads), "threads", threads, "0 to 1024")
         try require((1...65536).contains(critic.units), "critic.units", critic.units, "1 to 65536")
-        try require((1...65536).contains(encoder.code), "encoder.code", encoder.code, "1 to 65536")
+        try encoder.check()
         try require(
             data.virtualShards == 0
                 || (1...VirtualShards.largest).contains(data.virtualShards) && data.virtualShards.nonzeroBitCount == 1,

@@ -22,18 +22,18 @@ package final class Model {
     /// - Throws: `InputError` when the configured encoder doesn't fit the images.
     package init(_ configuration: Configuration, card: ModelCard, device: Device) throws {
         self.device = device
-        let kind = try card.encoderKind(configuration.encoder.kind)
+        let architecture = try configuration.encoder.architecture(for: card.image)
         let declare = Declarations()
-        encoder = declare.scope("encoder") {
-            ConvolutionalEncoder(
-                $0, kind: kind, channels: card.channels, codeSize: configuration.encoder.code,
+        encoder = try declare.scope("encoder") {
+            try ConvolutionalEncoder(
+                $0, architecture, image: card.image, codeSize: configuration.encoder.code,
                 codeBias: configuration.objective.seesShiftOfCodes(configuration.critic),
                 batchNorm: configuration.batchNorm)
         }
         let adversaries = Declarations()
-        let side = Int(Double(kind.locations).squareRoot())
         objective = DeepInfoMax(
-            declare, adversary: adversaries, map: (side, side, ConvolutionalEncoder.localChannels),
+            declare, adversary: adversaries,
+            map: (encoder.localMap.height, encoder.localMap.width, encoder.localChannels),
             code: configuration.encoder.code, critic: configuration.critic, objective: configuration.objective,
             batchNorm: configuration.batchNorm, seed: configuration.seed)
         occlusion = configuration.objective.occlusion
@@ -140,17 +140,6 @@ package struct ModelCard: Codable, Equatable, Sendable {
         self.normalisation = normalisation
     }
 
-    func encoderKind(_ setting: Configuration.EncoderSettings.Kind) throws -> EncoderKind {
-        let fitting = try EncoderKind.fitting(height: height, width: width)
-        switch setting {
-        case .automatic: return fitting
-        case .basic28x28, .basic32x32:
-            guard setting.rawValue == fitting.rawValue else {
-                throw InputError(
-                    "encoder.kind \(setting.rawValue) doesn't fit images of \(height)x\(width): use \(fitting.rawValue)"
-                )
-            }
-            return fitting
-        }
-    }
+    /// Shape of the images.
+    package var image: MapShape { MapShape(height: height, width: width, channels: channels) }
 }

@@ -67,10 +67,14 @@ package final class TrainingRun {
         }
         data = try TrainingData(configuration, ranks: ranks)
         let card = data.card
-        let model = try ranks.agree { try Model(configuration, card: card, device: device) }
+        let shards = data.plan.shards.count
+        let (model, configuration) = try ranks.agree {
+            (
+                try Model(configuration, card: card, device: device),
+                try configuration.resolved(for: card, virtualShards: shards)
+            )
+        }
         self.model = model
-        let configuration = configuration.resolved(
-            encoder: model.encoder.kind, virtualShards: data.plan.shards.count)
         self.configuration = configuration
         let optimisers = model.optimisers(configuration)
         self.optimisers = optimisers
@@ -157,7 +161,7 @@ package final class TrainingRun {
         let settings = configuration.objective
         let of: (loss: Double?, locations: Int) =
             settings.localWeight > 0
-            ? (terms.value(of: .local), model.encoder.kind.locations) : (terms.value(of: .global), 1)
+            ? (terms.value(of: .local), model.encoder.locations) : (terms.value(of: .global), 1)
         let bound = of.loss.flatMap {
             settings.estimator.mutualInformation(
                 loss: $0, anchor: settings.anchor, images: images, locations: of.locations)

@@ -75,12 +75,12 @@ struct TrainedRun {
 extension Program {
     static let eval = Command(
         name: "eval", summary: "Tell what a run's frozen features are worth, beside controls.",
-        usage: "--run DIR [--data PATH] [--layer code,fc,local] [--probe linear,knn,mlp]",
+        usage: "--run DIR [--data PATH] [--layer code,fc,conv,local] [--probe linear,knn,mlp]",
         options: [
             Option("run", "DIR", "run directory of train"),
             Option("step", "N", "of which checkpoint; the newest by default"),
             Option("data", "PATH", "labelled images with a train and a test split; those of the run by default"),
-            Option("layer", "L,…", "features: code, fc or local; code by default"),
+            Option("layer", "L,…", "features: code, fc, conv or local; code by default"),
             Option("probe", "P,…", "linear (logistic regression), knn (cosine), mlp; linear,knn by default"),
             Option("without-controls", "leave out the untrained encoder, raw pixels and PCA-64"),
             Option("threads", "T", "threads of each rank"),
@@ -161,13 +161,13 @@ extension Program {
 
     static let embed = Command(
         name: "embed", summary: "Write a run's features of images as a NumPy array, rows in data-set order.",
-        usage: "--run DIR --data PATH --output FILE.npy [--layer code|fc|local] [--split train|test]",
+        usage: "--run DIR --data PATH --output FILE.npy [--layer code|fc|conv|local] [--split train|test]",
         options: [
             Option("run", "DIR", "run directory of train"),
             Option("step", "N", "of which checkpoint; the newest by default"),
             Option("data", "PATH", "images; those of the run by default"),
             Option("split", "train|test", "which part of the data; train by default"),
-            Option("layer", "L", "code (by default), fc or local"),
+            Option("layer", "L", "code (by default), fc, conv or local"),
             Option("output", "FILE.npy", "float32, [images, width]"),
             Option("threads", "T", "threads of each rank"),
         ]

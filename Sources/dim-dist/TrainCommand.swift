@@ -116,7 +116,7 @@ extension Program {
         var lines = [
             "data       \(configuration.data.path): \(run.data.dataset.count) images of "
                 + "\(shape.height)x\(shape.width)x\(shape.channels), \(run.data.plan.stepsPerEpoch) steps an epoch",
-            "model      \(run.model.encoder.kind.rawValue), \(run.model.parameters.count) parameters",
+            "model      \(run.model.encoder), \(run.model.parameters.count) parameters",
             "objective  \(configuration.objective.estimator.rawValue), anchor \(configuration.objective.anchor.rawValue)"
                 + ", negatives from \(negatives) images of all ranks",
             "world      \(ranks.worldSize) rank\(ranks.worldSize == 1 ? "" : "s") x \(threads) "

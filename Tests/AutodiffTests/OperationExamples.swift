@@ -13,6 +13,7 @@ enum Operation: String, CaseIterable {
     case layerNorm
     case linear
     case masked
+    case maxPool
     case meanSquaredNorm
     case momentNormalisedLinear
     case product
@@ -89,6 +90,7 @@ enum Operation: String, CaseIterable {
                     $0.masked($1[0], wherePositive: $0.device.tensor([2, 3], [1, -1, 0, 2, -2, 3]))
                 }
             ]
+        case .maxPool: maxPools
         case .meanSquaredNorm: [GradientExample("3 rows", [Values([3, 4], 1)]) { $0.meanSquaredNorm($1[0]) }]
         case .momentNormalisedLinear: [momentNormalisedLinear]
         case .product:
@@ -129,6 +131,18 @@ enum Operation: String, CaseIterable {
                 }
             }
         }
+    }
+
+    /// Windows that overlap, and that leave pixels at the edge out. No two values are nearer than two steps of a
+    /// difference in either direction.
+    private var maxPools: [GradientExample] {
+        let shape = [2, 5, 6, 2]
+        let x = Values(shape, (0..<120).map { Float($0 * 43 % 120) / 12 - 5 })
+        return [
+            GradientExample("3x3, stride 2", [x]) { $0.maxPool($1[0], window: 3, stride: 2) },
+            GradientExample("2x2, stride 2", [x]) { $0.maxPool($1[0], window: 2, stride: 2) },
+            GradientExample("2x2, stride 3", [x]) { $0.maxPool($1[0], window: 2, stride: 3) },
+        ]
     }
 
     /// Rows on either side of a plane, so that normalised projections are about ±1, away from the rectifier's kink.

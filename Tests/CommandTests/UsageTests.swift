@@ -69,7 +69,7 @@ final class UsageTests: CommandTestCase {
             (["embed", "--run", path("none"), "--output", "x"], ["\(path("none")) is not a run directory"]),
             (
                 ["embed", "--run", path("none"), "--layer", "last", "--output", "x"],
-                ["--layer is last", "code, fc, local"]
+                ["--layer is last", "code, fc, conv, local"]
             ),
             (["eval", "--run", path("none"), "--probe", "knn,svm"], ["--probe is svm", "linear, knn, mlp"]),
             (["bench", "step", "--units", "0"], ["--units is 0", "1 to 65536"]),

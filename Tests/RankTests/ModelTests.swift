@@ -1,6 +1,7 @@
 import Autodiff
 import Collectives
 import Data
+import Encoders
 import Layers
 import Objectives
 import Tensors
@@ -49,9 +50,11 @@ final class ModelTests: XCTestCase {
         return outcome
     }
 
-    private func card(size: Int, channels: Int) -> ModelCard {
+    private func card(size: Int, channels: Int) -> ModelCard { card(height: size, width: size, channels: channels) }
+
+    private func card(height: Int, width: Int, channels: Int) -> ModelCard {
         ModelCard(
-            height: size, width: size, channels: channels,
+            height: height, width: width, channels: channels,
             normalisation: Normalisation(
                 mean: Array(repeating: 0, count: channels), deviation: Array(repeating: 1, count: channels)))
     }
@@ -67,28 +70,49 @@ final class ModelTests: XCTestCase {
                     configuration.objective.coordinatesWeight = 0.2
                     configuration.objective.occlusion = 9
                 }
-                let card = card(size: size, channels: channels)
-                let split = try run(
-                    configuration, card: card, counts: World.shares(of: 10), ranks: World.ranks, steps: 3)
-                let whole = try run(configuration, card: card, counts: [10], ranks: SingleRank(), steps: 3)
-                let place = "\(isMixture ? "mixture" : "local"), \(size)x\(size), \(World.place)"
-                for (mine, expected) in zip(split.losses, whole.losses) {
-                    XCTAssertEqual(mine, expected, accuracy: 1e-5 * max(abs(expected), 1e-2), place)
-                }
-                for (name, gradient) in whole.firstGradients {
-                    XCTAssertLessThan(
-                        relativeDistance(split.firstGradients[name] ?? [], gradient), 1e-4,
-                        "gradient of \(name), \(place)")
-                }
-                let names = whole.parameters.keys.sorted()
-                XCTAssertLessThan(
-                    relativeDistance(
-                        names.flatMap { split.parameters[$0] ?? [] }, names.flatMap { whole.parameters[$0] ?? [] }),
-                    1e-4, "parameters after 3 steps, \(place)")
-                for (name, values) in whole.states {
-                    XCTAssertLessThan(relativeDistance(split.states[name] ?? [], values), 1e-3, "\(name), \(place)")
-                }
+                try assertRanksEqualOneRank(
+                    configuration, card: card(size: size, channels: channels),
+                    "\(isMixture ? "mixture" : "local"), \(size)x\(size), \(World.place)")
             }
+        }
+    }
+
+    /// An encoder of the settings' own blocks, with pools, on images that aren't square; and one without convolutions.
+    func testRanksEqualOneRankForOtherEncoders() throws {
+        var configuration = Configuration()
+        configuration.critic.units = 24
+        configuration.encoder.kind = .convolutional
+        configuration.encoder.blocks = [
+            EncoderBlock(12, kernel: 3, stride: 1, padding: 1, pool: 3),
+            EncoderBlock(20, kernel: 4, stride: 2, padding: 1),
+        ]
+        configuration.encoder.fullyConnected = [40, 30]
+        try assertRanksEqualOneRank(
+            configuration, card: card(height: 13, width: 22, channels: 2), "own blocks, \(World.place)")
+        configuration.encoder = EncoderSettings()
+        try assertRanksEqualOneRank(
+            configuration, card: card(height: 1, width: 1, channels: 30), "vectors, \(World.place)")
+    }
+
+    private func assertRanksEqualOneRank(_ configuration: Configuration, card: ModelCard, _ place: String) throws {
+        let split = try run(
+            configuration, card: card, counts: World.shares(of: 10), ranks: World.ranks, steps: 3)
+        let whole = try run(configuration, card: card, counts: [10], ranks: SingleRank(), steps: 3)
+        for (mine, expected) in zip(split.losses, whole.losses) {
+            XCTAssertEqual(mine, expected, accuracy: 1e-5 * max(abs(expected), 1e-2), place)
+        }
+        for (name, gradient) in whole.firstGradients {
+            XCTAssertLessThan(
+                relativeDistance(split.firstGradients[name] ?? [], gradient), 1e-4,
+                "gradient of \(name), \(place)")
+        }
+        let names = whole.parameters.keys.sorted()
+        XCTAssertLessThan(
+            relativeDistance(
+                names.flatMap { split.parameters[$0] ?? [] }, names.flatMap { whole.parameters[$0] ?? [] }),
+            1e-4, "parameters after 3 steps, \(place)")
+        for (name, values) in whole.states {
+            XCTAssertLessThan(relativeDistance(split.states[name] ?? [], values), 1e-3, "\(name), \(place)")
         }
     }
 

@@ -31,6 +31,12 @@ struct ConfigurationTests {
         "data.path": .string("/somewhere"), "data.split": .string("test"), "data.virtualShards": .integer(32),
         "data.augmentation.padCrop": .integer(4), "data.augmentation.flip": .boolean(true),
         "encoder.kind": .string("basic32x32"), "encoder.code": .integer(100),
+        "encoder.blocks": .array([
+            .object([
+                "channels": .integer(8), "kernel": .integer(3), "stride": .integer(1), "padding": .integer(0),
+                "pool": .integer(2), "poolStride": .integer(1),
+            ])
+        ]), "encoder.local": .integer(2), "encoder.fullyConnected": .array([.integer(96)]),
         "objective.estimator": .string("jensenShannon"), "objective.anchor": .string("local"),
         "critic.units": .integer(1024), "batchNorm": .string("local"), "optimiser.rate": .number(1e-3),
         "optimiser.beta1": .number(0.5), "optimiser.beta2": .number(0.99), "optimiser.epsilon": .number(1e-6),
@@ -89,7 +95,7 @@ struct ConfigurationTests {
             try configuration("objective.estimator", .string("nce"))
         }
         expectInputError("optimiser.schedule", "constant, cosine") { try configuration("optimiser.schedule", .null) }
-        expectInputError("encoder.kind", "automatic, basic28x28, basic32x32") {
+        expectInputError("encoder.kind", "automatic, basic28x28, basic32x32, basic64x64, alex64x64") {
             try configuration("encoder.kind", .integer(1))
         }
     }
@@ -101,7 +107,7 @@ struct ConfigurationTests {
             .object(["part": .integer(1)]),
         ] {
             switch (right, wrong) {
-            case (.boolean, .boolean), (.integer, .integer), (.number, .number): continue
+            case (.boolean, .boolean), (.integer, .integer), (.number, .number), (.array, .array): continue
             case (.number, .integer): continue
             case (.string, .string) where path == "data.path": continue
             default: break

@@ -1,0 +1,109 @@
+import Collectives
+
+/// Which encoder is trained. `blocks` and `local` are for the kind `convolutional` alone, `fullyConnected` for it and
+/// for the kind of that name.
+package struct EncoderSettings: Codable, Equatable, Sendable {
+    package var kind: EncoderKind = .automatic
+    package var blocks: [EncoderBlock] = []
+    /// The block whose output is the local feature map, from 0.
+    package var local = 0
+    /// Widths of the fully connected layers; none for those of the kind.
+    package var fullyConnected: [Int] = []
+    /// K, width of the global vector.
+    package var code = 64
+
+    package init() {}
+
+    /// Refuses values out of range, whatever the images. Throws `InputError`.
+    package func check() throws {
+        func require(_ range: ClosedRange<Int>, _ name: String, _ value: Int) throws {
+            guard range.contains(value) else {
+                throw InputError(
+                    "encoder.\(name) is \(value): it must be \(range.lowerBound) to \(range.upperBound)")
+            }
+        }
+        try require(1...65536, "code", code)
+        try require(0...64, "blocks.count", blocks.count)
+        for (place, block) in blocks.enumerated() {
+            let name = "blocks[\(place)]"
+            try require(1...65536, "\(name).channels", block.channels)
+            try require(1...64, "\(name).kernel", block.kernel)
+            try require(1...64, "\(name).stride", block.stride)
+            try require(0...block.kernel - 1, "\(name).padding", block.padding)
+            try require(0...64, "\(name).pool", block.pool)
+            try require(1...64, "\(name).poolStride", block.poolStride)
+        }
+        try require(0...(blocks.isEmpty ? 63 : blocks.count - 1), "local", local)
+        try require(0...16, "fullyConnected.count", fullyConnected.count)
+        for (place, width) in fullyConnected.enumerated() {
+            try require(1...65536, "fullyConnected[\(place)]", width)
+        }
+    }
+
+    /// The same with nothing left automatic, for images of this shape.
+    /// - Throws: `InputError` where the kind is for other images, lacks its blocks, or takes none.
+    package func resolved(for image: MapShape) throws -> EncoderSettings {
+        try checkParts()
+        var result = self
+        switch kind {
+        case .automatic:
+            result.kind = .fitting(image)
+            if result.kind.published == nil {
+                let architecture = EncoderArchitecture(fitting: image)
+                result.blocks = architecture.blocks
+                result.local = architecture.local
+                result.fullyConnected = architecture.fullyConnected
+            }
+        case .convolutional:
+            if fullyConnected.isEmpty { result.fullyConnected = EncoderArchitecture.imageWidths }
+        case .fullyConnected:
+            if fullyConnected.isEmpty { result.fullyConnected = EncoderArchitecture.vectorWidths }
+        case .basic28x28, .basic32x32, .basic64x64, .alex64x64:
+            guard let side = kind.published?.side, (side, side) == (image.height, image.width) else {
+                let fitting = EncoderKind.fitting(image)
+                throw InputError(
+                    "encoder.kind \(kind.rawValue) doesn't fit images of \(image.height)x\(image.width): use "
+                        + (fitting.published == nil ? "automatic" : fitting.rawValue))
+            }
+        }
+        return result
+    }
+
+    private func checkParts() throws {
+        let isOwn = kind == .convolutional
+        guard isOwn || blocks.isEmpty && local == 0 else {
+            throw InputError(
+                "encoder.\(blocks.isEmpty ? "local" : "blocks") is set, and encoder.kind is \(kind.rawValue): "
+                    + "only encoder.kind convolutional takes it")
+        }
+        guard isOwn || kind == .fullyConnected || fullyConnected.isEmpty else {
+            throw InputError(
+                "encoder.fullyConnected is set, and encoder.kind is \(kind.rawValue): only encoder.kind "
+                    + "convolutional or fullyConnected takes it")
+        }
+        guard !isOwn || !blocks.isEmpty else {
+            throw InputError(
+                "encoder.blocks is empty: encoder.kind convolutional needs at least one, such as "
+                    + "{channels: 64, kernel: 4, stride: 2, padding: 1}")
+        }
+    }
+
+    /// What these settings build for images of this shape. Throws `InputError` as `resolved` does.
+    package func architecture(for image: MapShape) throws -> EncoderArchitecture {
+        let settings = try resolved(for: image)
+        return settings.kind.published?.architecture
+            ?? EncoderArchitecture(
+                blocks: settings.blocks, local: settings.local, fullyConnected: settings.fullyConnected)
+    }
+
+    /// These settings with what was automatic as an earlier run found it to be.
+    package func adopting(_ earlier: EncoderSettings) -> EncoderSettings {
+        guard kind == .automatic else { return self }
+        var result = self
+        result.kind = earlier.kind
+        if blocks.isEmpty { result.blocks = earlier.blocks }
+        if local == 0 { result.local = earlier.local }
+        if fullyConnected.isEmpty { result.fullyConnected = earlier.fullyConnected }
+        return result
+    }
+}
