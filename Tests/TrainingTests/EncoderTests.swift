@@ -1,6 +1,7 @@
 import Autodiff
 import Collectives
 import Encoders
+import Foundation
 import Layers
 import Tensors
 import Testing
@@ -14,7 +15,7 @@ struct EncoderTests {
     }
 
     private func settings(_ layer: String) throws -> EncoderSettings {
-        try Configuration(layers: [.parse(.init(("{ encoder: " + layer + " }").utf8))]).encoder
+        try Configuration(layers: [.parse(Data(("{ encoder: " + layer + " }").utf8))]).encoder
     }
 
     /// Maps from the published `conv_args`, by PyTorch's (w - k + 2p) / s + 1 of convolution and pool.
@@ -125,6 +126,26 @@ struct EncoderTests {
         var other = whole
         other.encoder.blocks[1].channels = 6
         expectInputError("encoder.blocks differs") { try other.resuming(whole) }
+    }
+
+    /// A run on images that no published net is for says in `config.json` what was built, and goes on from there.
+    @Test func aRunKeepsItsEncoder() throws {
+        let folder = try TemporaryFolder()
+        var bytes: [UInt8] = [0, 0, 8, 3, 0, 0, 0, 96, 0, 0, 0, 9, 0, 0, 0, 12]
+        for i in 0..<96 * 9 * 12 { bytes.append(UInt8(i * i % 251)) }
+        try Data(bytes).write(to: URL(fileURLWithPath: folder.path + "/images"))
+        let output = folder.path + "/run"
+        let asked = try makeConfiguration(data: folder.path + "/images", steps: 1)
+        _ = try train(asked, output: output, worldSize: 1)
+
+        let saved = try Configuration(layers: [.parse(Data(folder.read("run/config.json").utf8))])
+        #expect(saved.encoder == (try asked.encoder.resolved(for: map(9, 12, 1))))
+        #expect(saved.encoder.kind == .convolutional && !saved.encoder.blocks.isEmpty)
+        var further = asked
+        further.steps = 2
+        let resumed = try train(further.resuming(saved), output: output, worldSize: 2, resume: true)
+        #expect(resumed.allSatisfy { $0.outcome == .finished })
+        #expect(try metrics(of: output).map(\.step) == [1, 2])
     }
 
     /// Settings of before there were blocks.

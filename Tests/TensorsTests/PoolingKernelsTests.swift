@@ -1,0 +1,48 @@
+import Tensors
+import Testing
+
+/// A max pool against its definition.
+@Suite struct PoolingKernelsTests {
+    @Test(arguments: [(3, 2), (2, 2), (2, 3), (1, 1), (5, 1)])
+    func valueAndGradient(window: Int, stride: Int) throws {
+        let shape = PoolingShape(images: 2, height: 5, width: 9, channels: 17, window: window, stride: stride)
+        let device = try Device()
+        var random = RandomStream(test: 1)
+        let x = random.numbers(2 * 5 * 9 * 17)
+        let dy = random.numbers(shape.output.reduce(1, *))
+        var (y, dx) = ([Double](), [Double](repeating: 0, count: x.count))
+        for (o, gradient) in dy.enumerated() {
+            let (pixel, channel) = o.quotientAndRemainder(dividingBy: 17)
+            let column = pixel % shape.outputWidth
+            let row = pixel / shape.outputWidth % shape.outputHeight
+            let image = pixel / shape.outputWidth / shape.outputHeight
+            let places = (0..<window * window).map { place in
+                let (h, w) = (row * stride + place / window, column * stride + place % window)
+                return ((image * 5 + h) * 9 + w) * 17 + channel
+            }
+            let best = places.reduce(places[0]) { x[$1] > x[$0] ? $1 : $0 }
+            y.append(Double(x[best]))
+            dx[best] += Double(gradient)
+        }
+        let (output, winners) = (
+            device.tensor(shape.output, filledWith: .nan), device.tensor(shape.output, filledWith: .nan)
+        )
+        shape.forward(device.tensor([2, 5, 9, 17], x), into: output, places: winners)
+        expectClose(output.array, y, within: 0, "output")
+        let gradient = device.tensor([2, 5, 9, 17], filledWith: 0)
+        shape.backward(device.tensor(shape.output, dy), places: winners, addingTo: gradient)
+        expectClose(gradient.array, dx, within: 1e-6, "gradient")
+    }
+
+    /// Behind a rectifier whole windows are 0, and the gradient is passed on once.
+    @Test func ofEqualsTheFirstGetsTheGradient() throws {
+        let shape = PoolingShape(images: 1, height: 2, width: 2, channels: 1, window: 2, stride: 2)
+        let device = try Device()
+        let (y, places) = (device.tensor(shape.output), device.tensor(shape.output))
+        shape.forward(device.tensor([1, 2, 2, 1], filledWith: 0), into: y, places: places)
+        let dx = device.tensor([1, 2, 2, 1], filledWith: 0)
+        shape.backward(device.tensor(shape.output, [3]), places: places, addingTo: dx)
+        #expect(y.array == [0])
+        #expect(dx.array == [3, 0, 0, 0])
+    }
+}
