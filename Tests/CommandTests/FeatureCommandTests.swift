@@ -61,6 +61,7 @@ final class FeatureCommandTests: CommandTestCase {
         let local = try embed("local.npy", ["--layer", "local", "--split", "test"] + Self.threads(2))
         XCTAssertEqual(local.map(\.count), Array(repeating: 7 * 7 * 128, count: 40))
         XCTAssertTrue(local.joined().allSatisfy { $0 >= 0 })  // behind a rectifier
+        XCTAssertEqual(try embed("conv.npy", ["--layer", "conv", "--split", "test"]), local)  // basic28x28: its last
     }
 
     func testEmbedRefusesWhatDoesNotFit() throws {

@@ -87,8 +87,11 @@ final class ModelTests: XCTestCase {
             EncoderBlock(20, kernel: 4, stride: 2, padding: 1),
         ]
         configuration.encoder.fullyConnected = [40, 30]
+        var mixture = configuration
+        mixture.objective.globalWeight = 0.5
+        mixture.objective.coordinatesWeight = 0.2
         try assertRanksEqualOneRank(
-            configuration, card: card(height: 13, width: 22, channels: 2), "own blocks, \(World.place)")
+            mixture, card: card(height: 13, width: 22, channels: 2), "own blocks, \(World.place)")
         configuration.encoder = EncoderSettings()
         try assertRanksEqualOneRank(
             configuration, card: card(height: 1, width: 1, channels: 30), "vectors, \(World.place)")
