@@ -166,7 +166,9 @@ final class ObjectiveCommandTests: CommandTestCase {
     func testBadInputIsRefused() throws {
         try write(locals, globals)
         try assertRefused(arguments(["--estimator", "nce"]), ["--estimator is nce", "infoNCE, jensenShannon"])
-        try assertRefused(arguments(["--anchor", "both"]), ["--anchor is both", "global, local"])
+        try assertRefused(arguments(["--anchor", "all"]), ["--anchor is all", "global, local, both"])
+        try assertRefused(
+            arguments(["--estimator", "nwj", "--compat", "published"]), ["--compat published", "infoNCE"])
         try assertRefused(["objective", "--locals", path("locals.npy")], ["--globals is needed"])
         try assertRefused(
             ["objective", "--locals", path("none.npy"), "--globals", path("globals.npy")], [path("none.npy")])

@@ -109,7 +109,7 @@ final class UsageTests: CommandTestCase {
             ("{ batch: 12", [path("run.json5"), "not JSON5"]), ("", [path("run.json5"), "not JSON5"]),
             ("[1]", ["has parts", "batch"]), ("{ critic: 5 }", ["critic", "units"]),
             ("{ critic: { units: 'many' } }", ["critic.units is", "a whole number"]),
-            ("{ critic: { width: 5 } }", ["unknown setting critic.width", "critic.units"]),
+            ("{ critic: { unit: 5 } }", ["unknown setting critic.unit", "critic.units"]),
             ("{ optimiser: { rate: NaN } }", [path("run.json5"), "optimiser.rate", "finite"]),
         ] {
             try text.write(toFile: path("run.json5"), atomically: true, encoding: .utf8)

@@ -38,7 +38,16 @@ struct ConfigurationTests {
             ])
         ]), "encoder.local": .integer(2), "encoder.fullyConnected": .array([.integer(96)]),
         "objective.estimator": .string("jensenShannon"), "objective.anchor": .string("local"),
-        "critic.units": .integer(1024), "batchNorm": .string("local"), "optimiser.rate": .number(1e-3),
+        "objective.compatibility": .string("published"), "objective.localWeight": .number(0.5),
+        "objective.globalWeight": .number(1.5), "objective.coordinatesWeight": .number(0.1),
+        "objective.occlusion": .integer(8), "objective.prior.weight": .number(0.1),
+        "objective.prior.distribution": .string("normal"), "objective.prior.penalty": .number(0.5),
+        "objective.prior.optimiser.rate": .number(1e-3), "objective.prior.optimiser.beta1": .number(0.5),
+        "objective.prior.optimiser.beta2": .number(0.99), "objective.prior.optimiser.epsilon": .number(1e-6),
+        "objective.prior.optimiser.schedule": .string("cosine"),
+        "objective.prior.optimiser.warmupSteps": .integer(9), "critic.kind": .string("concatenated"),
+        "critic.normalisation": .string("layerNorm"), "critic.units": .integer(1024), "batchNorm": .string("local"),
+        "optimiser.rate": .number(1e-3),
         "optimiser.beta1": .number(0.5), "optimiser.beta2": .number(0.99), "optimiser.epsilon": .number(1e-6),
         "optimiser.schedule": .string("cosine"), "optimiser.warmupSteps": .integer(0), "batch": .integer(64),
         "steps": .integer(7), "seed": .integer(.max), "threads": .integer(2), "checkpoint.every": .integer(5),
@@ -52,7 +61,13 @@ struct ConfigurationTests {
         ("data.augmentation.padCrop", .integer(-1)), ("data.augmentation.padCrop", .integer(65)),
         ("encoder.kind", .string("resnet50")), ("encoder.code", .integer(0)), ("encoder.code", .integer(65537)),
         ("objective.estimator", .string("InfoNCE")), ("objective.anchor", .string("")),
-        ("critic.units", .integer(0)), ("critic.units", .integer(65537)), ("critic.units", .integer(.min)),
+        ("objective.compatibility", .string("old")), ("objective.localWeight", .number(-1)),
+        ("objective.globalWeight", .number(-0.1)), ("objective.coordinatesWeight", .number(-1)),
+        ("objective.occlusion", .integer(-1)), ("objective.prior.weight", .number(-1)),
+        ("objective.prior.penalty", .number(-1)), ("objective.prior.distribution", .string("gaussian")),
+        ("objective.prior.optimiser.rate", .number(0)), ("critic.kind", .string("dot")),
+        ("critic.normalisation", .string("batchNorm")), ("critic.units", .integer(0)),
+        ("critic.units", .integer(65537)), ("critic.units", .integer(.min)),
         ("batchNorm", .string("none")), ("optimiser.rate", .number(0)), ("optimiser.rate", .number(-1e-4)),
         ("optimiser.beta1", .number(1)), ("optimiser.beta1", .number(-0.1)), ("optimiser.beta2", .number(1)),
         ("optimiser.beta2", .number(-0.1)), ("optimiser.epsilon", .number(0)), ("optimiser.schedule", .string("step")),
@@ -137,6 +152,7 @@ struct ConfigurationTests {
     @Test func aRunKeepsWhatDecidedItsSteps() throws {
         let changeable: Set = [
             "steps", "threads", "data.path", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
+            "objective.prior.optimiser.rate",
         ]
         for (path, value) in Self.others {
             let changed = try configuration(path, value)
