@@ -24,7 +24,10 @@ let package = Package(
         .systemLibrary(name: "CLBFGS", providers: [.apt(["liblbfgs-dev"])]),
         .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
         .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CRandom123", providers: [.apt(["librandom123-dev"])]),
+        .systemLibrary(name: "CSTBImageResize", pkgConfig: "stb", providers: [.apt(["libstb-dev"])]),
+        .systemLibrary(name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         // MARK: - Layer 1: how ranks talk
@@ -55,7 +58,10 @@ let package = Package(
             name: "Encoders", dependencies: ["Layers", "Autodiff", "Tensors", "Collectives"], exclude: ["README.md"]),
 
         // MARK: - Layer 6: pixels. No gradients here: an augmentation is never differentiated.
-        .target(name: "Data", dependencies: ["Tensors", "Collectives", "CZlib"], exclude: ["README.md"]),
+        .target(
+            name: "Data",
+            dependencies: ["Tensors", "Collectives", "CPNG", "CSTBImageResize", "CTurboJPEG", "CZlib"],
+            exclude: ["README.md"]),
 
         // MARK: - Layer 7: the loop
         .target(
@@ -83,7 +89,8 @@ let package = Package(
         .testTarget(name: "AutodiffTests", dependencies: ["Layers", "Autodiff", "Tensors", "Collectives"]),
         .testTarget(
             name: "ObjectivesTests", dependencies: ["Objectives", "Layers", "Autodiff", "Tensors", "Collectives"]),
-        .testTarget(name: "DataTests", dependencies: ["Data", "Tensors", "Collectives", "CZlib"]),
+        .testTarget(
+            name: "DataTests", dependencies: ["Data", "Tensors", "Collectives", "CZlib"], exclude: ["Fixtures"]),
         .testTarget(
             name: "TrainingTests",
             dependencies: [

@@ -13,8 +13,13 @@ package struct Augmentation: Codable, Equatable, Sendable {
         self.flip = flip
     }
 
-    /// Throws when a crop could miss the image.
+    /// Throws when a crop could miss the image, or on vectors, which have no left and right.
     package func check(shape: ImageShape) throws {
+        guard !shape.isVector || self == Augmentation() else {
+            throw InputError(
+                "augmentation with padCrop \(padCrop) and flip \(flip), expected none: these data are vectors of "
+                    + "\(shape.channels)")
+        }
         let limit = min(shape.height, shape.width) - 1
         guard (0...limit).contains(padCrop) else {
             throw InputError(
@@ -45,10 +50,9 @@ struct ImageView: Equatable {
 
 /// Writes a view of the image `[height, width, channels]` as normalised Float, of the same shape.
 ///
-/// The padding is of pixels that are 0 before normalisation, so it comes out as `table` has 0.
-/// - Parameter table: `[channels, 256]`, what each pixel value becomes.
-func render(
-    _ image: UnsafePointer<UInt8>, _ shape: ImageShape, _ view: ImageView, table: UnsafePointer<Float>,
+/// The padding is of pixels that are 0 before normalisation.
+func render<Conversion: PixelConversion>(
+    _ image: UnsafePointer<Conversion.Stored>, _ shape: ImageShape, _ view: ImageView, _ conversion: Conversion,
     into result: UnsafeMutablePointer<Float>
 ) {
     let (width, channels) = (shape.width, shape.channels)
@@ -58,62 +62,22 @@ func render(
         let source = row + view.top
         let line = result + row * width * channels
         guard (0..<shape.height).contains(source) else {
-            pad(line, pixels: width, channels, table)
+            conversion.pad(line, pixels: width)
             continue
         }
         let pixels = image + (source * width + view.left) * channels
         let (before, after) = (columns.lowerBound, width - columns.upperBound)
         if view.isMirrored {
-            pad(line, pixels: after, channels, table)
-            convert(
-                pixels + (columns.upperBound - 1) * channels, step: -channels, pixels: columns.count, channels, table,
+            conversion.pad(line, pixels: after)
+            conversion.convert(
+                pixels + (columns.upperBound - 1) * channels, step: -channels, pixels: columns.count,
                 into: line + after * channels)
-            pad(line + (width - before) * channels, pixels: before, channels, table)
+            conversion.pad(line + (width - before) * channels, pixels: before)
         } else {
-            pad(line, pixels: before, channels, table)
-            convert(
-                pixels + before * channels, step: channels, pixels: columns.count, channels, table,
-                into: line + before * channels)
-            pad(line + (width - after) * channels, pixels: after, channels, table)
+            conversion.pad(line, pixels: before)
+            conversion.convert(
+                pixels + before * channels, step: channels, pixels: columns.count, into: line + before * channels)
+            conversion.pad(line + (width - after) * channels, pixels: after)
         }
-    }
-}
-
-/// Looks up pixels that lie `step` bytes apart. One and three channels, the common ones, go without an inner loop.
-func convert(
-    _ first: UnsafePointer<UInt8>, step: Int, pixels: Int, _ channels: Int, _ table: UnsafePointer<Float>,
-    into result: UnsafeMutablePointer<Float>
-) {
-    var source = first
-    var target = result
-    switch channels {
-    case 1:
-        for _ in 0..<pixels {
-            target[0] = table[Int(source[0])]
-            source += step
-            target += 1
-        }
-    case 3:
-        for _ in 0..<pixels {
-            target[0] = table[Int(source[0])]
-            target[1] = table[256 + Int(source[1])]
-            target[2] = table[512 + Int(source[2])]
-            source += step
-            target += 3
-        }
-    default:
-        for _ in 0..<pixels {
-            for channel in 0..<channels { target[channel] = table[256 &* channel &+ Int(source[channel])] }
-            source += step
-            target += channels
-        }
-    }
-}
-
-private func pad(
-    _ result: UnsafeMutablePointer<Float>, pixels: Int, _ channels: Int, _ table: UnsafePointer<Float>
-) {
-    for pixel in 0..<pixels {
-        for channel in 0..<channels { result[pixel &* channels &+ channel] = table[256 &* channel] }
     }
 }

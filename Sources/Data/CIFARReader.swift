@@ -51,7 +51,7 @@ struct CIFARReader: ImageReader {
 
     func load(images range: Range<Int>) throws -> ImageBlock {
         var pixels: [UInt8] = []
-        var labels: [UInt8] = []
+        var labels: [Int32] = []
         pixels.reserveCapacity(range.count * shape.size)
         labels.reserveCapacity(range.count)
         for (path, images) in files {
@@ -69,12 +69,12 @@ struct CIFARReader: ImageReader {
                         throw InputError(
                             "\(path): label \(label) at record \(first + position), expected 0 to \(kind.classes - 1)")
                     }
-                    labels.append(label)
+                    labels.append(Int32(label))
                     Self.interleave(record.dropFirst(kind.labelBytes), onto: &pixels)
                 }
             }
         }
-        return ImageBlock(pixels: pixels, labels: labels)
+        return ImageBlock(pixels: .bytes(pixels), labels: labels)
     }
 
     /// Appends planes `[3, 32, 32]` as pixels `[32, 32, 3]`.

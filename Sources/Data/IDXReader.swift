@@ -37,9 +37,9 @@ struct IDXReader: ImageReader {
         let pixels = try ByteFile(images).read(
             range.count * shape.size, at: Self.imagesOffset + range.lowerBound * shape.size)
         let labels = try labels.map {
-            try ByteFile($0).read(range.count, at: Self.labelsOffset + range.lowerBound)
+            try ByteFile($0).read(range.count, at: Self.labelsOffset + range.lowerBound).map(Int32.init)
         }
-        return ImageBlock(pixels: pixels, labels: labels)
+        return ImageBlock(pixels: .bytes(pixels), labels: labels)
     }
 
     private static func classes(labels: String, images: String, count: Int) throws -> Int {

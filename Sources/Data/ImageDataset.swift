@@ -1,6 +1,6 @@
 import Collectives
 
-/// The images that one rank holds, as bytes, and what turns them into batches.
+/// The images that one rank holds, as they were stored, and what turns them into batches.
 package final class ImageDataset: Sendable {
     package let shape: ImageShape
     /// Images in the whole data set, over all ranks.
@@ -10,21 +10,21 @@ package final class ImageDataset: Sendable {
     /// The images held, as numbers in the data set.
     package let images: Range<Int>
     /// One for each image held, in order; nil when the source has none.
-    package let labels: [UInt8]?
+    package let labels: [Int32]?
     /// `[images.count, height, width, channels]`.
-    private let pixels: [UInt8]
+    let pixels: Pixels
 
     /// Reads a rank's own images. Fallible on one rank and not on another, so call it inside `ranks.agree { }`, and
-    /// what is collective (`Normalisation.init(of:over:)`) outside of it:
+    /// what is collective outside of it:
     ///
+    ///     let source = try ImageSource(ImageRequest(path: path), ranks: ranks)
+    ///     let shards = try VirtualShards(imageCount: source.count)
     ///     let dataset = try ranks.agree {
-    ///         let source = try ImageSource(path: path, split: .train)
-    ///         let shards = try VirtualShards(imageCount: source.count)
     ///         try shards.check(worldSize: ranks.worldSize)
     ///         let own = shards.ownedImages(rank: ranks.rank, worldSize: ranks.worldSize)
     ///         return try ImageDataset(source, images: own)
     ///     }
-    ///     let normalisation = try Normalisation(of: dataset, over: ranks)
+    ///     let normalisation = try Normalisation(of: dataset, in: shards, over: ranks)
     package init(_ source: ImageSource, images: Range<Int>) throws {
         let block = try source.load(images: images)
         shape = source.shape
@@ -35,32 +35,13 @@ package final class ImageDataset: Sendable {
         pixels = block.pixels
     }
 
-    /// `[channels, 256]`: how often each value occurs in the images held.
-    package func valueCounts() -> [Int] {
-        let channels = shape.channels
-        var counts = [Int](repeating: 0, count: 256 * channels)
-        counts.withUnsafeMutableBufferPointer { counts in
-            pixels.withUnsafeBufferPointer { pixels in
-                for start in stride(from: 0, to: pixels.count, by: channels) {
-                    for channel in 0..<channels { counts[256 &* channel &+ Int(pixels[start &+ channel])] &+= 1 }
-                }
-            }
-        }
-        return counts
-    }
-
     /// Writes images as they are, normalised, into `[indices.count, height, width, channels]`.
     ///
     /// - Parameter indices: numbers in the data set, of images held here, in any order.
     package func fill(
         _ destination: UnsafeMutablePointer<Float>, indices: [Int], normalisation: Normalisation
     ) {
-        let pixelCount = shape.height * shape.width
-        forEach(indices, normalisation) { slot, _, image, table in
-            convert(
-                image, step: shape.channels, pixels: pixelCount, shape.channels, table,
-                into: destination + slot * shape.size)
-        }
+        fill(destination, indices, normalisation) { _ in nil }
     }
 
     /// Writes augmented images, normalised, into `[indices.count, height, width, channels]`.
@@ -74,24 +55,48 @@ package final class ImageDataset: Sendable {
         _ destination: UnsafeMutablePointer<Float>, indices: [Int], normalisation: Normalisation,
         augmentation: Augmentation, seed: UInt64, epoch: Int
     ) {
-        forEach(indices, normalisation) { slot, index, image, table in
-            let view = augmentation.view(seed: seed, epoch: epoch, image: index)
-            render(image, shape, view, table: table, into: destination + slot * shape.size)
+        fill(destination, indices, normalisation) { augmentation.view(seed: seed, epoch: epoch, image: $0) }
+    }
+
+    private func fill(
+        _ destination: UnsafeMutablePointer<Float>, _ indices: [Int], _ normalisation: Normalisation,
+        view: (Int) -> ImageView?
+    ) {
+        precondition(normalisation.mean.count == shape.channels, "normalisation of other channels")
+        let channels = shape.channels
+        switch pixels {
+        case .bytes(let values):
+            normalisation.table().withUnsafeBufferPointer { table in
+                guard let table = table.baseAddress else { return }
+                let conversion = ByteConversion(table: table, channels: channels)
+                fill(destination, indices, from: values, conversion, view)
+            }
+        case .floats(let values):
+            normalisation.mean.withUnsafeBufferPointer { mean in
+                normalisation.deviation.withUnsafeBufferPointer { deviation in
+                    guard let mean = mean.baseAddress, let deviation = deviation.baseAddress else { return }
+                    let conversion = FloatConversion(mean: mean, deviation: deviation, channels: channels)
+                    fill(destination, indices, from: values, conversion, view)
+                }
+            }
         }
     }
 
-    /// Calls `body` with each index's place in the list, itself, its pixels, and the table of normalised values.
-    private func forEach(
-        _ indices: [Int], _ normalisation: Normalisation,
-        _ body: (Int, Int, UnsafePointer<UInt8>, UnsafePointer<Float>) -> Void
+    private func fill<Conversion: PixelConversion>(
+        _ destination: UnsafeMutablePointer<Float>, _ indices: [Int], from values: [Conversion.Stored],
+        _ conversion: Conversion, _ view: (Int) -> ImageView?
     ) {
-        precondition(normalisation.mean.count == shape.channels, "normalisation of other channels")
-        normalisation.table().withUnsafeBufferPointer { table in
-            pixels.withUnsafeBufferPointer { pixels in
-                guard let table = table.baseAddress, let pixels = pixels.baseAddress else { return }
-                for (slot, index) in indices.enumerated() {
-                    precondition(images.contains(index), "image \(index) is not among \(images)")
-                    body(slot, index, pixels + (index - images.lowerBound) * shape.size, table)
+        values.withUnsafeBufferPointer { values in
+            guard let first = values.baseAddress else { return }
+            for (slot, index) in indices.enumerated() {
+                precondition(images.contains(index), "image \(index) is not among \(images)")
+                let image = first + (index - images.lowerBound) * shape.size
+                let target = destination + slot * shape.size
+                if let view = view(index) {
+                    render(image, shape, view, conversion, into: target)
+                } else {
+                    conversion.convert(
+                        image, step: shape.channels, pixels: shape.height * shape.width, into: target)
                 }
             }
         }

@@ -1,44 +1,25 @@
 import Collectives
 
-/// Which part of a data set.
-package enum Split: String, Codable, CaseIterable, Sendable {
-    case train
-    case test
-}
+/// Which images, and what they are made into.
+package struct ImageRequest: Sendable {
+    /// `--data PATH`.
+    package var path: String
+    package var split: Split
+    /// Side in pixels of the squares that images are resized and cropped to, up to `ImageShape.longestSide`; 0 leaves
+    /// them as they are.
+    package var imageSize: Int
+    /// 1 (grey) or 3, for image files; 0 makes those 3 and takes the others as they are.
+    package var channels: Int
+    /// Leave out image files that can't be read or decoded.
+    package var skipBroken: Bool
 
-/// Sizes of one image, stored as `[height, width, channels]`.
-package struct ImageShape: Codable, Equatable, Sendable {
-    /// No format here has images with a longer side; a header that claims one is wrong.
-    static let longestSide = 4096
-
-    package let height: Int
-    package let width: Int
-    package let channels: Int
-
-    package init(height: Int, width: Int, channels: Int) {
-        self.height = height
-        self.width = width
+    package init(path: String, split: Split = .train, imageSize: Int = 0, channels: Int = 0, skipBroken: Bool = false) {
+        self.path = path
+        self.split = split
+        self.imageSize = imageSize
         self.channels = channels
+        self.skipBroken = skipBroken
     }
-
-    /// Values in one image.
-    package var size: Int { height * width * channels }
-}
-
-/// Consecutive images of a data set.
-package struct ImageBlock: Sendable {
-    /// `[images.count, height, width, channels]`.
-    package let pixels: [UInt8]
-    /// `[images.count]`, each below the source's `classes`; nil when the source has none.
-    package let labels: [UInt8]?
-}
-
-/// What a format's reader answers.
-protocol ImageReader: Sendable {
-    var count: Int { get }
-    var shape: ImageShape { get }
-    var classes: Int? { get }
-    func load(images: Range<Int>) throws -> ImageBlock
 }
 
 /// A set of labelled or unlabelled images on disk, looked at but not yet read.
@@ -48,6 +29,8 @@ package struct ImageSource: Sendable {
 
     package let path: String
     package let format: ImageFormat
+    /// What was left out and why, a line for each file, in the order of the files.
+    package let skipped: [String]
     private let reader: any ImageReader
 
     /// Whether `path` is a folder, which has its own files for each split; one file is all of its data.
@@ -56,29 +39,59 @@ package struct ImageSource: Sendable {
     /// Images in the whole split, at least 1.
     package var count: Int { reader.count }
     package var shape: ImageShape { reader.shape }
-    /// Labels lie below this; nil when there are none. In IDX files, which don't say, 1 + the largest label.
+    /// Labels lie below this; nil when there are none. In IDX and `.npy` files, which don't say, 1 + the largest label.
     package var classes: Int? { reader.classes }
 
     /// Opens `--data PATH`: a folder whose format is told by the files in it, or one file.
     ///
     /// Sizes are held against the files, pixels aren't read. `split` picks among a folder's files; a path to one
-    /// file is taken as it is, with the IDX labels file beside it if there is one. Fallible on one rank and not on
+    /// file is taken as it is, with the labels file beside it if there is one. Fallible on one rank and not on
     /// another, so call it inside `ranks.agree { }`. Every error is an `InputError` that names the file.
     package init(path: String, split: Split) throws {
-        let files = try ImageFiles(path: path, split: split)
-        self.path = path
-        hasSplits = isFolder(path)
-        switch files {
-        case .idx(let images, let labels):
-            format = .idx
-            reader = try IDXReader(images: images, labels: labels)
-        case .cifar10(let paths):
-            format = .cifar10
-            reader = try CIFARReader(paths: paths, kind: .cifar10)
-        case .cifar100(let paths):
-            format = .cifar100
-            reader = try CIFARReader(paths: paths, kind: .cifar100)
+        let request = ImageRequest(path: path, split: split)
+        try self.init(try ImageFiles(path: path, split: split), request)
+    }
+
+    /// Opens what is asked for, the same on every rank. Collective: outside `ranks.agree { }`.
+    ///
+    /// To find broken files the ranks share a first decoding of all of them; what is left is then numbered, so the
+    /// set doesn't depend on how many ranks there are.
+    package init(_ request: ImageRequest, ranks: any Ranks) throws {
+        var files = try ranks.agree {
+            guard !request.path.isEmpty else {
+                throw InputError("no data: say --data PATH, a folder or file of images")
+            }
+            return try ImageFiles(path: request.path, split: request.split)
         }
+        var skipped: [String] = []
+        if request.skipBroken, case .folder(let all) = files {
+            let kept: ImageFolder
+            (kept, skipped) = try all.withoutBroken(request, ranks: ranks)
+            files = .folder(kept)
+        }
+        let source = try ranks.agree { try ImageSource(files, request, skipped: skipped) }
+        let seen = try ranks.gather(source.reader.fingerprint)
+        try ranks.agree {
+            guard Set(seen).count == 1 else {
+                throw InputError("\(request.path): ranks see other files there; use a shared folder, or equal copies")
+            }
+        }
+        self = source
+    }
+
+    private init(_ files: ImageFiles, _ request: ImageRequest, skipped: [String] = []) throws {
+        path = request.path
+        format = files.format
+        hasSplits = files.hasSplits ?? isFolder(path)
+        self.skipped = skipped
+        let reader = try files.reader(request)
+        guard request.channels == 0 || request.channels == reader.shape.channels else {
+            throw InputError(
+                "\(path): images have \(reader.shape.channels) channels, and data.channels=\(request.channels) converts "
+                    + "image files only: leave it out")
+        }
+        let isReady = request.imageSize == 0 || format == .folder  // image files are resized as they are decoded
+        self.reader = isReady ? reader : try ResizingReader(reader, to: request.imageSize, path: path)
     }
 
     /// Reads these images and their labels and no others. Call it inside `ranks.agree { }`.

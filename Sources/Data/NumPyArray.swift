@@ -17,19 +17,20 @@ package struct NumPyArray: Sendable {
     /// Elements in a slice of the first axis.
     package var rowSize: Int { shape.dropFirst().reduce(1, *) }
 
-    private static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
+    static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
     /// NumPy's own headers take a few hundred bytes.
     private static let longestHeader = 1 << 20
 
     /// Reads the header, of format 1.0, 2.0 or 3.0, and holds the shape against the size of the file.
-    package init(path: String) throws {
+    /// - Parameter elements: types that are taken; others are refused.
+    package init(path: String, accepting elements: [NumPyElement] = [.float32, .float64]) throws {
         let size = try fileSize(path)
         let file = try SystemFile(path, .read)
         guard size >= 12 else { throw InputError("\(path): \(size) bytes, expected at least the 12 that open a .npy") }
         var opening = [UInt8](repeating: 0, count: 12)
         try opening.withUnsafeMutableBytes { try file.read(into: $0, at: 0) }
         guard opening.starts(with: Self.magic) else {
-            let found = opening.prefix(6).map { hexadecimal($0) }.joined(separator: " ")
+            let found = hexadecimal(opening.prefix(6))
             throw InputError("\(path): starts with \(found), expected 93 4e 55 4d 50 59 (a .npy file)")
         }
         guard (1...3).contains(opening[6]), opening[7] == 0 else {
@@ -43,7 +44,7 @@ package struct NumPyArray: Sendable {
         }
         var text = [UInt8](repeating: 0, count: length)
         try text.withUnsafeMutableBytes { try file.read(into: $0, at: prefix) }
-        let header = try NumPyHeader(text: String(decoding: text, as: UTF8.self), path: path)
+        let header = try NumPyHeader(text: String(decoding: text, as: UTF8.self), path: path, elements)
         try self.init(path: path, header: header, dataOffset: prefix + length)
         let expected = dataOffset + rows * rowSize * element.size
         guard size == expected else {
@@ -70,16 +71,33 @@ package struct NumPyArray: Sendable {
         self.dataOffset = dataOffset
     }
 
-    /// Rows as Float, `[range.count, shape[1], ...]`. A float64 is rounded; one beyond Float's range becomes infinite.
+    /// Rows of float32 or float64 as Float, `[range.count, shape[1], ...]`. A float64 is rounded; one beyond Float's
+    /// range becomes infinite.
     package func read(rows range: Range<Int>) throws -> [Float] {
+        element == .float64 ? try load(range, filler: Double(0)).map { Float($0) } : try load(range, filler: Float(0))
+    }
+
+    /// Rows of uint8.
+    func readBytes(rows range: Range<Int>) throws -> [UInt8] { try load(range, filler: 0) }
+
+    /// Rows of whole numbers; a uint64 beyond Int's range becomes the largest Int.
+    func readIntegers(rows range: Range<Int>) throws -> [Int] {
         switch element {
-        case .float32: try load(range, filler: Float(0))
-        case .float64: try load(range, filler: Double(0)).map { Float($0) }
+        case .uint8: try load(range, filler: UInt8(0)).map(Int.init)
+        case .int8: try load(range, filler: Int8(0)).map(Int.init)
+        case .uint16: try load(range, filler: UInt16(0)).map(Int.init)
+        case .int16: try load(range, filler: Int16(0)).map(Int.init)
+        case .uint32: try load(range, filler: UInt32(0)).map(Int.init)
+        case .int32: try load(range, filler: Int32(0)).map(Int.init)
+        case .uint64: try load(range, filler: UInt64(0)).map(Int.init(clamping:))
+        case .int64: try load(range, filler: 0)
+        case .float32, .float64: preconditionFailure("whole numbers of \(element)")
         }
     }
 
     private func load<Value: BitwiseCopyable>(_ range: Range<Int>, filler: Value) throws -> [Value] {
         precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(rows)")
+        precondition(MemoryLayout<Value>.size == element.size, "\(Value.self) of '\(element.rawValue)'")
         var values = [Value](repeating: filler, count: range.count * rowSize)
         let file = try SystemFile(path, .read)
         try values.withUnsafeMutableBytes { try file.read(into: $0, at: offset(ofRow: range.lowerBound)) }
@@ -126,9 +144,4 @@ extension NumPyArray {
         precondition(values.count == array.rows * array.rowSize, "\(values.count) values for shape \(shape)")
         try values.withUnsafeBufferPointer { try array.write(rows: 0, values: $0) }
     }
-}
-
-/// Two digits.
-private func hexadecimal(_ byte: UInt8) -> String {
-    (byte < 16 ? "0" : "") + String(byte, radix: 16)
 }

@@ -2,14 +2,26 @@ import Collectives
 
 /// Types of a `.npy` element that we read, as NumPy spells them.
 package enum NumPyElement: String, Sendable {
+    case uint8 = "|u1"
+    case int8 = "|i1"
+    case uint16 = "<u2"
+    case int16 = "<i2"
+    case uint32 = "<u4"
+    case int32 = "<i4"
+    case uint64 = "<u8"
+    case int64 = "<i8"
     case float32 = "<f4"
     case float64 = "<f8"
+
+    static let integers: [NumPyElement] = [.int64, .int32, .int16, .int8, .uint64, .uint32, .uint16, .uint8]
 
     /// Bytes of one element.
     package var size: Int {
         switch self {
-        case .float32: 4
-        case .float64: 8
+        case .uint8, .int8: 1
+        case .uint16, .int16: 2
+        case .uint32, .int32, .float32: 4
+        case .uint64, .int64, .float64: 8
         }
     }
 }
@@ -26,7 +38,7 @@ struct NumPyHeader {
     }
 
     /// Throws an `InputError` that opens with `path` for what isn't such a dictionary or holds what we don't read.
-    init(text: String, path: String) throws {
+    init(text: String, path: String, _ elements: [NumPyElement]) throws {
         var parser = DictionaryParser(text: text)
         let entries: [String: DictionaryParser.Value]
         do { entries = try parser.dictionary() } catch {
@@ -35,10 +47,12 @@ struct NumPyHeader {
         guard case .string(let descriptor)? = entries["descr"], case .bool(let isFortran)? = entries["fortran_order"],
             case .tuple(let shape)? = entries["shape"]
         else { throw InputError("\(path): header '\(text.prefix(100))' lacks a plain descr, fortran_order or shape") }
-        guard let element = NumPyElement(rawValue: descriptor) else {
+        guard let element = NumPyElement(rawValue: descriptor), elements.contains(element) else {
+            let names = elements.map { "'\($0.rawValue)'" }
+            let expected = names.dropLast().joined(separator: ", ") + " or " + (names.last ?? "")
             throw InputError(
-                "\(path): elements are '\(descriptor)', expected '<f4' or '<f8' (little endian); "
-                    + "save with array.astype('<f4')")
+                "\(path): elements are '\(descriptor)', expected \(expected) (little endian); "
+                    + "save with array.astype(\(names[0]))")
         }
         guard !isFortran else {
             throw InputError("\(path): is in Fortran order, expected C order; save with numpy.ascontiguousarray(array)")

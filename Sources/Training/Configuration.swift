@@ -12,9 +12,20 @@ package struct Configuration: Codable, Equatable, Sendable {
         /// Folder or file of images.
         package var path = ""
         package var split: Split = .train
+        /// Side in pixels of the squares that images are resized and cropped to; 0 leaves them as they are.
+        package var imageSize = 0
+        /// 1 or 3, for image files; 0 makes those 3 and takes the others as they are.
+        package var channels = 0
+        /// Leave out image files that can't be read or decoded.
+        package var skipBroken = false
         /// V, a power of two; 0 takes the largest that the data allow, up to 64.
         package var virtualShards = 0
         package var augmentation = Augmentation()
+
+        /// What `ImageSource` is asked for.
+        package var request: ImageRequest {
+            ImageRequest(path: path, split: split, imageSize: imageSize, channels: channels, skipBroken: skipBroken)
+        }
     }
 
     package struct CheckpointSettings: Codable, Equatable, Sendable {
@@ -44,7 +55,7 @@ package struct Configuration: Codable, Equatable, Sendable {
     /// Settings that may change when a run is resumed; all others decide what its past steps computed. So does the
     /// rate, but a run that has gone astray has to be able to go on with a lower one.
     private static let changeable = [
-        "steps", "threads", "data.path", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
+        "steps", "threads", "data.path", "data.skipBroken", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
         "objective.prior.optimiser.rate",
     ]
 
@@ -150,6 +161,10 @@ package struct Configuration: Codable, Equatable, Sendable {
         try require((0...1024).contains(threads), "threads", threads, "0 to 1024")
         try require((1...65536).contains(critic.units), "critic.units", critic.units, "1 to 65536")
         try encoder.check()
+        try require(
+            (0...ImageShape.longestSide).contains(data.imageSize), "data.imageSize", data.imageSize,
+            "0 to \(ImageShape.longestSide) pixels")
+        try require([0, 1, 3].contains(data.channels), "data.channels", data.channels, "0, 1 or 3")
         try require(
             data.virtualShards == 0
                 || (1...VirtualShards.largest).contains(data.virtualShards) && data.virtualShards.nonzeroBitCount == 1,

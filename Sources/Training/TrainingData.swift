@@ -7,6 +7,8 @@ import Tensors
 package final class TrainingData {
     package let dataset: ImageDataset
     package let normalisation: Normalisation
+    /// A line for each image file that was left out.
+    package let skipped: [String]
     package private(set) var plan: BatchPlan
     private let augmentation: Augmentation
     private let seed: UInt64
@@ -16,11 +18,9 @@ package final class TrainingData {
     /// Reads this rank's images and, together with the others, the mean and deviation of all. Collective.
     package init(_ configuration: Configuration, ranks: any Ranks) throws {
         let settings = configuration.data
+        let source = try ImageSource(settings.request, ranks: ranks)
+        skipped = source.skipped
         (dataset, plan) = try ranks.agree {
-            guard !settings.path.isEmpty else {
-                throw InputError("no data: say --data PATH, a folder or file of images")
-            }
-            let source = try ImageSource(path: settings.path, split: settings.split)
             try settings.augmentation.check(shape: source.shape)
             let shards = try VirtualShards(
                 imageCount: source.count, count: settings.virtualShards == 0 ? nil : settings.virtualShards)
@@ -29,7 +29,7 @@ package final class TrainingData {
             let own = shards.ownedImages(rank: ranks.rank, worldSize: ranks.worldSize)
             return (try ImageDataset(source, images: own), plan)
         }
-        normalisation = try Normalisation(of: dataset, over: ranks)
+        normalisation = try Normalisation(of: dataset, in: plan.shards, over: ranks)
         augmentation = settings.augmentation
         seed = configuration.seed
         rank = ranks.rank

@@ -56,14 +56,26 @@ struct TrainedRun {
     /// The same model before its first step.
     func untrained() throws -> Model { try Model(configuration, card: card, device: device) }
 
-    /// This rank's consecutive part of a data set. Collective.
-    /// - Parameter split: nil for the training split, or for all of a single file.
-    func images(_ arguments: Arguments, split: Split?, ranks: any Ranks) throws -> ImageDataset {
-        try ranks.agree {
-            let path = arguments.text("data") ?? configuration.data.path
-            let source = try ImageSource(path: path, split: split ?? .train)
+    /// This rank's consecutive part of a data set, of images made as those of the training. Collective.
+    /// - Parameters:
+    ///   - split: nil for the training split, or for all of what has none.
+    ///   - skipped: gets a line for each image file that was left out.
+    func images(
+        _ arguments: Arguments, split: Split?, skipped: inout [String], ranks: any Ranks
+    ) throws -> ImageDataset {
+        var request = configuration.data.request
+        request.path = arguments.text("data") ?? request.path
+        request.split = split ?? .train
+        request.skipBroken = request.skipBroken || arguments.has("skip-broken")
+        let source = try ImageSource(request, ranks: ranks)
+        skipped += source.skipped
+        return try ranks.agree {
             guard split == nil || source.hasSplits else {
-                throw InputError("\(path) is one file, without a train and a test split: name their folder with --data")
+                throw InputError(
+                    isFile(request.path)
+                        ? "\(request.path) is one file, without a train and a test split: name their folder with --data"
+                        : "\(request.path) is one set of images: move them into folders train and test, or name a "
+                            + "folder that has those with --data")
             }
             let start = source.count * ranks.rank / ranks.worldSize
             let end = source.count * (ranks.rank + 1) / ranks.worldSize
@@ -71,6 +83,13 @@ struct TrainedRun {
         }
     }
 }
+
+private func isFile(_ path: String) -> Bool {
+    var isFolder: ObjCBool = false
+    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && !isFolder.boolValue
+}
+
+private let skipBroken = Option("skip-broken", "leave out image files that don't decode, and list them")
 
 extension Program {
     static let eval = Command(
@@ -82,6 +101,7 @@ extension Program {
             Option("data", "PATH", "labelled images with a train and a test split; those of the run by default"),
             Option("layer", "L,…", "features: code, fc, conv or local; code by default"),
             Option("probe", "P,…", "linear (logistic regression), knn (cosine), mlp; linear,knn by default"),
+            skipBroken,
             Option("without-controls", "leave out the untrained encoder, raw pixels and PCA-64"),
             Option("threads", "T", "threads of each rank"),
         ]
@@ -93,8 +113,14 @@ extension Program {
             )
         }
         let run = try TrainedRun(arguments, ranks: ranks)
-        let train = try run.images(arguments, split: .train, ranks: ranks)
-        let test = try run.images(arguments, split: .test, ranks: ranks)
+        var skipped: [String] = []
+        let train = try run.images(arguments, split: .train, skipped: &skipped, ranks: ranks)
+        let test = try run.images(arguments, split: .test, skipped: &skipped, ranks: ranks)
+        try ranks.agree {
+            guard ranks.isFirst else { return }
+            try SkippedFiles(skipped, kept: train.count + test.count).report(
+                listing: arguments.required("run") + "/evaluation-skipped.txt", tell: complain)
+        }
         // IDX files don't say how many classes there are, and a split may lack the last.
         let classes = max(train.classes ?? 0, test.classes ?? 0)
         var table = EvaluationTable()
@@ -161,12 +187,13 @@ extension Program {
 
     static let embed = Command(
         name: "embed", summary: "Write a run's features of images as a NumPy array, rows in data-set order.",
-        usage: "--run DIR --data PATH --output FILE.npy [--layer code|fc|conv|local] [--split train|test]",
+        usage: "--run DIR --data PATH --output FILE.npy [--layer code|fc|conv|local] [--split SPLIT]",
         options: [
             Option("run", "DIR", "run directory of train"),
             Option("step", "N", "of which checkpoint; the newest by default"),
             Option("data", "PATH", "images; those of the run by default"),
-            Option("split", "train|test", "which part of the data; train by default"),
+            Option("split", "train|test|unlabelled", "which part of the data; train by default"),
+            skipBroken,
             Option("layer", "L", "code (by default), fc, conv or local"),
             Option("output", "FILE.npy", "float32, [images, width]"),
             Option("threads", "T", "threads of each rank"),
@@ -180,7 +207,8 @@ extension Program {
             )
         }
         let run = try TrainedRun(arguments, ranks: ranks)
-        let images = try run.images(arguments, split: split, ranks: ranks)
+        var skipped: [String] = []
+        let images = try run.images(arguments, split: split, skipped: &skipped, ranks: ranks)
         let values = try ranks.agree {
             let all = try FrozenEncoder(run.model, card: run.card).features(of: images, layers: [layer])
             guard let values = all[layer] else { throw InputError("no features of layer \(layer.rawValue)") }
@@ -195,7 +223,9 @@ extension Program {
                 rows: images.images.lowerBound, values: UnsafeBufferPointer(values.elements))
         }
         try ranks.agree {  // only a whole array gets its name
-            if ranks.isFirst { try moveFile(output + ".writing", to: output) }
+            guard ranks.isFirst else { return }
+            try moveFile(output + ".writing", to: output)
+            try SkippedFiles(skipped, kept: images.count).report(listing: output + ".skipped.txt", tell: complain)
         }
         if ranks.isFirst { print("\(output): float32 \(shape), layer \(layer.rawValue)") }
         return .success

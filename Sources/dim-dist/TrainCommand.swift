@@ -5,7 +5,9 @@ import Training
 
 private let settings = [
     Option("config", "FILE", "JSON5 file of settings; see launch/runs"),
-    Option("data", "PATH", "folder or file of images: IDX (plain or gz), CIFAR-10/100 binary", setting: "data.path"),
+    Option(
+        "data", "PATH", "images: a folder of JPEG and PNG files, IDX, CIFAR-10/100, STL-10 or .npy",
+        setting: "data.path"),
     Option("steps", "N", "optimiser steps; 0 writes the untrained checkpoint", setting: "steps"),
     Option("batch", "B", "images of the global batch, split over ranks", setting: "batch"),
     Option("seed", "S", "of every random number", setting: "seed"),
@@ -29,6 +31,7 @@ extension Program {
         usage: "--data PATH --output DIR [--config FILE] [--steps N] [--batch B] [--resume] [--set KEY=VALUE]…",
         options: settings + [
             Option("output", "DIR", "run directory: config.json, metrics.jsonl, checkpoints/"),
+            Option("skip-broken", "leave out image files that don't decode, and list them in skipped.txt"),
             Option("resume", "go on from the newest checkpoint in --output, if there is one"),
         ]
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
@@ -44,6 +47,11 @@ extension Program {
         let device = try Device(configuration)
         let run = try TrainingRun(
             configuration, output: output, resume: arguments.has("resume"), device: device, ranks: ranks)
+        try ranks.agree {
+            guard ranks.isFirst else { return }
+            try SkippedFiles(run.data.skipped, kept: run.data.dataset.count).report(
+                listing: output + "/skipped.txt", tell: complain)
+        }
         if ranks.isFirst { print(header(run, configuration, ranks: ranks, output: output)) }
         let stop = StopRequest()
         let isTerminal = Progress.reachesTerminal(environment: ProcessInfo.processInfo.environment)
@@ -64,6 +72,7 @@ extension Program {
     static func configuration(from arguments: Arguments, over resumed: JSONValue? = nil) throws -> Configuration {
         var layers = resumed.map { [$0] } ?? []
         if let path = arguments.text("config") { layers.append(try readSettings(path)) }
+        if arguments.has("skip-broken") { layers.append(.leaf("data.skipBroken", .boolean(true))) }
         for option in settings {
             if let setting = option.setting, let text = arguments.text(option.name) {
                 layers.append(.leaf(setting, setting == "data.path" ? .string(text) : value(text)))

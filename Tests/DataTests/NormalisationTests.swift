@@ -1,4 +1,5 @@
 import Collectives
+import Foundation
 import XCTest
 
 @testable import Data
@@ -29,17 +30,11 @@ final class NormalisationTests: XCTestCase {
         }
         let path = try folder.write("test_batch.bin", bytes)
         let source = try ImageSource(path: path, split: .test)
-        let alone = try Normalisation(of: ImageDataset(source, images: 0..<37), over: SingleRank())
+        let alone = try Normalisation(
+            of: ImageDataset(source, images: 0..<37), in: VirtualShards(imageCount: 37), over: SingleRank())
         for worldSize in 1...3 {
             try ThreadRank.run(worldSize) { ranks in
-                let dataset = try ranks.agree {
-                    let source = try ImageSource(path: path, split: .test)
-                    let shards = try VirtualShards(imageCount: source.count)
-                    try shards.check(worldSize: ranks.worldSize)
-                    let own = shards.ownedImages(rank: ranks.rank, worldSize: ranks.worldSize)
-                    return try ImageDataset(source, images: own)
-                }
-                let together = try Normalisation(of: dataset, over: ranks)
+                let together = try normalisation(of: path, ranks: ranks)
                 let place = "rank \(ranks.rank) of \(ranks.worldSize)"
                 XCTAssertEqual(together.mean.map(\.bitPattern), alone.mean.map(\.bitPattern), place)
                 XCTAssertEqual(together.deviation.map(\.bitPattern), alone.deviation.map(\.bitPattern), place)
@@ -56,6 +51,37 @@ final class NormalisationTests: XCTestCase {
         XCTAssertEqual(alone.deviation[0], Float(variance.squareRoot()), accuracy: 1e-6)
     }
 
+    /// Floats of very different sizes, whose sum depends on the order.
+    func testFloatsGiveTheSameBitsAtAnyWorldSize() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/x.npy"
+        var values: [Float] = []
+        for i in 0..<53 * 4 {
+            let size: Float = i % 7 == 0 ? 1e6 : 1e-3
+            values.append(i % 4 == 3 ? 0.1 : Float(sin(Double(i))) * size + Float(i % 4))
+        }
+        try NumPyArray.write(path: path, shape: [53, 4], values: values)
+        let alone = try normalisation(of: path, ranks: SingleRank())
+        for column in 0..<4 {
+            var (mean, variance) = (0.0, 0.0)
+            for row in 0..<53 { mean += Double(values[4 * row + column]) / 53 }
+            for row in 0..<53 {
+                let distance = Double(values[4 * row + column]) - mean
+                variance += distance * distance / 53
+            }
+            XCTAssertEqual(alone.mean[column], Float(mean), accuracy: 1e-6 * abs(Float(mean)))
+            let deviation: Float = column == 3 ? 1 : Float(variance.squareRoot())  // the last column is constant
+            XCTAssertEqual(alone.deviation[column], deviation, accuracy: 1e-6 * deviation)
+        }
+        for worldSize in 2...3 {
+            try ThreadRank.run(worldSize) { ranks in
+                let together = try normalisation(of: path, ranks: ranks)
+                XCTAssertEqual(together.mean.map(\.bitPattern), alone.mean.map(\.bitPattern))
+                XCTAssertEqual(together.deviation.map(\.bitPattern), alone.deviation.map(\.bitPattern))
+            }
+        }
+    }
+
     func testRefusesOtherChannels() throws {
         let normalisation = Normalisation(mean: [0.5], deviation: [0.5])
         try normalisation.check(channels: 1)
@@ -66,4 +92,16 @@ final class NormalisationTests: XCTestCase {
             XCTAssertThrowsError(try Normalisation(mean: [mean], deviation: [deviation]).check(channels: 1))
         }
     }
+}
+
+/// Of the whole of a file, each rank reading its part.
+private func normalisation(of path: String, ranks: any Ranks) throws -> Normalisation {
+    let source = try ImageSource(ImageRequest(path: path, split: .test), ranks: ranks)
+    let shards = try VirtualShards(imageCount: source.count)
+    let dataset = try ranks.agree {
+        try shards.check(worldSize: ranks.worldSize)
+        let own = shards.ownedImages(rank: ranks.rank, worldSize: ranks.worldSize)
+        return try ImageDataset(source, images: own)
+    }
+    return try Normalisation(of: dataset, in: shards, over: ranks)
 }

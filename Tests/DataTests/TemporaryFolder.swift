@@ -3,6 +3,8 @@ import Collectives
 import Foundation
 import Testing
 
+@testable import Data
+
 /// A new folder that goes with the test that made it.
 final class TemporaryFolder {
     let path: String
@@ -20,7 +22,7 @@ final class TemporaryFolder {
         let file = path + "/" + name
         let folder = URL(fileURLWithPath: file).deletingLastPathComponent()
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let isWritten = FileManager.default.createFile(atPath: file, contents: .init(bytes))
+        let isWritten = FileManager.default.createFile(atPath: file, contents: Foundation.Data(bytes))
         try #require(isWritten)
         return file
     }
@@ -67,3 +69,49 @@ func imagesFile(count: Int, height: Int, width: Int) -> [UInt8] {
 }
 
 func labelsFile(_ labels: [UInt8]) -> [UInt8] { [2049, labels.count].flatMap(bigEndian) + labels }
+
+/// Opens images on one rank, which throws as `ImageSource(path:split:)` does.
+func open(_ request: ImageRequest) throws -> ImageSource {
+    do { return try ImageSource(request, ranks: SingleRank()) } catch let error as AgreedError {
+        #expect(error.isInput)
+        throw InputError(error.description)
+    }
+}
+
+/// The files that `Fixtures/images.py` made, and what Pillow makes of them.
+struct ImageFixtures: Decodable {
+    let height: Int
+    let width: Int
+    /// `[height, width, 3]` in hexadecimal, by file.
+    let rgb: [String: String]
+    /// `[height, width]`.
+    let grey: [String: String]
+    /// `[side, side, 3]`, by side: of `rgb.png`, resized and cropped.
+    let resized: [String: String]
+
+    private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+        .appendingPathComponent("Fixtures")
+
+    static func load() throws -> ImageFixtures {
+        try JSONDecoder().decode(
+            ImageFixtures.self, from: Foundation.Data(contentsOf: folder.appendingPathComponent("images.json")))
+    }
+
+    static func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
+
+    static func file(_ name: String) throws -> [UInt8] {
+        [UInt8](try Foundation.Data(contentsOf: folder.appendingPathComponent(name)))
+    }
+
+    static func bytes(_ text: String) -> [UInt8] {
+        let digits = Array(text.utf8)
+        return stride(from: 0, to: digits.count, by: 2).compactMap {
+            UInt8(String(decoding: digits[$0..<$0 + 2], as: UTF8.self), radix: 16)
+        }
+    }
+}
+
+/// The largest distance of two values in the same place; nil where the counts differ.
+func largestDistance(_ a: [UInt8], _ b: [UInt8]) -> Int? {
+    a.count == b.count ? zip(a, b).map { abs(Int($0) - Int($1)) }.max() : nil
+}

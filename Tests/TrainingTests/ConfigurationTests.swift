@@ -29,6 +29,7 @@ struct ConfigurationTests {
     /// A valid value for each setting that isn't its default.
     static let others: [String: JSONValue] = [
         "data.path": .string("/somewhere"), "data.split": .string("test"), "data.virtualShards": .integer(32),
+        "data.imageSize": .integer(64), "data.channels": .integer(1), "data.skipBroken": .boolean(true),
         "data.augmentation.padCrop": .integer(4), "data.augmentation.flip": .boolean(true),
         "encoder.kind": .string("basic32x32"), "encoder.code": .integer(100),
         "encoder.blocks": .array([
@@ -58,6 +59,7 @@ struct ConfigurationTests {
     static let refused: [(String, JSONValue)] = [
         ("data.split", .string("validation")), ("data.virtualShards", .integer(-1)),
         ("data.virtualShards", .integer(48)), ("data.virtualShards", .integer(1 << 21)),
+        ("data.imageSize", .integer(-1)), ("data.imageSize", .integer(4097)), ("data.channels", .integer(2)),
         ("data.augmentation.padCrop", .integer(-1)), ("data.augmentation.padCrop", .integer(65)),
         ("encoder.kind", .string("resnet50")), ("encoder.code", .integer(0)), ("encoder.code", .integer(65537)),
         ("objective.estimator", .string("InfoNCE")), ("objective.anchor", .string("")),
@@ -151,7 +153,7 @@ struct ConfigurationTests {
 
     @Test func aRunKeepsWhatDecidedItsSteps() throws {
         let changeable: Set = [
-            "steps", "threads", "data.path", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
+            "steps", "threads", "data.path", "data.skipBroken", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
             "objective.prior.optimiser.rate",
         ]
         for (path, value) in Self.others {

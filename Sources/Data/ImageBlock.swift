@@ -1,0 +1,65 @@
+/// Which part of a data set.
+package enum Split: String, Codable, CaseIterable, Sendable {
+    case train
+    case test
+    /// Images without labels that come beside the labelled ones, as in STL-10.
+    case unlabelled
+}
+
+/// Sizes of one image, stored as `[height, width, channels]`. A vector is an image of one pixel.
+package struct ImageShape: Codable, Equatable, Sendable {
+    /// No image has a longer side once it is in memory; a header that claims one is wrong.
+    package static let longestSide = 4096
+
+    package let height: Int
+    package let width: Int
+    package let channels: Int
+
+    package init(height: Int, width: Int, channels: Int) {
+        self.height = height
+        self.width = width
+        self.channels = channels
+    }
+
+    /// Values in one image.
+    package var size: Int { height * width * channels }
+
+    var isVector: Bool { height == 1 && width == 1 }
+}
+
+/// Values of images, `[count, height, width, channels]`.
+package enum Pixels: Equatable, Sendable {
+    /// A byte v stands for v/255.
+    case bytes([UInt8])
+    /// Stand for themselves; all finite.
+    case floats([Float])
+
+    package var count: Int {
+        switch self {
+        case .bytes(let values): values.count
+        case .floats(let values): values.count
+        }
+    }
+}
+
+/// Consecutive images of a data set.
+package struct ImageBlock: Sendable {
+    /// `[images.count, height, width, channels]`.
+    package let pixels: Pixels
+    /// `[images.count]`, each below the source's `classes`; nil when the source has none.
+    package let labels: [Int32]?
+}
+
+/// What a format's reader answers.
+protocol ImageReader: Sendable {
+    var count: Int { get }
+    var shape: ImageShape { get }
+    var classes: Int? { get }
+    /// Differs, most likely, where two ranks see other files under one path.
+    var fingerprint: Int { get }
+    func load(images: Range<Int>) throws -> ImageBlock
+}
+
+extension ImageReader {
+    var fingerprint: Int { count }
+}

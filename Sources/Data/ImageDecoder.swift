@@ -1,0 +1,105 @@
+import Collectives
+
+/// An image as it came out of its file.
+struct DecodedImage {
+    let shape: ImageShape
+    /// `[height, width, channels]`.
+    let pixels: [UInt8]
+}
+
+/// Why an image can't be decoded.
+struct Undecodable: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// Decodes image files, told apart by their first bytes and not by their names.
+enum ImageDecoder {
+    /// Names of image files end so, in small or capital letters.
+    static let extensions = ["jpg", "jpeg", "png"]
+
+    private static let largestFile = 1 << 28
+    /// A header that claims more pixels is taken for an attack or an error: 384 MiB as RGB.
+    private static let largestImage = 1 << 27
+
+    private enum Kind {
+        case jpeg, png
+
+        init?(_ opening: some Sequence<UInt8>) {
+            if opening.starts(with: [0xFF, 0xD8, 0xFF]) {
+                self = .jpeg
+            } else if opening.starts(with: [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]) {
+                self = .png
+            } else {
+                return nil
+            }
+        }
+    }
+
+    /// Whether a file that opens so is an image file.
+    static func isImage(_ opening: [UInt8]) -> Bool { Kind(opening) != nil }
+
+    /// Height and width as the header has them.
+    /// - Throws: `InputError` that opens with the path.
+    static func size(of path: String) throws -> (height: Int, width: Int) {
+        try naming(path) {
+            let file = try contents(path)
+            switch try kind(of: file) {
+            case .jpeg:
+                let jpeg = try JPEGDecoder(file)
+                return (jpeg.height, jpeg.width)
+            case .png: return try sizeOfPNG(file)
+            }
+        }
+    }
+
+    /// - Parameters:
+    ///   - channels: 1 or 3, to which the image is converted.
+    ///   - side: what the shorter side will be resized to, 0 for nothing. A much larger JPEG is decoded smaller.
+    /// - Throws: `InputError` that opens with the path.
+    static func decode(_ path: String, channels: Int, side: Int) throws -> DecodedImage {
+        try naming(path) {
+            let file = try contents(path)
+            switch try kind(of: file) {
+            case .jpeg:
+                let jpeg = try JPEGDecoder(file)
+                try check(jpeg.height, jpeg.width)
+                return try jpeg.decode(channels: channels, side: side)
+            case .png: return try decodePNG(file, channels: channels, check: check)
+            }
+        }
+    }
+
+    private static func naming<Result>(_ path: String, _ work: () throws -> Result) throws -> Result {
+        do { return try work() } catch let error as Undecodable { throw InputError("\(path): \(error)") }
+    }
+
+    private static func contents(_ path: String) throws -> [UInt8] {
+        let size = try fileSize(path)
+        guard size <= largestFile else {
+            throw Undecodable(description: "\(size) bytes, expected an image of at most \(largestFile)")
+        }
+        let file = try SystemFile(path, .read)
+        return try [UInt8](unsafeUninitializedCapacity: size) { buffer, initialized in
+            try file.read(
+                into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<size]), at: 0)
+            initialized = size
+        }
+    }
+
+    private static func kind(of file: [UInt8]) throws -> Kind {
+        if let kind = Kind(file) { return kind }
+        let found = file.isEmpty ? "is empty" : "starts with \(hexadecimal(file.prefix(4)))"
+        throw Undecodable(description: "\(found), expected a JPEG (ff d8 ff) or PNG (89 50 4e 47)")
+    }
+
+    private static func check(_ height: Int, _ width: Int) throws {
+        guard height > 0, width > 0, height <= largestImage / width else {
+            throw Undecodable(description: "\(height)x\(width) pixels by its header, expected 1 to \(largestImage)")
+        }
+    }
+}
+
+/// Two digits a byte.
+func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
+}

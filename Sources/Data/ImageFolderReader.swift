@@ -1,0 +1,74 @@
+import CZlib
+import Collectives
+
+/// Image files, decoded and made alike.
+struct ImageFolderReader: ImageReader {
+    private let folder: ImageFolder
+    /// Side of the squares that images become; 0 leaves them as they are, and they are of one size.
+    private let side: Int
+    let shape: ImageShape
+
+    var count: Int { folder.files.count }
+    var classes: Int? { folder.labels == nil ? nil : folder.classes.count }
+
+    /// CRC-32 of all paths.
+    var fingerprint: Int {
+        Int(folder.files.reduce(crc32_z(0, nil, 0)) { crc32_z($0, Array($1.utf8), $1.utf8.count) })
+    }
+
+    private static let advice = "--skip-broken leaves such files out"
+
+    /// Without a size asked for, the first image's is that of all.
+    init(_ folder: ImageFolder, _ request: ImageRequest) throws {
+        guard folder.files.count <= ImageSource.largestCount else {
+            throw InputError(
+                "\(folder.path): \(folder.files.count) images, expected at most \(ImageSource.largestCount)")
+        }
+        self.folder = folder
+        side = request.imageSize
+        let channels = request.channels == 0 ? 3 : request.channels
+        if side > 0 {
+            shape = ImageShape(height: side, width: side, channels: channels)
+            return
+        }
+        let first = try Self.advising { try ImageDecoder.size(of: folder.files[0]) }
+        let limit = ImageShape.longestSide
+        guard first.height <= limit, first.width <= limit else {
+            throw InputError(
+                "\(folder.files[0]): is \(first.height)x\(first.width), expected sides of at most \(limit): "
+                    + "--set data.imageSize=64 resizes all")
+        }
+        shape = ImageShape(height: first.height, width: first.width, channels: channels)
+    }
+
+    func load(images range: Range<Int>) throws -> ImageBlock {
+        let pixels = try [UInt8](unsafeUninitializedCapacity: range.count * shape.size) { buffer, initialized in
+            guard let target = buffer.baseAddress else { return }
+            for index in range {
+                let image = try Self.advising {
+                    try ImageDecoder.decode(folder.files[index], channels: shape.channels, side: side)
+                }
+                try place(image, of: folder.files[index], into: target + initialized)
+                initialized += shape.size
+            }
+        }
+        return ImageBlock(pixels: .bytes(pixels), labels: folder.labels.map { Array($0[range]) })
+    }
+
+    private func place(_ image: DecodedImage, of file: String, into target: UnsafeMutablePointer<UInt8>) throws {
+        try image.pixels.withUnsafeBufferPointer { pixels in
+            guard let source = pixels.baseAddress else { return }
+            if side > 0 { return try resizeAndCrop(source, image.shape, to: side, into: target) }
+            guard image.shape == shape else {
+                throw InputError(
+                    "\(file): is \(image.shape.height)x\(image.shape.width), and \(folder.files[0]) is "
+                        + "\(shape.height)x\(shape.width): --set data.imageSize=64 (or another) resizes all")
+            }
+            target.update(from: source, count: shape.size)
+        }
+    }
+
+    private static func advising<Result>(_ work: () throws -> Result) throws -> Result {
+        do { return try work() } catch let error as InputError { throw InputError("\(error); \(advice)") }
+    }
+}

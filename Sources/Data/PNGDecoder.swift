@@ -1,0 +1,50 @@
+import CPNG
+
+/// Height and width by a PNG's header.
+func sizeOfPNG(_ file: [UInt8]) throws -> (height: Int, width: Int) {
+    try withPNG(file) { (Int($0.pointee.height), Int($0.pointee.width)) }
+}
+
+/// Any PNG as bytes: palettes and few bits are expanded, 16 bits rounded to 8, what is transparent lies on black.
+/// C: `png_image_finish_read`.
+///
+/// - Parameters:
+///   - channels: 1 or 3.
+///   - check: throws for a height and width that are too large.
+func decodePNG(_ file: [UInt8], channels: Int, check: (Int, Int) throws -> Void) throws -> DecodedImage {
+    try withPNG(file) { image in
+        image.pointee.flags |= UInt32(PNG_IMAGE_FLAG_16BIT_sRGB)  // else libpng takes 16 bits for linear light
+        image.pointee.format = channels == 1 ? 0 : UInt32(PNG_FORMAT_FLAG_COLOR)
+        let shape = ImageShape(
+            height: Int(image.pointee.height), width: Int(image.pointee.width), channels: channels)
+        try check(shape.height, shape.width)
+        var pixels = [UInt8](repeating: 0, count: shape.size)
+        var black = png_color()
+        guard png_image_finish_read(image, &black, &pixels, 0, nil) != 0 else {
+            throw Undecodable(description: "broken PNG: \(message(image.pointee))")
+        }
+        return DecodedImage(shape: shape, pixels: pixels)
+    }
+}
+
+/// An image whose header has been read. libpng keeps the addresses of both it and the file.
+/// C: `png_image_begin_read_from_memory`.
+private func withPNG<Result>(
+    _ file: [UInt8], _ body: (UnsafeMutablePointer<png_image>) throws -> Result
+) throws -> Result {
+    var image = png_image()
+    return try file.withUnsafeBytes { file in
+        try withUnsafeMutablePointer(to: &image) { image in
+            image.pointee.version = UInt32(PNG_IMAGE_VERSION)
+            defer { png_image_free(image) }
+            guard png_image_begin_read_from_memory(image, file.baseAddress, file.count) != 0 else {
+                throw Undecodable(description: "broken PNG header: \(message(image.pointee))")
+            }
+            return try body(image)
+        }
+    }
+}
+
+private func message(_ image: png_image) -> String {
+    withUnsafeBytes(of: image.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+}
