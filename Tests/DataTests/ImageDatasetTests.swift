@@ -118,6 +118,14 @@ struct ImageDatasetTests {
         #expect(Array(all[row * 96..<row * 96 + 3]) == [-0.5, -0.25, -6])
     }
 
+    @Test func refusesMoreThanTheMemory() throws {
+        let shape = ImageShape(height: 256, width: 256, channels: 3)
+        try ImageDataset.check(1000, shape, path: "x", memory: 196_608_000)
+        expectInputError("x: 1001 images of 256x256x3 on one rank take 0.2 GB, and the machine has 0.2 GB") {
+            try ImageDataset.check(1001, shape, path: "x", memory: 196_608_000)
+        }
+    }
+
     @Test func refusesACropThatCouldMiss() throws {
         let shape = ImageShape(height: 28, width: 20, channels: 1)
         try Augmentation(padCrop: 19).check(shape: shape)
