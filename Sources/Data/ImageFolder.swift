@@ -157,6 +157,7 @@ struct ImageFolder {
         try ranks.agree {
             let channels = request.channels == 0 ? 3 : request.channels
             for index in own {
+                request.progress?(index - own.lowerBound, own.count)
                 do { _ = try ImageDecoder.decode(files[index], channels: channels, side: request.imageSize) } catch {
                     broken.append((index, "\(error)".split(whereSeparator: \.isNewline).joined(separator: " ")))
                 }

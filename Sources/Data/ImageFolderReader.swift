@@ -7,6 +7,7 @@ struct ImageFolderReader: ImageReader {
     /// Side of the squares that images become; 0 leaves them as they are, and they are of one size.
     private let side: Int
     let shape: ImageShape
+    private let progress: (@Sendable (_ done: Int, _ count: Int) -> Void)?
 
     var count: Int { folder.files.count }
     var classes: Int? { folder.labels == nil ? nil : folder.classes.count }
@@ -26,6 +27,7 @@ struct ImageFolderReader: ImageReader {
         }
         self.folder = folder
         side = request.imageSize
+        progress = request.progress
         let channels = request.channels == 0 ? 3 : request.channels
         if side > 0 {
             shape = ImageShape(height: side, width: side, channels: channels)
@@ -45,6 +47,7 @@ struct ImageFolderReader: ImageReader {
         let pixels = try [UInt8](unsafeUninitializedCapacity: range.count * shape.size) { buffer, initialized in
             guard let target = buffer.baseAddress else { return }
             for index in range {
+                progress?(index - range.lowerBound, range.count)
                 let image = try Self.advising {
                     try ImageDecoder.decode(folder.files[index], channels: shape.channels, side: side)
                 }

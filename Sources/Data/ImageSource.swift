@@ -12,6 +12,8 @@ package struct ImageRequest: Sendable {
     package var channels: Int
     /// Leave out image files that can't be read or decoded.
     package var skipBroken: Bool
+    /// Told now and then how many image files this rank has decoded, and of how many.
+    package var progress: (@Sendable (_ done: Int, _ count: Int) -> Void)?
 
     package init(path: String, split: Split = .train, imageSize: Int = 0, channels: Int = 0, skipBroken: Bool = false) {
         self.path = path

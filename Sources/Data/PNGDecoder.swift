@@ -6,6 +6,7 @@ func sizeOfPNG(_ file: [UInt8]) throws -> (height: Int, width: Int) {
 }
 
 /// Any PNG as bytes: palettes and few bits are expanded, 16 bits rounded to 8, what is transparent lies on black.
+/// Grey of colours is libpng's, weighted by their light.
 /// C: `png_image_finish_read`.
 ///
 /// - Parameters:

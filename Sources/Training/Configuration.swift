@@ -22,9 +22,15 @@ package struct Configuration: Codable, Equatable, Sendable {
         package var virtualShards = 0
         package var augmentation = Augmentation()
 
-        /// What `ImageSource` is asked for.
-        package var request: ImageRequest {
-            ImageRequest(path: path, split: split, imageSize: imageSize, channels: channels, skipBroken: skipBroken)
+        /// What `ImageSource` is asked for. One rank tells how far it is.
+        package func request(for ranks: any Ranks) -> ImageRequest {
+            var request = ImageRequest(
+                path: path, split: split, imageSize: imageSize, channels: channels, skipBroken: skipBroken)
+            if ranks.isFirst {
+                let progress = LoadingProgress()
+                request.progress = { progress.show($0, of: $1) }
+            }
+            return request
         }
     }
 

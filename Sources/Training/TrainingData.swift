@@ -18,7 +18,7 @@ package final class TrainingData {
     /// Reads this rank's images and, together with the others, the mean and deviation of all. Collective.
     package init(_ configuration: Configuration, ranks: any Ranks) throws {
         let settings = configuration.data
-        let source = try ImageSource(settings.request, ranks: ranks)
+        let source = try ImageSource(settings.request(for: ranks), ranks: ranks)
         skipped = source.skipped
         (dataset, plan) = try ranks.agree {
             try settings.augmentation.check(shape: source.shape)

@@ -63,7 +63,7 @@ struct TrainedRun {
     func images(
         _ arguments: Arguments, split: Split?, skipped: inout [String], ranks: any Ranks
     ) throws -> ImageDataset {
-        var request = configuration.data.request
+        var request = configuration.data.request(for: ranks)
         request.path = arguments.text("data") ?? request.path
         request.split = split ?? .train
         request.skipBroken = request.skipBroken || arguments.has("skip-broken")
@@ -72,21 +72,17 @@ struct TrainedRun {
         return try ranks.agree {
             guard split == nil || source.hasSplits else {
                 throw InputError(
-                    isFile(request.path)
-                        ? "\(request.path) is one file, without a train and a test split: name their folder with --data"
-                        : "\(request.path) is one set of images: move them into folders train and test, or name a "
-                            + "folder that has those with --data")
+                    isFolder(request.path)
+                        ? "\(request.path) is one set of images: move them into folders train and test, or name a "
+                            + "folder that has those with --data"
+                        : "\(request.path) is one file, without a train and a test split: name their folder with --data"
+                )
             }
             let start = source.count * ranks.rank / ranks.worldSize
             let end = source.count * (ranks.rank + 1) / ranks.worldSize
             return try ImageDataset(source, images: start..<end)
         }
     }
-}
-
-private func isFile(_ path: String) -> Bool {
-    var isFolder: ObjCBool = false
-    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && !isFolder.boolValue
 }
 
 private let skipBroken = Option("skip-broken", "leave out image files that don't decode, and list them")

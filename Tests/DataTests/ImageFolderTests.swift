@@ -181,6 +181,17 @@ final class SkipBrokenTests: XCTestCase {
         }
     }
 
+    func testRanksHaveToSeeTheSameFiles() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path
+        for name in ["0/a.png", "1/b.png"] { try folder.write(name, try ImageFixtures.file("rgb.png")) }
+        try ThreadRank.run(2) { ranks in
+            XCTAssertThrowsError(try ImageSource(ImageRequest(path: "\(path)/\(ranks.rank)"), ranks: ranks)) {
+                XCTAssert("\($0)".contains("ranks see other files"), "\($0)")
+            }
+        }
+    }
+
     func testNothingLeftIsRefused() throws {
         let folder = try TemporaryFolder()
         for i in 0..<5 { try folder.write("\(i).png", [1, 2, 3, UInt8(i)]) }
