@@ -54,11 +54,8 @@ package struct MultilayerProbe {
             let order = stream.permutation(of: train.rows)
             var loss = 0.0
             for index in 0..<batchesPerEpoch {
-                let drawn = Draw(order[index * batch..<(index + 1) * batch], of: train)
-                let x = device.tensor([drawn.ownRows.count, train.dimension])
-                for (target, row) in drawn.ownRows.enumerated() {
-                    x.matrix.row(target).update(from: train.values.matrix.row(row), count: train.dimension)
-                }
+                let drawn = Draw(order[index * batch..<(index + 1) * batch], held: train.shares)
+                let x = train.values.rows(drawn.ownRows, device: device)
                 standardisation.apply(to: x.matrix, into: x.matrix)
                 let tape = Tape(device: device, ranks: ranks, shares: drawn.shares)
                 let logits = try classifier(
@@ -116,27 +113,5 @@ private struct Classifier {
     func callAsFunction(_ tape: Tape, _ x: Variable, step: Int, samples: [Int]) throws -> Variable {
         let h = try norm(tape, hidden(tape, x))
         return try output(tape, tape.dropout(h, rate: dropoutRate, seed: seed, step: step, samples: samples))
-    }
-}
-
-/// Which rows of a batch, drawn from the whole set, each rank holds.
-private struct Draw {
-    let shares: Shares
-    /// This rank's rows of the batch, counted from its first row.
-    let ownRows: [Int]
-
-    init(_ globalRows: ArraySlice<Int32>, of features: Features) {
-        let counts = features.shares.counts
-        var ends: [Int] = []
-        for count in counts { ends.append((ends.last ?? 0) + count) }
-        var drawn = [Int](repeating: 0, count: counts.count)
-        var ownRows: [Int] = []
-        for row in globalRows {
-            let owner = ends.firstIndex { row < $0 } ?? 0
-            drawn[owner] += 1
-            if owner == features.shares.rank { ownRows.append(Int(row) - features.firstRow) }
-        }
-        shares = Shares(counts: drawn, rank: features.shares.rank)
-        self.ownRows = ownRows
     }
 }

@@ -6,32 +6,42 @@ package struct Standardisation {
     package let mean: [Float]
     /// Of the biased variance; 1 where the dimension is constant.
     package let deviation: [Float]
+    /// Whether every dimension is constant.
+    let isConstant: Bool
 
     /// A deviation that is smaller than this times the mean is rounding, not variation.
     private static let smallestRelativeDeviation = 1e-6
 
     /// Collective. `features` must have at least one row.
     package init(of features: Features, ranks: any Ranks, device: Device) throws {
-        let (dimension, count) = (features.dimension, Double(features.rows))
-        let sums = try ranks.sum(Array(features.values.matrix.channelMoments()[..<dimension]))
-        let mean = sums.map { Float($0 / count) }
+        try self.init(of: features.values, ownRows: Array(0..<features.shares.own), ranks: ranks, device: device)
+    }
 
-        // Squares of centred values, so that a large mean doesn't cancel them away.
-        let scratch = device.tensor([1024, dimension])
-        let (ones, shift) = ([Float](repeating: 1, count: dimension), mean.map { -$0 })
-        var moments = [Double](repeating: 0, count: 2 * dimension)
-        features.forEachBlock(of: 1024) { rows in
-            let block = scratch.matrix[rows: 0..<rows.count]
-            block.setAffine(of: features.values.matrix[rows: rows], scale: ones, shift: shift, rectified: false)
-            for (i, moment) in block.channelMoments().enumerated() { moments[i] += moment }
+    /// Collective. Of some rows of this rank's [rows, dimension]; over all ranks at least one.
+    init(of values: Tensor, ownRows: [Int], ranks: any Ranks, device: Device) throws {
+        let dimension = values.shape[1]
+        let count = Double(try ranks.sum([ownRows.count])[0])
+        func moments(_ shift: [Float]) throws -> [Double] {
+            let ones = [Float](repeating: 1, count: dimension)
+            var moments = [Double](repeating: 0, count: 2 * dimension)
+            for start in stride(from: 0, to: ownRows.count, by: 1024) {
+                let block = values.rows(Array(ownRows[start..<min(start + 1024, ownRows.count)]), device: device)
+                block.matrix.setAffine(of: block.matrix, scale: ones, shift: shift, rectified: false)
+                for (i, moment) in block.matrix.channelMoments().enumerated() { moments[i] += moment }
+            }
+            return try ranks.sum(moments)
         }
-        moments = try ranks.sum(moments)
-        deviation = (0..<dimension).map { c in
-            let residual = moments[c] / count
-            let deviation = max(moments[dimension + c] / count - residual * residual, 0).squareRoot()
-            return deviation <= Self.smallestRelativeDeviation * Double(abs(mean[c])) ? 1 : Float(deviation)
+        let mean = try moments(Array(repeating: 0, count: dimension)).prefix(dimension).map { Float($0 / count) }
+        // Squares of centred values, so that a large mean doesn't cancel them away.
+        let centred = try moments(mean.map { -$0 })
+        let deviations = (0..<dimension).map { c -> Float? in
+            let residual = centred[c] / count
+            let deviation = max(centred[dimension + c] / count - residual * residual, 0).squareRoot()
+            return deviation <= Self.smallestRelativeDeviation * Double(abs(mean[c])) ? nil : Float(deviation)
         }
         self.mean = mean
+        deviation = deviations.map { $0 ?? 1 }
+        isConstant = deviations.allSatisfy { $0 == nil }
     }
 
     /// Writes (x - mean)/deviation by dimension to `result`, which may be x itself.
