@@ -72,7 +72,9 @@ let package = Package(
         // MARK: - Layer 8: what the features are worth
         .target(
             name: "Evaluation",
-            dependencies: ["Training", "Data", "Encoders", "Layers", "Autodiff", "Tensors", "Collectives", "CLBFGS"],
+            dependencies: [
+                "Training", "Data", "Encoders", "Objectives", "Layers", "Autodiff", "Tensors", "Collectives", "CLBFGS",
+            ],
             exclude: ["README.md"]),
 
         // MARK: - Layer 9: the command line, the only place that picks MPI

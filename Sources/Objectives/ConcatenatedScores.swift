@@ -9,7 +9,17 @@ package struct ConcatenatedLayers<Value> {
     /// Scale and shift of both hidden layers, [H] each, with layer normalisation.
     package var norms: [(scale: Value, shift: Value)]
 
-    func map<Result>(_ transform: (Value) -> Result) -> ConcatenatedLayers<Result> {
+    package init(
+        second: Value, secondBias: Value, last: Value, lastBias: Value?, norms: [(scale: Value, shift: Value)] = []
+    ) {
+        self.second = second
+        self.secondBias = secondBias
+        self.last = last
+        self.lastBias = lastBias
+        self.norms = norms
+    }
+
+    package func map<Result>(_ transform: (Value) -> Result) -> ConcatenatedLayers<Result> {
         ConcatenatedLayers<Result>(
             second: transform(second), secondBias: transform(secondBias), last: transform(last),
             lastBias: lastBias.map(transform), norms: norms.map { (transform($0.scale), transform($0.shift)) })
@@ -26,7 +36,7 @@ package struct ConcatenatedLayers<Value> {
 ///
 /// W₁[local; global] + b₁ = a + b, one part of each side, so the first layer costs nothing a pair. The other layers are
 /// computed in blocks of pairs and again for the gradient: memory doesn't grow with the pairs.
-final class ConcatenatedScores: PairScores {
+package final class ConcatenatedScores: PairScores {
     private let locals: Tensor  // a: [n·M, H]
     private let globals: Tensor  // b: [N, H]
     private let layers: ConcatenatedLayers<Tensor>
@@ -38,7 +48,10 @@ final class ConcatenatedScores: PairScores {
     /// Pairs whose hidden layers are held at a time.
     private static let block = 4096
 
-    init(locals: Tensor, globals: Tensor, layers: ConcatenatedLayers<Tensor>, device: Device) {
+    /// - Parameters:
+    ///   - locals: the local part of the first layer before its rectifier, [n·M, H].
+    ///   - globals: the global part of all ranks, [N, H].
+    package init(locals: Tensor, globals: Tensor, layers: ConcatenatedLayers<Tensor>, device: Device) {
         self.locals = locals
         self.globals = globals
         self.layers = layers
@@ -90,7 +103,7 @@ final class ConcatenatedScores: PairScores {
         return stride(from: rows.lowerBound, to: rows.upperBound, by: size).map { $0..<min($0 + size, rows.upperBound) }
     }
 
-    func write(_ rows: Range<Int>, into tile: Matrix) throws {
+    package func write(_ rows: Range<Int>, into tile: Matrix) throws {
         for block in blocks(rows) {
             let second = try hidden(block).second
             let scores = device.tensor([second.shape[0], 1])

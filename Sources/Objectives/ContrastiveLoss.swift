@@ -75,7 +75,7 @@ package struct ContrastiveLoss {
     }
 
     /// All ranks' globals, [N, D]. Collective.
-    func gather(_ globals: Tensor, shares: Shares, device: Device, ranks: any Ranks) throws -> Tensor {
+    package func gather(_ globals: Tensor, shares: Shares, device: Device, ranks: any Ranks) throws -> Tensor {
         guard shares.total >= 2 else {
             throw InputError(
                 "a contrastive loss needs at least 2 images in the global batch, not \(shares.total): raise the batch")

@@ -75,6 +75,15 @@ struct Arguments {
         return number
     }
 
+    func real(_ name: String, in range: ClosedRange<Double>, default standard: Double) throws -> Double {
+        guard let text = text(name) else { return standard }
+        guard let number = Double(text), range.contains(number) else {
+            throw InputError(
+                "--\(name) is \(text): it must be a number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+
     func choice<Choice: RawRepresentable & CaseIterable>(_ name: String, default standard: Choice) throws -> Choice
     where Choice.RawValue == String {
         guard let text = text(name) else { return standard }

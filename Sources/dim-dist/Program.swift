@@ -18,6 +18,8 @@ struct Command {
     let summary: String
     let usage: String
     let options: [Option]
+    /// What `--help` says behind the options.
+    var notes: String?
     let body: @Sendable (Arguments, any Ranks) throws -> ExitStatus
 }
 
@@ -25,7 +27,7 @@ struct Command {
 struct Program {
     let arguments: [String]
 
-    static let commands: [Command] = [train, eval, embed, objective, bench, doctor]
+    static let commands: [Command] = [train, eval, embed, estimate, objective, bench, doctor]
 
     private static let worldOptions = [
         Option("transport", "mpi|threads|none", "how ranks talk; found out from the launcher by default"),
@@ -96,6 +98,7 @@ extension Command {
         let width = rows.map(\.0.count).max() ?? 0
         let lines = rows.map { "  \($0.0.padding(toLength: width + 2, withPad: " ", startingAt: 0))\($0.1)" }
         return "\(summary)\n\n  dim-dist \(name) \(usage)\n\n\(lines.joined(separator: "\n"))"
+            + (notes.map { "\n\n" + $0 } ?? "")
     }
 }
 

@@ -7,6 +7,7 @@ final class UsageTests: CommandTestCase {
         "train": ["--data", "--output", "--config", "--steps", "--batch", "--seed", "--set", "--resume"],
         "eval": ["--run", "--data", "--probe", "--layer"],
         "embed": ["--run", "--data", "--output", "--layer", "--split"],
+        "estimate": ["--x", "--y", "--estimator", "--critic", "--steps", "--batch", "--held-out", "--seed"],
         "objective": ["--locals", "--globals", "--estimator", "--anchor", "--gradients"],
         "bench step": ["--json", "--units", "--batch", "--threads"], "doctor": [],
     ]
@@ -72,6 +73,9 @@ final class UsageTests: CommandTestCase {
                 ["--layer is last", "code, fc, conv, local"]
             ),
             (["eval", "--run", path("none"), "--probe", "knn,svm"], ["--probe is svm", "linear, knn, mlp"]),
+            (["estimate", "--x", "x.npy"], ["--y is needed"]),
+            (["estimate", "--estimator", "dv"], ["--estimator is dv", "infoNCE, mine, donskerVaradhan"]),
+            (["estimate", "--held-out", "1"], ["--held-out is 1", "0.1 to 0.9"]),
             (["bench", "step", "--units", "0"], ["--units is 0", "1 to 65536"]),
         ]
         for (arguments, texts) in cases { try assertRefused(arguments, texts) }

@@ -1,0 +1,78 @@
+import Autodiff
+import Collectives
+import Layers
+import Tensors
+
+/// Which function scores pairs.
+package enum MutualInformationCriticKind: String, Codable, CaseIterable, Sendable {
+    /// Each side has a network, and the score is the inner product of what they give: cheap for many pairs.
+    case separable
+    /// One network over both: can tell more, and costs a pass a pair.
+    case concatenated
+}
+
+/// Estimates the mutual information of paired rows by training a critic to tell true pairs from pairs of different rows.
+///
+/// The critic is trained on most rows, its best state is chosen and its scores are scaled by a part of the others, and
+/// the estimate is its bound on the rest, so that neither fitting nor choosing shows in it. Batches are drawn from all
+/// rows without regard to ranks, and their pairs are those of the whole batch.
+package struct MutualInformation: Sendable {
+    package var estimator: MutualInformationEstimator = .infoNCE
+    package var critic: MutualInformationCriticKind
+    /// Rows of a batch over all ranks, at least 8; every row of it is paired with every other.
+    package var batch: Int
+    /// Rows of a block of held-out rows, whose pairs are all pairs; InfoNCE can't pass its logarithm.
+    package var candidates: Int
+    /// Updates at most.
+    package var steps = 2000
+    /// Learning rate of Adam at the start, above 0; it falls to 0 along a cosine.
+    package var rate = 1e-3
+    /// What a step takes off the network's maps, as a multiple of the rate (Loshchilov & Hutter 2019).
+    package var decay = 2.0
+    /// Units of each of the critic's two hidden layers.
+    package var units: Int
+    /// Width of the space in which the two sides of a separable critic meet.
+    package var embedding = 32
+    /// Share of the rows that are not trained on, in 0.1...0.9: a third to choose by, the rest to report on.
+    package var heldOut = 0.3
+
+    package init(critic: MutualInformationCriticKind = .separable) {
+        self.critic = critic
+        (batch, candidates, units) = critic == .separable ? (512, 2048, 256) : (128, 512, 128)
+    }
+
+    /// Collective; the same on every rank and, to rounding, at every world size.
+    ///
+    /// - Parameters:
+    ///   - x, y: this rank's consecutive rows, [n, Dx] and [n, Dy], the same rows of either; n may be 0. Columns are
+    ///     standardised on the way.
+    ///   - seed: sets the split, the critic's start and the order of the rows.
+    ///   - progress: gets a line each time the validation rows are looked at.
+    /// - Throws: `InputError` where rows don't fit together, are too few, don't vary or aren't finite, and when training
+    ///   diverged.
+    package func callAsFunction(
+        x: Tensor, y: Tensor, seed: UInt64, ranks: any Ranks, device: Device, progress: (String) -> Void = { _ in }
+    ) throws -> MutualInformationEstimate {
+        try ranks.agree { try check() }
+        let rows = try PairedRows(x: x, y: y, heldOut: heldOut, seed: seed, ranks: ranks, device: device)
+        let training = MutualInformationTraining(self, rows: rows, seed: seed, ranks: ranks, device: device)
+        let step = try training.run(progress: progress)
+        let scale = try training.bestScale()
+        let trained = try training.bound(rows.training.prefix(rows.test.count), scale: scale)
+        return MutualInformationEstimate(
+            settings: self, bound: try training.bound(rows.test, scale: scale),
+            unscaled: try training.bound(rows.test, scale: 1), trainingNats: trained.nats, step: step,
+            trainingRows: rows.training.count, validationRows: rows.validation.count, testRows: rows.test.count)
+    }
+
+    private func check() throws {
+        guard batch >= 8, candidates >= 8, steps >= 1, rate > 0, decay >= 0, units >= 1, embedding >= 1,
+            (0.1...0.9).contains(heldOut)
+        else {
+            throw InputError(
+                "batch \(batch), candidates \(candidates), \(steps) steps, rate \(rate), decay \(decay), \(units) units, "
+                    + "embedding \(embedding), held out \(heldOut): need at least 8, 8, 1, above 0, at least 0, 1, 1, "
+                    + "0.1 to 0.9")
+        }
+    }
+}

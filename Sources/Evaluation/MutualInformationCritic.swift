@@ -1,0 +1,146 @@
+import Autodiff
+import Collectives
+import Layers
+import Objectives
+import Tensors
+
+/// Scores pairs of rows: high for those that belong together. All scores start at the estimator's starting score.
+protocol MutualInformationCritic {
+    /// Maps of the network, which weight decay shrinks.
+    var maps: [Parameter] { get }
+
+    /// This rank's part of the estimator's loss of paired rows x [n, Dx] and y [n, Dy]. Collective, in both directions.
+    func loss(_ tape: Tape, x: Tensor, y: Tensor) throws -> Variable
+
+    /// What writes the scores of some own rows x with all ranks' rows y, [rows, N]. The making is collective.
+    func scores(_ tape: Tape, x: Tensor, y: Tensor) throws -> (_ rows: Range<Int>, _ tile: Matrix) throws -> Void
+}
+
+/// Encodes both sides apart: u(x, y) = <e(x), h(y)> + a(x) + b(y).
+///
+/// The best critic is ln p(x,y)/(p(x)p(y)) plus what the estimator can't see, and that has terms of x alone and of y
+/// alone: a and b spare the inner product from making them. e and h are a network plus a linear map, so that linear
+/// dependence is there from the first steps. h, a and b start at 0.
+struct SeparablePairCritic: MutualInformationCritic {
+    private let left, right: Tower
+    private let training: ContrastiveLoss
+
+    /// - Parameters:
+    ///   - x, y: columns of either side.
+    ///   - units: of each of the two hidden layers.
+    ///   - embedding: width of e and h.
+    init(_ declare: Declarations, x: Int, y: Int, units: Int, embedding: Int, estimator: MutualInformationEstimator) {
+        training = estimator.trainingLoss
+        // A constant, or any function of x, that the loss can't see would only gather Adam's rounding errors.
+        left = declare.scope("x") {
+            Tower(
+                $0, inputs: x, units: units, embedding: embedding, startsAtZero: false,
+                hasScore: estimator.seesFunctionsOfX, constant: nil)
+        }
+        right = declare.scope("y") {
+            Tower(
+                $0, inputs: y, units: units, embedding: embedding, startsAtZero: true, hasScore: true,
+                constant: estimator.seesConstants ? estimator.startingScore : nil)
+        }
+    }
+
+    var maps: [Parameter] { left.maps + right.maps }
+
+    /// The factors of the scores: as many of x's, [n, Wₖ], as of y's that they meet, and one more of y's, [n, 1], to add.
+    private func factors(_ tape: Tape, x: Tensor, y: Tensor) throws -> (x: [Variable], y: [Variable]) {
+        let (left, right) = (try left(tape, tape.constant(x)), try right(tape, tape.constant(y)))
+        var factors = (x: [left.embedding], y: [right.embedding])
+        if let score = left.score {
+            factors.x.append(score)
+            factors.y.append(tape.constant(tape.device.tensor([y.shape[0], 1], filledWith: 1)))
+        }
+        if let score = right.score { factors.y.append(score) }
+        return factors
+    }
+
+    func loss(_ tape: Tape, x: Tensor, y: Tensor) throws -> Variable {
+        let factors = try factors(tape, x: x, y: y)
+        return try tape.contrastiveLoss(
+            training, locals: factors.x, globals: factors.y, hasOffset: true, locations: 1)
+    }
+
+    func scores(_ tape: Tape, x: Tensor, y: Tensor) throws -> (_ rows: Range<Int>, _ tile: Matrix) throws -> Void {
+        let factors = try factors(tape, x: x, y: y)
+        let one = tape.constant(tape.device.tensor([x.shape[0], 1], filledWith: 1))  // meets b(y)
+        let left = tape.concatenateColumns(factors.x + [one]).value
+        let right = try training.gather(
+            tape.concatenateColumns(factors.y).value, shares: tape.shares, device: tape.device, ranks: tape.ranks)
+        return { rows, tile in try multiply(left.matrix[rows: rows], right.matrix.transposed, into: tile) }
+    }
+}
+
+/// One side: two hidden layers, then an embedding and a score of this side alone.
+private struct Tower {
+    private let first, second: Linear
+    private let last, shortcut: Parameter
+    private let score, constant: Parameter?
+
+    /// - Parameters:
+    ///   - startsAtZero: whether the embedding does.
+    ///   - constant: what the score starts at, where it has a constant.
+    init(
+        _ declare: Declarations, inputs: Int, units: Int, embedding: Int, startsAtZero: Bool, hasScore: Bool,
+        constant: Float?
+    ) {
+        first = Linear(declare, "first", inputs: inputs, outputs: units)
+        second = Linear(declare, "second", inputs: units, outputs: units)
+        last = declare.parameter(
+            "last.weight", [embedding, units], startsAtZero ? .constant(0) : .uniform(fanIn: units))
+        shortcut = declare.parameter(
+            "shortcut.weight", [embedding, inputs], startsAtZero ? .constant(0) : .uniform(fanIn: inputs))
+        score = hasScore ? declare.parameter("score.weight", [1, units], .constant(0)) : nil
+        self.constant = constant.map { declare.parameter("score.bias", [1], .constant($0)) }
+    }
+
+    var maps: [Parameter] { [first.weight, second.weight, last] + (score.map { [$0] } ?? []) }
+
+    func callAsFunction(_ tape: Tape, _ x: Variable) throws -> (embedding: Variable, score: Variable?) {
+        let hidden = try tape.rectify(second(tape, tape.rectify(first(tape, x))))  // [n, units]
+        let embedding = tape.add(
+            try tape.linear(hidden, weight: tape.use(last)), try tape.linear(x, weight: tape.use(shortcut)))
+        let score = try score.map { try tape.linear(hidden, weight: tape.use($0), bias: constant.map(tape.use)) }
+        return (embedding, score)
+    }
+}
+
+/// A network of two hidden layers over every pair.
+struct ConcatenatedPairCritic: MutualInformationCritic {
+    private let firstX, firstY: Linear
+    private let layers: ConcatenatedLayers<Parameter>
+    private let training: ContrastiveLoss
+
+    /// - Parameters: as those of `SeparablePairCritic`.
+    init(_ declare: Declarations, x: Int, y: Int, units: Int, estimator: MutualInformationEstimator) {
+        training = estimator.trainingLoss
+        firstX = Linear(declare, "x", inputs: x, outputs: units)
+        firstY = Linear(declare, "y", inputs: y, outputs: units, bias: false)
+        layers = ConcatenatedLayers(
+            second: declare.parameter("second.weight", [units, units], .uniform(fanIn: units)),
+            secondBias: declare.parameter("second.bias", [units], .uniform(fanIn: units)),
+            last: declare.parameter("last.weight", [1, units], .constant(0)),
+            lastBias: estimator.seesConstants
+                ? declare.parameter("last.bias", [1], .constant(estimator.startingScore)) : nil)
+    }
+
+    var maps: [Parameter] { [firstX.weight, firstY.weight, layers.second, layers.last] }
+
+    func loss(_ tape: Tape, x: Tensor, y: Tensor) throws -> Variable {
+        try tape.concatenatedLoss(
+            training, locals: firstX(tape, tape.constant(x)), globals: firstY(tape, tape.constant(y)),
+            layers: layers.map(tape.use), locations: 1)
+    }
+
+    func scores(_ tape: Tape, x: Tensor, y: Tensor) throws -> (_ rows: Range<Int>, _ tile: Matrix) throws -> Void {
+        let right = try training.gather(
+            firstY(tape, tape.constant(y)).value, shares: tape.shares, device: tape.device, ranks: tape.ranks)
+        let scores = ConcatenatedScores(
+            locals: try firstX(tape, tape.constant(x)).value, globals: right, layers: layers.map(\.value),
+            device: tape.device)
+        return scores.write
+    }
+}

@@ -1,0 +1,157 @@
+import Autodiff
+import Collectives
+import Layers
+import Tensors
+
+/// Trains one critic and keeps the state that suits the validation rows best. Every method is collective.
+final class MutualInformationTraining {
+    private let settings: MutualInformation
+    private let rows: PairedRows
+    private let seed: UInt64
+    private let ranks: any Ranks
+    private let device: Device
+    private let critic: any MutualInformationCritic
+    private let parameters: ParameterSet
+    /// Running mean of the parameters (Polyak & Juditsky 1992), which is what is judged: it is steadier than they are.
+    private let average: Tensor
+    /// The best average so far.
+    private let best: Tensor
+
+    /// Share of the running mean that a step keeps.
+    private static let kept: Float = 0.99
+    /// Steps between looks at the validation rows.
+    private static let interval = 50
+    /// Steps without a better look after which training ends: a quarter of all, and this at least.
+    private static let leastPatience = 500
+    /// Scores are scaled by at most this.
+    private static let largestScale = 2.0
+
+    init(_ settings: MutualInformation, rows: PairedRows, seed: UInt64, ranks: any Ranks, device: Device) {
+        self.settings = settings
+        self.rows = rows
+        self.seed = seed
+        self.ranks = ranks
+        self.device = device
+        let declarations = Declarations()
+        let (x, y) = (rows.x.shape[1], rows.y.shape[1])
+        critic =
+            switch settings.critic {
+            case .separable:
+                SeparablePairCritic(
+                    declarations, x: x, y: y, units: settings.units, embedding: settings.embedding,
+                    estimator: settings.estimator)
+            case .concatenated:
+                ConcatenatedPairCritic(declarations, x: x, y: y, units: settings.units, estimator: settings.estimator)
+            }
+        parameters = ParameterSet(declarations, device: device, seed: seed)
+        average = device.tensor([parameters.count])
+        average.copy(from: parameters.values)
+        best = device.tensor([parameters.count])
+        best.copy(from: parameters.values)
+    }
+
+    /// Trains and leaves the best state. Returns after how many steps that was.
+    func run(progress: (String) -> Void) throws -> Int {
+        var adamSettings = AdamSettings()
+        adamSettings.rate = settings.rate
+        adamSettings.schedule = .cosine
+        adamSettings.warmupSteps = 0
+        let adam = Adam(adamSettings, parameters: parameters, device: device)
+        let looked = rows.validation.prefix(2 * settings.candidates)
+        let batch = min(settings.batch, rows.training.count)
+        let stepsPerEpoch = rows.training.count / batch
+        var order: [Int32] = []
+        var (bestNats, bestStep) = (-Double.infinity, 0)
+        for step in 0..<settings.steps {
+            let (epoch, place) = step.quotientAndRemainder(dividingBy: stepsPerEpoch)
+            if place == 0 {
+                var stream = RandomStream(seed: seed, purpose: .permutation, step: epoch)
+                order = stream.permutation(of: rows.training.count)
+            }
+            let drawn = order[place * batch..<(place + 1) * batch].lazy.map { [rows] in
+                rows.training[rows.training.startIndex + Int($0)]
+            }
+            try update(drawn, adam: adam, rate: adamSettings.rate(at: step, of: settings.steps))
+            let kept = min(Self.kept, Float(step + 1) / Float(step + 10))  // forgets the start sooner
+            average.scale(by: kept)
+            average.add(parameters.values, times: 1 - kept)
+
+            guard (step + 1) % Self.interval == 0 || step + 1 == settings.steps else { continue }
+            let nats = try bound(looked, scale: 1, as: settings.estimator.criterion, by: average).nats
+            if nats > bestNats {  // false for NaN
+                (bestNats, bestStep) = (nats, step + 1)
+                best.copy(from: average)
+            }
+            progress("step \(step + 1) of \(settings.steps): \(nats) nats on validation rows")
+            if step + 1 - bestStep >= max(settings.steps / 4, Self.leastPatience) { break }
+        }
+        let isFinite = bestNats.isFinite
+        try ranks.agree {
+            guard isFinite else {
+                throw InputError(
+                    "the critic's scores aren't finite after training: lower the rate, now \(settings.rate)")
+            }
+        }
+        return bestStep
+    }
+
+    private func update(_ drawn: some Sequence<Int32>, adam: Adam, rate: Double) throws {
+        let (x, y, shares) = rows.draw(drawn, device: device)
+        let tape = Tape(device: device, ranks: ranks, shares: shares)
+        try tape.backward(from: try critic.loss(tape, x: x, y: y))
+        try parameters.sumGradients(over: ranks)
+        for map in critic.maps { map.value.scale(by: Float(1 - rate * settings.decay)) }
+        adam.update(parameters, rate: rate)
+    }
+
+    /// What to multiply scores by, in 0...2, so that the bound is best on validation rows. A critic that has learned its
+    /// rows by heart is too sure of itself; where it knows nothing of others this is 0 and so is the bound.
+    func bestScale() throws -> Double {
+        let looked = rows.validation.prefix(2 * settings.candidates)
+        func nats(_ scale: Double) throws -> Double {
+            try bound(looked, scale: scale, as: settings.estimator.criterion, by: best).nats
+        }
+        // Golden section: the bounds are concave in the scale.
+        let ratio = (5.0.squareRoot() - 1) / 2
+        var (low, high) = (0.0, Self.largestScale)
+        var (left, right) = (high - ratio * (high - low), low + ratio * (high - low))
+        var (leftNats, rightNats) = (try nats(left), try nats(right))
+        for _ in 0..<12 {
+            if leftNats >= rightNats {
+                (high, right, rightNats) = (right, left, leftNats)
+                left = high - ratio * (high - low)
+                leftNats = try nats(left)
+            } else {
+                (low, left, leftNats) = (left, right, rightNats)
+                right = low + ratio * (high - low)
+                rightNats = try nats(right)
+            }
+        }
+        return low == 0 ? 0 : (low + high) / 2
+    }
+
+    /// The bound of some rows by the best state, its scores scaled.
+    func bound(_ places: ArraySlice<Int32>, scale: Double) throws -> MutualInformationBound {
+        try bound(places, scale: scale, as: settings.estimator, by: best)
+    }
+
+    private func bound(
+        _ places: ArraySlice<Int32>, scale: Double, as estimator: MutualInformationEstimator, by values: Tensor
+    ) throws -> MutualInformationBound {
+        let current = device.tensor([parameters.count])
+        current.copy(from: parameters.values)
+        parameters.values.copy(from: values)
+        defer { parameters.values.copy(from: current) }
+        var statistics = BoundStatistics(estimator, scale: scale)
+        let blocks = (places.count + settings.candidates - 1) / settings.candidates  // as equal as may be
+        for block in 0..<blocks {
+            let start = places.startIndex + block * places.count / blocks
+            let end = places.startIndex + (block + 1) * places.count / blocks
+            let (x, y, shares) = rows.draw(places[start..<end], device: device)
+            let tape = Tape(device: device, ranks: ranks, shares: shares, mode: .evaluation)
+            let write = try critic.scores(tape, x: x, y: y)
+            try statistics.add(shares: shares, ranks: ranks, device: device, write: write)
+        }
+        return try statistics.bound(ranks: ranks)
+    }
+}

@@ -1,0 +1,95 @@
+import Data
+import Foundation
+import XCTest
+
+/// `estimate` as it is typed; what it estimates is tested with `MutualInformation`.
+final class EstimateCommandTests: CommandTestCase {
+    private let rows = 400
+
+    private func write(_ name: String, shape: [Int], _ values: (Int) -> Float) throws {
+        try NumPyArray.write(
+            path: path(name), shape: shape, values: (0..<shape.reduce(1, *)).map(values))
+    }
+
+    /// Numbers without order in -1...1.
+    private static func scattered(_ i: Int) -> Float { Float(sin(Double(i * i % 7919) * 1.7)) }
+
+    private func arguments(_ more: [String] = []) -> [String] {
+        ["estimate", "--x", path("x.npy"), "--y", path("y.npy")] + more
+    }
+
+    private func report(_ more: [String]) throws -> (report: [String: Any], errors: [String]) {
+        let ending = try run(arguments(more))
+        XCTAssertEqual(ending.status, 0, ending.errors)
+        XCTAssertEqual(ending.output.split(separator: "\n").count, 1, ending.output)
+        let object = try JSONSerialization.jsonObject(with: Foundation.Data(ending.output.utf8)) as? [String: Any]
+        return (try XCTUnwrap(object), ending.errorLines)
+    }
+
+    func testPrintsOneObjectAndWarnsBeside() throws {
+        try write("x.npy", shape: [rows]) { Self.scattered($0) }  // one axis: a scalar a row
+        try write("y.npy", shape: [rows, 2]) { Self.scattered($0 / 2) * Float($0 % 2 + 1) }
+        let more = ["--steps", "100", "--units", "16", "--batch", "32", "--seed", "3", "--rate", "0.01"]
+        for critic in ["separable", "concatenated"] {
+            var values: [Double] = []
+            for ranks in [1, 3] {
+                let (report, errors) = try report(more + ["--critic", critic] + Self.threads(ranks))
+                XCTAssertEqual(
+                    Set(report.keys),
+                    [
+                        "estimator", "nats", "standard_error", "ceiling", "warning", "critic", "training_nats",
+                        "effective_pairs", "step", "batch", "training_rows", "validation_rows", "test_rows", "seed",
+                        "seconds", "world_size",
+                    ])
+                XCTAssertEqual(report["estimator"] as? String, "infoNCE")
+                XCTAssertEqual(report["critic"] as? String, critic)
+                XCTAssertEqual(report["world_size"] as? Int, ranks)
+                XCTAssertEqual(report["training_rows"] as? Int, 280)
+                XCTAssertEqual(report["test_rows"] as? Int, 80)
+                let ceiling = try XCTUnwrap(report["ceiling"] as? Double)
+                XCTAssertEqual(ceiling, log(80), accuracy: 1e-9)
+                values.append(try XCTUnwrap(report["nats"] as? Double))
+                XCTAssertGreaterThan(values.last ?? 0, 1)  // y says all of x
+                XCTAssertLessThan(values.last ?? 0, ceiling)
+                let warning = try XCTUnwrap(report["warning"] as? String)
+                XCTAssert(warning.contains("too few rows: only 80"), warning)
+                XCTAssert(errors.contains { $0.hasPrefix("dim-dist: warning: too few rows: only 80") }, "\(errors)")
+            }
+            XCTAssertEqual(values[1], values[0], accuracy: 0.02, critic)
+        }
+    }
+
+    func testOtherEstimatorsHaveNoCeiling() throws {
+        try write("x.npy", shape: [rows, 1]) { Self.scattered($0) }
+        try write("y.npy", shape: [rows, 1]) { Self.scattered($0) }
+        let (report, _) = try report(
+            ["--estimator", "mine", "--steps", "50", "--units", "8", "--batch", "32", "--held-out", "0.5"])
+        XCTAssertTrue(report["ceiling"] is NSNull)
+        XCTAssertNotNil(report["effective_pairs"] as? Double)
+        XCTAssertEqual(report["training_rows"] as? Int, 200)
+    }
+
+    func testWhatCannotBeEstimatedIsNamed() throws {
+        func refused(_ texts: [String], line: UInt = #line) throws {
+            for ranks in [[], Self.threads(3)] { try assertRefused(arguments(ranks), texts, line: line) }
+        }
+        try write("x.npy", shape: [rows, 2]) { Self.scattered($0) }
+        try refused([path("y.npy"), "No such file"])
+        try write("y.npy", shape: [rows - 1, 2]) { Self.scattered($0) }
+        try refused(["x.npy has 400 rows", "y.npy 399"])
+        try write("y.npy", shape: [rows, 2]) { $0 == 601 ? .nan : Self.scattered($0) }
+        try refused([path("y.npy"), "nan in row 300"])
+        try write("y.npy", shape: [rows, 2]) { _ in 3 }
+        try refused(["every row of y is the same"])
+        for name in ["x.npy", "y.npy"] { try write(name, shape: [99, 2]) { Self.scattered($0) } }
+        try refused(["99 rows", "at least 100"])
+    }
+
+    /// Columns that don't vary are common (dead units, margins of images) and say nothing.
+    func testAConstantColumnDoesNoHarm() throws {
+        try write("x.npy", shape: [rows, 2]) { $0 % 2 == 0 ? 5 : Self.scattered($0 / 2) }
+        try write("y.npy", shape: [rows, 1]) { Self.scattered($0) }
+        let (report, _) = try report(["--steps", "50", "--units", "8", "--batch", "32", "--rate", "0.01"])
+        XCTAssertGreaterThan(report["nats"] as? Double ?? 0, 0.5)
+    }
+}

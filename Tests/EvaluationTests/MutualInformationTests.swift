@@ -1,0 +1,105 @@
+import Collectives
+import Evaluation
+import Foundation
+import Tensors
+import XCTest
+
+/// Estimates of what is known in closed form, with settings that take a second.
+final class MutualInformationTests: XCTestCase {
+    /// Rows of x and y that correlate by rho in every column: I = -d/2 ln(1 - rho²).
+    private static func gaussians(
+        rows: Int, dimensions: Int, rho: Float, ranks: any Ranks, device: Device
+    ) -> (x: Tensor, y: Tensor) {
+        let holders = ranks.worldSize == 3 ? 2 : ranks.worldSize  // the last of three has none
+        let place = min(ranks.rank, holders)
+        let own = rows * place / holders..<rows * min(place + 1, holders) / holders
+        var (x, y): ([Float], [Float]) = ([], [])
+        for row in own {
+            var stream = RandomStream(row: row)
+            for _ in 0..<dimensions {
+                let (a, b) = (stream.normal(), stream.normal())
+                x.append(3 + 10 * a)  // whatever the units
+                y.append(rho * a + (1 - rho * rho).squareRoot() * b)
+            }
+        }
+        return (device.tensor([own.count, dimensions], x), device.tensor([own.count, dimensions], y))
+    }
+
+    private static func small(_ estimator: MutualInformationEstimator) -> MutualInformation {
+        var settings = MutualInformation()
+        settings.estimator = estimator
+        settings.units = 32
+        settings.embedding = 8
+        settings.batch = 128
+        settings.candidates = 200
+        settings.steps = 350
+        settings.rate = 3e-3
+        settings.decay = 0
+        return settings
+    }
+
+    private func estimate(
+        _ settings: MutualInformation, rows: Int, dimensions: Int, rho: Float, worldSize: Int = 1
+    ) throws -> MutualInformationEstimate {
+        let results = try onRanks(worldSize) { ranks, device in
+            let (x, y) = Self.gaussians(rows: rows, dimensions: dimensions, rho: rho, ranks: ranks, device: device)
+            return try settings(x: x, y: y, seed: 1, ranks: ranks, device: device)
+        }
+        XCTAssertEqual(Set(results.map(\.nats)).count, 1, "ranks disagree")
+        XCTAssertEqual(Set(results.map(\.standardError)).count, 1, "ranks disagree")
+        return results[0]
+    }
+
+    /// d = 1, ρ = 0.9: 0.830 nats, by every estimator and at every world size.
+    func testCorrelatedGaussians() throws {
+        for estimator in MutualInformationEstimator.allCases {
+            let settings = Self.small(estimator)
+            let alone = try estimate(settings, rows: 3000, dimensions: 1, rho: 0.9)
+            XCTAssertEqual(alone.nats, 0.8304, accuracy: 0.1, "\(estimator)")
+            XCTAssertLessThan(alone.standardError, 0.05, "\(estimator)")
+            XCTAssertEqual(alone.warnings, [], "\(estimator)")
+            XCTAssertEqual([alone.trainingRows, alone.validationRows, alone.testRows], [2100, 300, 600])
+            for worldSize in estimator == .mine ? [2, 3] : [] {
+                let shared = try estimate(settings, rows: 3000, dimensions: 1, rho: 0.9, worldSize: worldSize)
+                XCTAssertEqual(shared.nats, alone.nats, accuracy: 0.02, "\(estimator), \(worldSize) ranks")
+            }
+        }
+    }
+
+    /// Few rows of many dimensions, which a critic soon has by heart.
+    func testFewIndependentRowsAreNotMadeMuchOf() throws {
+        for estimator in [MutualInformationEstimator.infoNCE, .mine, .jensenShannon] {
+            var settings = Self.small(estimator)
+            settings.steps = 150
+            let found = try estimate(settings, rows: 300, dimensions: 10, rho: 0)
+            XCTAssertLessThan(abs(found.nats), 0.1, "\(estimator)")
+            XCTAssert(found.warnings.contains { $0.contains("too few rows") }, "\(estimator): \(found.warnings)")
+        }
+    }
+
+    /// 12 nats, of which 16 candidates can tell 2.8.
+    func testACeilingIsSaid() throws {
+        var settings = Self.small(.infoNCE)
+        settings.batch = 16
+        settings.candidates = 16
+        let found = try estimate(settings, rows: 1000, dimensions: 6, rho: 0.99)
+        let ceiling = try XCTUnwrap(found.ceiling)
+        XCTAssertLessThanOrEqual(ceiling, log(16))
+        XCTAssertLessThanOrEqual(found.nats, ceiling)
+        XCTAssertGreaterThan(found.nats, ceiling - 0.5)
+        XCTAssert(found.warnings.contains { $0.contains("near the ceiling") }, "\(found.warnings)")
+    }
+
+    func testANetworkOverEveryPair() throws {
+        var settings = MutualInformation(critic: .concatenated)
+        settings.units = 24
+        settings.batch = 48
+        settings.candidates = 64
+        settings.steps = 200
+        settings.rate = 1e-2
+        let alone = try estimate(settings, rows: 1500, dimensions: 1, rho: 0.9)
+        XCTAssertEqual(alone.nats, 0.8304, accuracy: 0.12)
+        let shared = try estimate(settings, rows: 1500, dimensions: 1, rho: 0.9, worldSize: 3)
+        XCTAssertEqual(shared.nats, alone.nats, accuracy: 0.02)
+    }
+}
