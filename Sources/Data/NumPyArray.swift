@@ -71,10 +71,14 @@ package struct NumPyArray: Sendable {
         self.dataOffset = dataOffset
     }
 
-    /// Rows of float32 or float64 as Float, `[range.count, shape[1], ...]`. A float64 is rounded; one beyond Float's
-    /// range becomes infinite.
+    /// Rows as Float, `[range.count, shape[1], ...]`. What Float can't hold is rounded; a float64 beyond its range becomes
+    /// infinite.
     package func read(rows range: Range<Int>) throws -> [Float] {
-        element == .float64 ? try load(range, filler: Double(0)).map { Float($0) } : try load(range, filler: Float(0))
+        switch element {
+        case .float32: try load(range, filler: Float(0))
+        case .float64: try load(range, filler: Double(0)).map { Float($0) }
+        default: try readIntegers(rows: range).map { Float($0) }
+        }
     }
 
     /// Rows of uint8.

@@ -1,7 +1,7 @@
 import Collectives
 
 /// Types of a `.npy` element that we read, as NumPy spells them.
-package enum NumPyElement: String, Sendable {
+package enum NumPyElement: String, CaseIterable, Sendable {
     case uint8 = "|u1"
     case int8 = "|i1"
     case uint16 = "<u2"

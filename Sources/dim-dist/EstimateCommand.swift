@@ -61,7 +61,7 @@ extension Program {
         name: "estimate", summary: "Estimate the mutual information of the paired rows of two .npy arrays, in nats.",
         usage: "--x x.npy --y y.npy [--estimator E] [--critic separable|concatenated] [--steps N] [--batch B]",
         options: [
-            Option("x", "FILE", "[N, …], float32 or float64; what follows the first axis is taken as one row"),
+            Option("x", "FILE", "[N, …], numbers; what follows the first axis is taken as one row"),
             Option("y", "FILE", "[N, …], row i of the same sample as row i of x"),
             Option(
                 "estimator", MutualInformationEstimator.allCases.map(\.rawValue).joined(separator: "|"),
@@ -124,7 +124,8 @@ extension Program {
     /// This rank's rows of both arrays, [n, columns] each.
     private static func readPairs(_ arguments: Arguments, ranks: any Ranks, device: Device) throws -> (Tensor, Tensor) {
         let (xPath, yPath) = (try arguments.required("x"), try arguments.required("y"))
-        let (x, y) = (try NumPyArray(path: xPath), try NumPyArray(path: yPath))
+        let x = try NumPyArray(path: xPath, accepting: NumPyElement.allCases)
+        let y = try NumPyArray(path: yPath, accepting: NumPyElement.allCases)
         guard x.rows == y.rows else {
             throw InputError("\(xPath) has \(x.rows) rows and \(yPath) \(y.rows): give each row of x its row of y")
         }

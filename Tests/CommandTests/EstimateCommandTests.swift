@@ -59,6 +59,19 @@ final class EstimateCommandTests: CommandTestCase {
         }
     }
 
+    /// As NumPy writes labels: int64, one axis.
+    func testTakesWholeNumbers() throws {
+        let labels = (0..<rows).map { Int64($0 * $0 % 7) }
+        var header = "{'descr': '<i8', 'fortran_order': False, 'shape': (\(rows),), }"
+        header += String(repeating: " ", count: 117 - header.utf8.count) + "\n"
+        var bytes: [UInt8] = [0x93] + Array("NUMPY".utf8) + [1, 0, 118, 0] + Array(header.utf8)
+        for label in labels { bytes += withUnsafeBytes(of: label.littleEndian, Array.init) }
+        try Foundation.Data(bytes).write(to: URL(fileURLWithPath: path("y.npy")))
+        try write("x.npy", shape: [rows]) { Float(labels[$0]) + 0.1 * Self.scattered($0) }
+        let (report, _) = try report(["--steps", "100", "--units", "16", "--batch", "32", "--rate", "0.01"])
+        XCTAssertGreaterThan(report["nats"] as? Double ?? 0, 0.8)  // four squares modulo 7: 1.35 nats
+    }
+
     func testOtherEstimatorsHaveNoCeiling() throws {
         try write("x.npy", shape: [rows, 1]) { Self.scattered($0) }
         try write("y.npy", shape: [rows, 1]) { Self.scattered($0) }
