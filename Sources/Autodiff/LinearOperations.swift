@@ -94,6 +94,36 @@ extension Tape {
         }
     }
 
+    /// Transposed convolution without bias: the gradient of a convolution by its input, as an operation of its own.
+    /// x is [n, H, W, I], w [I, O, k, k] as PyTorch has it; y is [n, H', W', O], H' = stride·(H - 1) + k - 2·padding.
+    package func transposedConvolution(
+        _ x: Variable, weight w: Variable, stride: Int, padding: Int
+    ) throws -> Variable {
+        let kernelSize = w.shape[2]
+        func enlarged(_ size: Int) -> Int { stride * (size - 1) + kernelSize - 2 * padding }
+        // Of the convolution that goes the other way, from y to x.
+        let shape = ConvolutionShape(
+            images: x.shape[0], height: enlarged(x.shape[1]), width: enlarged(x.shape[2]), inputChannels: w.shape[1],
+            outputChannels: w.shape[0], kernel: kernelSize, stride: stride, padding: padding)
+        let y = device.tensor(shape.input)
+        let kernel = shape.images > 0 ? try device.convolution(shape) : nil  // a rank may have no image
+        try kernel?.backward(x.value, w.value, intoInput: y)
+        return record(y, from: [x, w]) { [unowned self] dy in
+            guard let kernel else {
+                pass(device.tensor(w.shape, filledWith: 0), to: w)
+                pass(device.tensor(x.shape), to: x)
+                return
+            }
+            let dw = device.tensor(w.shape)
+            try kernel.backward(x.value, input: dy, intoWeights: dw)
+            pass(dw, to: w)
+            guard needsGradient(x) else { return }
+            let dx = device.tensor(x.shape)
+            try kernel.forward(dy, w.value, into: dx)
+            pass(dx, to: x)
+        }
+    }
+
     func passColumnSums(of gradient: Tensor, to bias: Variable) {
         pass(to: bias) { db, adding in
             for (i, sum) in gradient.matrix.columnSums().enumerated() {

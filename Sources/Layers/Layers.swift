@@ -48,6 +48,28 @@ package struct Conv2D {
     }
 }
 
+/// 2-d transposed convolution without bias: [n, H, W, inputs] to [n, H', W', outputs], H' = stride·(H - 1) + kernel -
+/// 2·padding.
+package struct TransposedConv2D {
+    package let weight: Parameter
+    private let stride: Int
+    private let padding: Int
+
+    package init(
+        _ declare: Declarations, _ name: String, inputs: Int, outputs: Int, kernel: Int, stride: Int, padding: Int
+    ) {
+        weight = declare.scope(name) {
+            $0.parameter("weight", [inputs, outputs, kernel, kernel], .uniform(fanIn: outputs * kernel * kernel))
+        }
+        self.stride = stride
+        self.padding = padding
+    }
+
+    package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
+        try tape.transposedConvolution(x, weight: tape.use(weight), stride: stride, padding: padding)
+    }
+}
+
 /// Batch normalisation by channel, the last axis, of images or rows, with an optional rectifier behind it.
 package struct BatchNorm {
     package let scale: Parameter

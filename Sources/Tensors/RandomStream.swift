@@ -10,6 +10,7 @@ package enum RandomPurpose: UInt32, Sendable {
     case synthetic
     case prior
     case occlusion
+    case shuffle
 }
 
 /// Random numbers from Philox4x32-10, keyed by meaning and never by rank, so that results don't depend on how many

@@ -3,6 +3,7 @@ import Foundation
 extension Double {
     package var exponential: Double { Foundation.exp(self) }
     package var logarithm: Double { Foundation.log(self) }
+    package func raised(to exponent: Double) -> Double { Foundation.pow(self, exponent) }
 
     package static func cosine(_ x: Double) -> Double { Foundation.cos(x) }
 

@@ -92,6 +92,22 @@ extension Matrix {
         return total
     }
 
+    /// Replaces every score u, of a class that its row isn't in, by `scale` times the slope of max(0, 1 + u)². Returns
+    /// the sum of max(0, 1 + u)².
+    package func replaceBySquaredHinge(scale: Float) -> Double {
+        var total = 0.0
+        for r in 0..<rows {
+            var sums = Vector(repeating: 0)
+            row(r).replaceVectors(count: columns, filler: excludedScore) { u, _ in
+                let slack = pointwiseMax(u + 1, Vector(repeating: 0))
+                sums += slack * slack
+                return slack * (2 * scale)
+            }
+            total += Double(sums.sum())
+        }
+        return total
+    }
+
     /// Adds `offsets[i]` to column i.
     package func addToRows(_ offsets: UnsafeMutablePointer<Float>) {
         for r in 0..<rows {

@@ -10,10 +10,12 @@ enum Operation: String, CaseIterable {
     case convolution
     case crossEntropy
     case dropout
+    case hyperbolicTangent
     case layerNorm
     case linear
     case masked
     case maxPool
+    case meanSquaredError
     case meanSquaredNorm
     case momentNormalisedLinear
     case product
@@ -21,6 +23,7 @@ enum Operation: String, CaseIterable {
     case repeatRows
     case reshape
     case sigmoid
+    case transposedConvolution
     case weightedSum
 
     var examples: [GradientExample] {
@@ -75,6 +78,8 @@ enum Operation: String, CaseIterable {
                     $0.layerNorm($1[0], scale: $1[1], shift: $1[2])
                 }
             ]
+        case .hyperbolicTangent:
+            [GradientExample("tanh x", [Values([3, 7], 1)]) { $0.hyperbolicTangent($1[0]) }]
         case .linear:
             [
                 GradientExample("with a bias", [Values([2, 3, 4], 1), Values([5, 4], 2), Values([5], 3)]) {
@@ -92,6 +97,17 @@ enum Operation: String, CaseIterable {
             ]
         case .maxPool: maxPools
         case .meanSquaredNorm: [GradientExample("3 rows", [Values([3, 4], 1)]) { $0.meanSquaredNorm($1[0]) }]
+        case .meanSquaredError:
+            [
+                GradientExample("to a target", [Values([3, 2, 4], 1)]) {
+                    $0.meanSquaredError($1[0], target: $0.device.tensor([3, 2, 4], normals(24, 2)))
+                },
+                GradientExample("sum of two", [Values([2, 5], 1)]) {
+                    let first = $0.meanSquaredError($1[0], target: $0.device.tensor([2, 5], normals(10, 2)))
+                    let second = $0.meanSquaredError($1[0], target: $0.device.tensor([2, 5], normals(10, 3)))
+                    return $0.add($0.add(first, second), second)
+                },
+            ]
         case .momentNormalisedLinear: [momentNormalisedLinear]
         case .product:
             [
@@ -109,6 +125,15 @@ enum Operation: String, CaseIterable {
                 GradientExample("x - 2y + x/2", [Values([1], 1), Values([1], 2)]) {
                     $0.weightedSum([($1[0], 1), ($1[1], -2), ($1[0], 0.5)])
                 }
+            ]
+        case .transposedConvolution:
+            [
+                GradientExample("3x3", [Values([2, 4, 3, 3], 1), Values([3, 2, 3, 3], 2)]) {
+                    try $0.transposedConvolution($1[0], weight: $1[1], stride: 1, padding: 1)
+                },
+                GradientExample("4x4, stride 2", [Values([2, 2, 3, 2], 1), Values([2, 3, 4, 4], 2)]) {
+                    try $0.transposedConvolution($1[0], weight: $1[1], stride: 2, padding: 1)
+                },
             ]
         }
     }
