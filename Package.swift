@@ -101,7 +101,7 @@ let package = Package(
         ),
         .testTarget(
             name: "EvaluationTests",
-            dependencies: ["Evaluation", "Layers", "Autodiff", "Tensors", "Collectives", "MPI"],
+            dependencies: ["Evaluation", "Data", "Layers", "Autodiff", "Tensors", "Collectives", "MPI"],
             exclude: ["Fixtures"]),
         .testTarget(name: "CommandTests", dependencies: ["dim-dist", "Data"]),
         .testTarget(

@@ -24,8 +24,8 @@ extension Tape {
         let mask = device.tensor(x.shape)
         for (r, sample) in samples.enumerated() {
             var stream = RandomStream(seed: seed, purpose: .dropout, step: step, sample: sample)
-            let row = mask.matrix.row(r)
-            for c in 0..<mask.matrix.columns { row[c] = stream.uniform() < rate ? 0 : 1 / (1 - rate) }
+            let row = UnsafeMutableBufferPointer(start: mask.matrix.row(r), count: mask.matrix.columns)
+            stream.fillMask(row, rate: rate, value: 1 / (1 - rate))
         }
         let y = device.tensor(x.shape)
         y.copy(from: x.value)

@@ -15,6 +15,11 @@ package final class ImageDataset: Sendable {
     /// `[images.count, height, width, channels]`.
     let pixels: Pixels
 
+    /// Whether pixels are whole numbers 0...255, and not numbers of any range.
+    package var holdsBytes: Bool {
+        if case .bytes = pixels { true } else { false }
+    }
+
     /// Reads a rank's own images. Fallible on one rank and not on another, so call it inside `ranks.agree { }`, and
     /// what is collective outside of it:
     ///

@@ -13,6 +13,8 @@ package struct Features {
     package let classes: Int
     /// How many rows each rank holds.
     package let shares: Shares
+    /// The images of this rank's rows, where a probe may ask for them; present on all ranks or on none.
+    package let pictures: Pictures?
 
     package var dimension: Int { values.shape[1] }
     /// Rows of all ranks.
@@ -25,8 +27,11 @@ package struct Features {
     ///   - values: this rank's rows, [own rows, dimension]; a rank without rows passes [0, dimension].
     ///   - labels: one for each own row.
     ///   - classes: how many there are, at least 1; the same on every rank.
+    ///   - pictures: the images of the own rows, on all ranks or on none.
     /// - Throws: `InputError` where shapes disagree, a label is outside 0..<classes or a value isn't finite.
-    package init(values: Tensor, labels: [Int], classes: Int, ranks: any Ranks) throws {
+    package init(
+        values: Tensor, labels: [Int], classes: Int, pictures: Pictures? = nil, ranks: any Ranks
+    ) throws {
         let dimensions = try ranks.gather(values.shape.count == 2 ? values.shape[1] : 0)
         let classCounts = try ranks.gather(classes)
         let counts = try ranks.gather(labels.count)
@@ -48,20 +53,23 @@ package struct Features {
                 throw InputError("features hold NaN or infinity: look for the step at which training diverged")
             }
         }
-        self.init(values: values, labels: labels, classes: classes, shares: Shares(counts: counts, rank: ranks.rank))
+        self.init(
+            values: values, labels: labels, classes: classes, shares: Shares(counts: counts, rank: ranks.rank),
+            pictures: pictures)
     }
 
-    private init(values: Tensor, labels: [Int], classes: Int, shares: Shares) {
+    private init(values: Tensor, labels: [Int], classes: Int, shares: Shares, pictures: Pictures?) {
         self.values = values
         self.labels = labels
         self.classes = classes
         self.shares = shares
+        self.pictures = pictures
     }
 
-    /// The same rows and labels with other values, [own rows, any dimension].
+    /// The same rows, labels and images with other values, [own rows, any dimension].
     func replacing(values: Tensor) -> Features {
         precondition(values.shape.count == 2 && values.shape[0] == labels.count, "values of shape \(values.shape)")
-        return Features(values: values, labels: labels, classes: classes, shares: shares)
+        return Features(values: values, labels: labels, classes: classes, shares: shares, pictures: pictures)
     }
 
     /// This rank's rows in runs of at most `size`, in order.

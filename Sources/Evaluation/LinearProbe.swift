@@ -1,8 +1,10 @@
 import Collectives
 import Tensors
 
-/// Logistic regression on standardised features; the penalty is the one that is best on held-out training rows.
+/// A linear classifier of standardised features; the penalty is the one that is best on held-out training rows.
 package struct LinearProbe {
+    /// Logistic regression, or the support vector machine of the published evaluation.
+    package let loss: LinearLoss
     /// Candidates, tried in this order, each from the solution of the one before: largest first, as the heaviest
     /// penalty has the easiest problem.
     package var penalties = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
@@ -10,7 +12,7 @@ package struct LinearProbe {
     package var heldOutShare: Float = 0.1
     var minimiser = MinimiserSettings()
 
-    package init() {}
+    package init(_ loss: LinearLoss = .logistic) { self.loss = loss }
 
     package struct Result {
         /// Share of the test rows put into the right class, in 0...1.
@@ -29,20 +31,18 @@ package struct LinearProbe {
     ) throws -> Result {
         try check(train: train, test: test)
         let standardisation = try Standardisation(of: train, ranks: ranks, device: device)
-        let isHeldOut = train.labels.indices.map { row in
-            var stream = RandomStream(seed: seed, purpose: .validationSplit, sample: train.firstRow + row)
-            return stream.uniform() < heldOutShare
-        }
+        let chosen = HeldOutRows(share: heldOutShare, seed: seed)
+        let isHeldOut = train.labels.indices.map { chosen.contains(train.firstRow + $0) }
         let fitted = standardisation.rows(of: train, device: device) { !isHeldOut[$0] }
         let heldOut = standardisation.rows(of: train, device: device) { isHeldOut[$0] }
         let counts = try ranks.sum([fitted.labels.count, heldOut.labels.count])
 
-        var variables = LogisticRegression.start(dimension: train.dimension, classes: train.classes)
+        var variables = LinearClassifier.start(dimension: train.dimension, classes: train.classes)
         var iterations = 0
         var best = (penalty: penalties[0], variables: variables, correct: -1)
         // A set that is too small to hold rows out gets the heaviest penalty.
         if counts[0] > 0 && counts[1] > 0 {
-            let selection = try regression(on: [fitted], of: train, ranks, device)
+            let selection = try classifier(on: [fitted], of: train, ranks, device)
             for penalty in penalties {
                 let fit = try selection.minimum(from: variables, penalty: penalty, settings: minimiser)
                 variables = fit.variables
@@ -50,11 +50,11 @@ package struct LinearProbe {
                 let correct = try ranks.sum([selection.correct(of: heldOut, with: variables)])[0]
                 if correct > best.correct { best = (penalty, variables, correct) }
                 progress(
-                    "linear probe: penalty \(penalty), \(correct) of \(counts[1]) held-out rows right "
+                    "penalty \(penalty), \(correct) of \(counts[1]) held-out rows right "
                         + "after \(fit.iterations) steps")
             }
         }
-        let whole = try regression(on: [fitted, heldOut], of: train, ranks, device)
+        let whole = try classifier(on: [fitted, heldOut], of: train, ranks, device)
         let fit = try whole.minimum(from: best.variables, penalty: best.penalty, settings: minimiser)
 
         var correct = 0
@@ -70,11 +70,11 @@ package struct LinearProbe {
             iterations: iterations + fit.iterations)
     }
 
-    private func regression(
+    private func classifier(
         on parts: [LabelledRows], of features: Features, _ ranks: any Ranks, _ device: Device
-    ) throws -> LogisticRegression {
-        try LogisticRegression(
-            parts, dimension: features.dimension, classes: features.classes, ranks: ranks, device: device)
+    ) throws -> LinearClassifier {
+        try LinearClassifier(
+            loss, parts, dimension: features.dimension, classes: features.classes, ranks: ranks, device: device)
     }
 }
 
@@ -82,10 +82,7 @@ extension Standardisation {
     /// A standardised copy of this rank's rows for which `isWanted`.
     func rows(of features: Features, device: Device, where isWanted: (Int) -> Bool) -> LabelledRows {
         let wanted = features.labels.indices.filter(isWanted)
-        let values = device.tensor([wanted.count, features.dimension])
-        for (target, row) in wanted.enumerated() {
-            values.matrix.row(target).update(from: features.values.matrix.row(row), count: features.dimension)
-        }
+        let values = features.values.rows(wanted, device: device)
         apply(to: values.matrix, into: values.matrix)
         return LabelledRows(values: values, labels: wanted.map { features.labels[$0] })
     }

@@ -73,4 +73,13 @@ package struct PrincipalComponents {
         }
         return features.replacing(values: values)
     }
+
+    /// The nearest features of the original dimension that have these coordinates: rows mean + y·directions,
+    /// [rows, dimension] from y [rows, count].
+    package func inverse(_ coordinates: Tensor, device: Device) throws -> Tensor {
+        let result = device.tensor([coordinates.shape[0], mean.count])
+        try multiply(coordinates.matrix, directions.matrix, into: result.matrix)
+        result.matrix.addToRows(device.tensor([mean.count], mean).base)
+        return result
+    }
 }

@@ -5,27 +5,63 @@ import Tensors
 package enum Probe: String, Codable, CaseIterable, Sendable {
     /// Logistic regression: what can be read off along one direction a class.
     case linear
+    /// The same by a support vector machine, as in the published evaluation.
+    case svm
     /// Votes of the most similar training rows: whether neighbours mean the same.
     case knn
     /// One hidden layer: what is there, in whatever form.
     case mlp
+    /// A decoder: how much of the image is there.
+    case reconstruction
+    /// Neural dependency measure: how far the dimensions are from being independent.
+    case ndm
+
+    /// In what a probe's value is counted.
+    package enum Measure: Sendable {
+        /// Share of the test images put into the right class, in 0...1; more is better.
+        case accuracy
+        /// Multi-scale structural similarity, in 0...1; more is better.
+        case similarity
+        /// A divergence in nats, 0 for independent dimensions; less is better.
+        case nats
+    }
+
+    package var measure: Measure {
+        switch self {
+        case .linear, .svm, .knn, .mlp: .accuracy
+        case .reconstruction: .similarity
+        case .ndm: .nats
+        }
+    }
+
+    /// Whether another seed gives another value on the same features.
+    package var isSeeded: Bool { self != .knn }
 }
 
-/// Share of the test rows that a probe of the training rows puts into the right class, in 0...1.
+/// A probe's value on the test rows, in the unit of its measure, after training on the training rows.
 ///
 /// Collective; the same on every rank, and to rounding at every world size. `progress` gets a line now and then.
-/// - Throws: `InputError` where the features don't fit together.
+/// - Parameters:
+///   - seed: of all that is random in a probe: which rows are held out, where a network starts, in which order rows
+///     come.
+///   - reconstruction: settings of that probe.
+/// - Throws: `InputError` where the features don't fit together, or lack the images that `reconstruction` needs.
 package func score(
     _ probe: Probe, train: Features, test: Features, seed: UInt64, ranks: any Ranks, device: Device,
-    progress: (String) -> Void = { _ in }
+    reconstruction: Reconstruction = Reconstruction(), progress: (String) -> Void = { _ in }
 ) throws -> Double {
     switch probe {
-    case .linear:
-        try LinearProbe()(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
-            .accuracy
+    case .linear, .svm:
+        try LinearProbe(probe == .svm ? .squaredHinge : .logistic)(
+            train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress
+        ).accuracy
     case .knn:
         try NearestNeighbours()(train: train, test: test, ranks: ranks, device: device, progress: progress)
     case .mlp:
         try MultilayerProbe()(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
+    case .reconstruction:
+        try reconstruction(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
+    case .ndm:
+        try NeuralDependency()(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
     }
 }

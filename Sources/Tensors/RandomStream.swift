@@ -45,6 +45,11 @@ package struct RandomStream: RandomNumberGenerator, Sendable {
     /// Uniform in [0, 1), a multiple of 2^-24.
     package mutating func uniform() -> Float { Float(word() >> 8) * 0x1p-24 }
 
+    /// Sets each element to 0 with probability `rate`, and to `value` otherwise; one draw of `uniform` each.
+    package mutating func fillMask(_ mask: UnsafeMutableBufferPointer<Float>, rate: Float, value: Float) {
+        for i in mask.indices { mask[i] = uniform() < rate ? 0 : value }
+    }
+
     /// Standard normal (Box & Muller 1958), from two draws.
     package mutating func normal() -> Float {
         let radius = (-2 * (1 - Double(uniform())).logarithm).squareRoot()

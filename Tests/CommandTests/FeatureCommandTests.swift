@@ -96,7 +96,7 @@ final class FeatureCommandTests: CommandTestCase {
             XCTAssertEqual(ending.status, 0, ending.errors)
             var lines = ending.output.split(separator: "\n").map(String.init)
             let header = try XCTUnwrap(lines.isEmpty ? nil : lines.removeFirst())
-            XCTAssertEqual(header.split(separator: " ").suffix(2), ["linear", "knn"], header)
+            XCTAssertEqual(header.split(separator: " ").suffix(4), ["linear", "%", "knn", "%"], header)
             var table: [String: [Double]] = [:]
             XCTAssertEqual(lines.suffix(2).last?.hasSuffix("96 training and 40 test images"), true, ending.output)
             for line in lines.dropLast() where !line.isEmpty {
@@ -143,6 +143,29 @@ final class FeatureCommandTests: CommandTestCase {
         XCTAssertEqual(rows.dropFirst().prefix(2), ["trained code", "trained fc"])
     }
 
+    func testEvalRepeatsWithSeeds() throws {
+        let ending = try run(
+            ["eval", "--run", path("run"), "--probe", "knn,reconstruction", "--seeds", "2", "--decoder-steps", "1"])
+        XCTAssertEqual(ending.status, 0, ending.errors)
+        XCTAssertTrue(ending.output.contains("MS-SSIM over 2 of 5 scales"), ending.output)
+        XCTAssertTrue(ending.output.contains("of 2 seeds"), ending.output)
+        var seeds: [String: Int] = [:]
+        for line in try metrics("run") {
+            guard let name = line["eval"] as? String else { continue }
+            seeds[name] = line["seeds"] as? Int
+            XCTAssertEqual(line["deviation"] != nil, seeds[name] == 2, name)
+            XCTAssertTrue((0...1).contains(try XCTUnwrap(line["value"] as? Double)), name)
+        }
+        // Neighbours of given features are what they are; there are two untrained encoders.
+        XCTAssertEqual(
+            seeds,
+            [
+                "knn/trained code": 1, "knn/untrained code": 2, "knn/raw pixels": 1, "knn/PCA-64": 1,
+                "reconstruction/trained code": 2, "reconstruction/untrained code": 2, "reconstruction/raw pixels": 2,
+                "reconstruction/PCA-64": 2, "reconstruction/PCA-64, inverse": 1, "reconstruction/mean image": 1,
+            ])
+    }
+
     func testEvalNeedsLabels() throws {
         let unlabelled = path("unlabelled")
         try FileManager.default.createDirectory(atPath: unlabelled, withIntermediateDirectories: true)
@@ -151,7 +174,7 @@ final class FeatureCommandTests: CommandTestCase {
             try TestImages(count: 40, seed: 2).imagesFile.write(to: file)
         }
         for ranks in [[], Self.threads(2)] {
-            try assertRefused(["eval", "--run", path("run"), "--data", unlabelled] + ranks, ["no labels"])
+            try assertRefused(["eval", "--run", path("run"), "--data", unlabelled] + ranks, ["no labels", "linear"])
             // One file is all of its data: it would be judged on what it was trained on.
             try assertRefused(
                 ["eval", "--run", path("run"), "--data", "\(path("data"))/train-images-idx3-ubyte"] + ranks,

@@ -72,7 +72,7 @@ final class UsageTests: CommandTestCase {
                 ["embed", "--run", path("none"), "--layer", "last", "--output", "x"],
                 ["--layer is last", "code, fc, conv, local"]
             ),
-            (["eval", "--run", path("none"), "--probe", "knn,svm"], ["--probe is svm", "linear, knn, mlp"]),
+            (["eval", "--run", path("none"), "--probe", "knn,tree"], ["--probe is tree", "linear, svm, knn, mlp"]),
             (["estimate", "--x", "x.npy"], ["--y is needed"]),
             (["estimate", "--estimator", "dv"], ["--estimator is dv", "infoNCE, mine, donskerVaradhan"]),
             (["estimate", "--held-out", "1"], ["--held-out is 1", "0.1 to 0.9"]),

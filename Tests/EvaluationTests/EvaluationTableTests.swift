@@ -4,16 +4,16 @@ import Testing
 @Suite struct EvaluationTableTests {
     private var table: EvaluationTable {
         var table = EvaluationTable()
-        table.set(0.71234, features: "trained code", probe: .linear)
-        table.set(1, features: "trained code", probe: .knn)
-        table.set(0.1, features: "raw pixels", probe: .linear)
+        table.add(0.71234, features: "trained code", probe: .linear)
+        table.add(1, features: "trained code", probe: .knn)
+        table.add(0.1, features: "raw pixels", probe: .linear)
         return table
     }
 
     @Test func isAligned() {
         #expect(
             table.description == """
-                test accuracy, %  linear     knn
+                of test images  linear %   knn %
                 trained code       71.23  100.00
                 raw pixels         10.00       -
                 """)
@@ -22,14 +22,35 @@ import Testing
     @Test func givesScoresForMetrics() {
         #expect(table.scores.map(\.name) == ["linear/trained code", "knn/trained code", "linear/raw pixels"])
         #expect(table.scores.map(\.value) == [0.71234, 1, 0.1])
-        #expect(table.accuracy(features: "raw pixels", probe: .linear) == 0.1)
-        #expect(table.accuracy(features: "raw pixels", probe: .mlp) == nil)
+        #expect(table.scores.allSatisfy { $0.deviation == nil && $0.seeds == 1 })
+        #expect(table.score(features: "raw pixels", probe: .mlp) == nil)
     }
 
-    @Test func aCellCanBeSetAgain() {
+    @Test func seedsGiveMeanAndDeviation() throws {
         var table = table
-        table.set(0.2, features: "raw pixels", probe: .linear)
-        #expect(table.accuracy(features: "raw pixels", probe: .linear) == 0.2)
-        #expect(table.scores.count == 3)
+        for value in [0.7, 0.71, 0.75] { table.add(value, features: "raw pixels", probe: .knn) }
+        // mean 0.72, squares 0.0004 + 0.0001 + 0.0009 over 2
+        let score = try #require(table.score(features: "raw pixels", probe: .knn))
+        #expect(abs(score.value - 0.72) < 1e-12)
+        #expect(abs((score.deviation ?? 0) - 0.0007.squareRoot()) < 1e-12)
+        #expect(score.seeds == 3)
+        #expect(
+            table.description == """
+                of test images  linear %         knn %
+                trained code       71.23        100.00
+                raw pixels         10.00  72.00 ± 2.65
+                """)
+    }
+
+    @Test func measuresHaveUnitsOfTheirOwn() {
+        var table = EvaluationTable()
+        table.add(0.123456, features: "code", probe: .svm)
+        table.add(0.123456, features: "code", probe: .reconstruction)
+        table.add(-0.123456, features: "code", probe: .ndm)
+        #expect(
+            table.description == """
+                of test images  svm %  MS-SSIM  NDM nats
+                code            12.35   0.1235     -0.12
+                """)
     }
 }

@@ -21,6 +21,23 @@ final class LinearProbeTests: XCTestCase {
         XCTAssertEqual(accuracies[2], accuracies[0], accuracy: 0.005)
     }
 
+    func testSupportVectorsReachTheBayesRateAtEveryWorldSize() throws {
+        var accuracies: [Double] = []
+        for worldSize in 1...3 {
+            let results = try onRanks(worldSize) { ranks, device in
+                let blobs = twoBlobs(distance: 2)
+                let train = try makeFeatures(rows: 1500, classes: 2, ranks: ranks, device: device, sample: blobs)
+                let test = try makeFeatures(rows: 3000, classes: 2, ranks: ranks, device: device) { blobs($0 + 1500) }
+                return try score(.svm, train: train, test: test, seed: 1, ranks: ranks, device: device)
+            }
+            XCTAssertEqual(Set(results).count, 1, "world size \(worldSize)")
+            accuracies.append(results[0])
+        }
+        XCTAssertEqual(accuracies[0], 0.8413, accuracy: 0.02)  // Φ(1); one deviation of the count is 0.0067
+        XCTAssertEqual(accuracies[1], accuracies[0], accuracy: 0.005)
+        XCTAssertEqual(accuracies[2], accuracies[0], accuracy: 0.005)
+    }
+
     func testRandomLabelsGiveChance() throws {
         let results = try onRanks(2) { ranks, device in
             func sample(_ row: Int) -> (values: [Float], label: Int) {
@@ -100,7 +117,7 @@ final class LinearProbeTests: XCTestCase {
 
     func testARankMayHoldNoRows() throws {
         for (trainCounts, testCounts) in [([20, 0, 20], [0, 30, 0]), ([0, 0, 40], [10, 10, 10])] {
-            for probe in Probe.allCases {
+            for probe in Probe.allCases where probe.measure == .accuracy {
                 let results = try onRanks(3) { ranks, device in
                     let blobs = twoBlobs(distance: 12)
                     let train = try makeFeatures(
@@ -114,6 +131,7 @@ final class LinearProbeTests: XCTestCase {
                     var small = MultilayerProbe()
                     small.hiddenUnits = 16
                     small.leastSteps = 200
+                    small.heldOutShare = 0
                     small.rate = 1e-2
                     return try small(train: train, test: test, seed: 1, ranks: ranks, device: device)
                 }

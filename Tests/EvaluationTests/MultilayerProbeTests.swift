@@ -17,6 +17,7 @@ final class MultilayerProbeTests: XCTestCase {
                 probe.rate = 1e-2
                 probe.epochs = 15
                 probe.leastSteps = 0
+                probe.heldOutShare = 0
                 let linear = try score(.linear, train: train, test: test, seed: 1, ranks: ranks, device: device)
                 return [linear, try probe(train: train, test: test, seed: 1, ranks: ranks, device: device)]
             }
@@ -29,6 +30,42 @@ final class MultilayerProbeTests: XCTestCase {
         XCTAssertEqual(accuracies[2], accuracies[0], accuracy: 0.01)
     }
 
+    func testHeldOutRowsSayWhenToStop() throws {
+        // 100 rows in 60 dimensions of noise are soon learnt by heart; held-out rows stay at chance.
+        for worldSize in 1...2 {
+            let lines = try onRanks(worldSize) { ranks, device in
+                func sample(_ row: Int) -> (values: [Float], label: Int) {
+                    var stream = RandomStream(row: row)
+                    return ((0..<60).map { _ in stream.normal() }, stream.index(below: 2))
+                }
+                let train = try makeFeatures(rows: 100, classes: 2, ranks: ranks, device: device, sample: sample)
+                var probe = MultilayerProbe()
+                probe.hiddenUnits = 16
+                probe.batch = 10
+                probe.epochs = 100
+                probe.patience = 5
+                probe.leastSteps = 0
+                probe.heldOutShare = 0.3
+                probe.rate = 1e-2
+                var lines: [String] = []
+                _ = try probe(train: train, test: train, seed: 1, ranks: ranks, device: device) {
+                    lines.append($0)
+                }
+                let last = lines.last?.split(separator: ",").first.map(String.init)
+                return (ranks.rank, lines.filter { $0.contains("held-out") }, last)
+            }
+            XCTAssertEqual(lines[0].1, lines[worldSize - 1].1)
+            let correct = lines[0].1.compactMap { line in
+                line.split(separator: ", ").last.flatMap { Int($0.split(separator: " ")[0]) }
+            }
+            XCTAssertLessThan(correct.count, 100)
+            let best = try XCTUnwrap(correct.max().flatMap { correct.firstIndex(of: $0) })
+            XCTAssertEqual(correct.count, best + 1 + 5, "stops after five epochs that weren't better")
+            // Then all rows are trained on, for as many epochs.
+            XCTAssertEqual(lines[0].2, "MLP probe: step \((best + 1) * 10) of \((best + 1) * 10)")
+        }
+    }
+
     func testProgressTellsTheSameLossAtEveryWorldSize() throws {
         func losses(worldSize: Int) throws -> [Double] {
             let lines = try onRanks(worldSize) { ranks, device in
@@ -39,6 +76,7 @@ final class MultilayerProbeTests: XCTestCase {
                 probe.batch = 10
                 probe.epochs = 2
                 probe.leastSteps = 0
+                probe.heldOutShare = 0
                 probe.rate = 1e-2
                 var lines: [String] = []
                 _ = try probe(train: train, test: train, seed: 1, ranks: ranks, device: device) { lines.append($0) }

@@ -1,6 +1,5 @@
 import Collectives
 import Evaluation
-import Foundation
 import Synchronization
 import Tensors
 
@@ -33,12 +32,6 @@ func onRanks<Result: Sendable>(
 extension RandomStream {
     /// The stream of one made-up row.
     init(row: Int, seed: UInt64 = 3) { self.init(seed: seed, purpose: .synthetic, sample: row) }
-
-    /// Standard normal (Box and Muller).
-    mutating func normal() -> Float {
-        let radius = (-2 * log(1 - Double(uniform()))).squareRoot()
-        return Float(radius * cos(2 * Double.pi * Double(uniform())))
-    }
 }
 
 /// Two classes of unit normal rows with means (±distance/2, 0): no classifier is right more often than Φ(distance/2).

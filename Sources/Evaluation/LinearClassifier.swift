@@ -13,13 +13,24 @@ package struct LabelledRows {
     }
 }
 
-/// Multinomial logistic regression with a squared penalty:
-/// mean over all ranks' rows of -log softmax(Wx + b)[label] + penalty/2·|W|².
-package final class LogisticRegression {
+/// What a linear classifier pays for a row of scores u = Wx + b.
+package enum LinearLoss: Sendable {
+    /// -log softmax(u)[label]: multinomial logistic regression.
+    case logistic
+    /// Sum over classes k of max(0, 1 - y·u[k])², y = 1 for the label and -1 for the others: the one-vs-rest support
+    /// vector machine of liblinear and scikit-learn's LinearSVC.
+    case squaredHinge
+}
+
+/// A linear classifier with a squared penalty: mean over all ranks' rows of the loss + penalty/2·|W|².
+///
+/// On n rows, liblinear's C is 1/(penalty·n). Here the bias goes without a penalty.
+package final class LinearClassifier {
     // d dimensions, K classes, B rows of a block
     // x [B, d], W [K, d], b [K]; the minimiser's variables are W, row after row, and then b.
     // Kernels work on sixteen columns at a time: classes that no row belongs to and that have no probability fill up.
 
+    private let loss: LinearLoss
     private let parts: [LabelledRows]
     private let dimension: Int
     private let classes: Int
@@ -35,7 +46,10 @@ package final class LogisticRegression {
     private static let blockOfRows = 1024
 
     /// Collective. `parts` together hold at least one row on some rank; the memory stays the caller's.
-    package init(_ parts: [LabelledRows], dimension: Int, classes: Int, ranks: any Ranks, device: Device) throws {
+    package init(
+        _ loss: LinearLoss, _ parts: [LabelledRows], dimension: Int, classes: Int, ranks: any Ranks, device: Device
+    ) throws {
+        self.loss = loss
         self.parts = parts
         self.dimension = dimension
         self.classes = classes
@@ -112,9 +126,7 @@ package final class LogisticRegression {
         let scale = 1 / Float(rows)
         for part in parts {
             try forEachBlock(of: part) { logits, x, labels in
-                for (r, label) in labels.enumerated() { loss -= Double(logits.row(r)[label]) }
-                loss += logits.replaceBySoftmaxOfRows(scale: scale)
-                for (r, label) in labels.enumerated() { logits.row(r)[label] -= scale }
+                loss += self.loss.replaceBySlopes(logits, labels: labels, scale: scale)
                 try multiply(logits.transposed, x, into: weightGradient.matrix, adding: true)
                 for (k, sum) in logits.columnSums().enumerated() { biasGradient[k] += sum }
             }
@@ -133,5 +145,27 @@ package final class LogisticRegression {
             logits.addToRows(bias.base)
             try body(logits, x, part.labels[rows])
         }
+    }
+}
+
+extension LinearLoss {
+    /// Replaces each row of scores by the slope of its loss, times `scale`. Returns the sum of the losses.
+    fileprivate func replaceBySlopes(_ scores: Matrix, labels: ArraySlice<Int>, scale: Float) -> Double {
+        var loss = 0.0
+        switch self {
+        case .logistic:
+            for (r, label) in labels.enumerated() { loss -= Double(scores.row(r)[label]) }
+            loss += scores.replaceBySoftmaxOfRows(scale: scale)
+            for (r, label) in labels.enumerated() { scores.row(r)[label] -= scale }
+        case .squaredHinge:
+            let own = labels.enumerated().map { r, label in scores.row(r)[label] }
+            loss += scores.replaceBySquaredHinge(scale: scale)
+            for (r, label) in labels.enumerated() {
+                let (wrong, right) = (max(0, 1 + own[r]), max(0, 1 - own[r]))
+                loss += Double(right * right) - Double(wrong * wrong)
+                scores.row(r)[label] = -2 * scale * right
+            }
+        }
+        return loss
     }
 }

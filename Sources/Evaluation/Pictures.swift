@@ -1,0 +1,34 @@
+import Data
+import Tensors
+
+/// The images that this rank's rows of features were made of, row for row.
+package struct Pictures {
+    package let shape: ImageShape
+    private let fill: (_ rows: [Int], _ destination: UnsafeMutablePointer<Float>) -> Void
+
+    /// - Parameter fill: writes the images of these rows, counted from this rank's first, with values in -1...1,
+    ///   [rows, height, width, channels].
+    package init(
+        shape: ImageShape, fill: @escaping (_ rows: [Int], _ destination: UnsafeMutablePointer<Float>) -> Void
+    ) {
+        self.shape = shape
+        self.fill = fill
+    }
+
+    /// The images that this rank holds of a data set: pixel values 0...255 become -1...1. Others can't be compared.
+    package init(_ dataset: ImageDataset) {
+        let half = [Float](repeating: 0.5, count: dataset.shape.channels)
+        let normalisation = Normalisation(mean: half, deviation: half)
+        self.init(shape: dataset.shape) { rows, destination in
+            dataset.fill(
+                destination, indices: rows.map { dataset.images.lowerBound + $0 }, normalisation: normalisation)
+        }
+    }
+
+    /// [rows, height, width, channels] of these rows.
+    func tensor(of rows: [Int], device: Device) -> Tensor {
+        let result = device.tensor([rows.count, shape.height, shape.width, shape.channels])
+        fill(rows, result.base)
+        return result
+    }
+}
