@@ -69,6 +69,7 @@ extension Probe {
         case .linear, .svm, .knn, .mlp: "\(rawValue) %"
         case .reconstruction: "MS-SSIM"
         case .ndm: "NDM nats"
+        case .mine: "MINE nats"
         }
     }
 

@@ -15,6 +15,8 @@ package enum Probe: String, Codable, CaseIterable, Sendable {
     case reconstruction
     /// Neural dependency measure: how far the dimensions are from being independent.
     case ndm
+    /// Mutual information between images and features, as far as a critic finds it.
+    case mine
 
     /// In what a probe's value is counted.
     package enum Measure: Sendable {
@@ -22,7 +24,7 @@ package enum Probe: String, Codable, CaseIterable, Sendable {
         case accuracy
         /// Multi-scale structural similarity, in 0...1; more is better.
         case similarity
-        /// A divergence in nats, 0 for independent dimensions; less is better.
+        /// A divergence in nats. Of `ndm`, 0 for independent dimensions: less is better; of `mine`, more is.
         case nats
     }
 
@@ -30,7 +32,7 @@ package enum Probe: String, Codable, CaseIterable, Sendable {
         switch self {
         case .linear, .svm, .knn, .mlp: .accuracy
         case .reconstruction: .similarity
-        case .ndm: .nats
+        case .ndm, .mine: .nats
         }
     }
 
@@ -45,7 +47,7 @@ package enum Probe: String, Codable, CaseIterable, Sendable {
 ///   - seed: of all that is random in a probe: which rows are held out, where a network starts, in which order rows
 ///     come.
 ///   - reconstruction: settings of that probe.
-/// - Throws: `InputError` where the features don't fit together, or lack the images that `reconstruction` needs.
+/// - Throws: `InputError` where the features don't fit together, or lack the images that `reconstruction` and `mine` need.
 package func score(
     _ probe: Probe, train: Features, test: Features, seed: UInt64, ranks: any Ranks, device: Device,
     reconstruction: Reconstruction = Reconstruction(), progress: (String) -> Void = { _ in }
@@ -63,5 +65,6 @@ package func score(
         try reconstruction(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
     case .ndm:
         try NeuralDependency()(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
+    case .mine: try InputInformation()(train, seed: seed, ranks: ranks, device: device, progress: progress)
     }
 }

@@ -31,7 +31,8 @@ extension Program {
             Option(
                 "probe", "P,…",
                 "linear (logistic regression), svm, knn (cosine), mlp, reconstruction (by a decoder, MS-SSIM), "
-                    + "ndm (neural dependency measure, nats); linear,knn by default"),
+                    + "ndm (neural dependency measure, nats), mine (information on the image, nats); linear,knn by default"
+            ),
             Option(
                 "seeds", "K",
                 "repeat with K seeds, for mean ± standard deviation: probes, and the untrained encoder, of which there "
