@@ -20,10 +20,14 @@ package struct InputInformation {
     package init() {}
 
     /// The bound in nats. Collective; the same on every rank and, to rounding, at every world size.
-    /// - Parameter seed: of the estimation.
+    /// - Parameters:
+    ///   - test: only held against `train`: the estimation holds rows of that out.
+    ///   - seed: of the estimation.
     package func callAsFunction(
-        _ features: Features, seed: UInt64, ranks: any Ranks, device: Device, progress: (String) -> Void = { _ in }
+        train features: Features, test: Features, seed: UInt64, ranks: any Ranks, device: Device,
+        progress: (String) -> Void = { _ in }
     ) throws -> Double {
+        try check(train: features, test: test)
         guard let pictures = features.pictures else {
             throw InputError("these features have no images beside them: --probe mine compares the two")
         }

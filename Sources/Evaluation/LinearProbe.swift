@@ -6,8 +6,8 @@ package struct LinearProbe {
     /// Logistic regression, or the support vector machine of the published evaluation.
     package let loss: LinearLoss
     /// Candidates, tried in this order, each from the solution of the one before: largest first, as the heaviest
-    /// penalty has the easiest problem.
-    package var penalties = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
+    /// penalty has the easiest problem. Two in a row that are no better end the search.
+    package var penalties = [1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
     /// Share of the training rows that are held out to choose the penalty.
     package var heldOutShare: Float = 0.1
     var minimiser = MinimiserSettings()
@@ -43,12 +43,14 @@ package struct LinearProbe {
         // A set that is too small to hold rows out gets the heaviest penalty.
         if counts[0] > 0 && counts[1] > 0 {
             let selection = try classifier(on: [fitted], of: train, ranks, device)
-            for penalty in penalties {
+            var worse = 0
+            for penalty in penalties where worse < 2 {
                 let fit = try selection.minimum(from: variables, penalty: penalty, settings: minimiser)
                 variables = fit.variables
                 iterations += fit.iterations
                 let correct = try ranks.sum([selection.correct(of: heldOut, with: variables)])[0]
-                if correct > best.correct { best = (penalty, variables, correct) }
+                worse = correct > best.correct ? 0 : worse + 1
+                if worse == 0 { best = (penalty, variables, correct) }
                 progress(
                     "penalty \(penalty), \(correct) of \(counts[1]) held-out rows right "
                         + "after \(fit.iterations) steps")

@@ -65,6 +65,7 @@ package func score(
         try reconstruction(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
     case .ndm:
         try NeuralDependency()(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
-    case .mine: try InputInformation()(train, seed: seed, ranks: ranks, device: device, progress: progress)
+    case .mine:
+        try InputInformation()(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
     }
 }

