@@ -46,6 +46,9 @@ package final class Tape {
 
     package enum Mode { case training, evaluation }
 
+    /// Whether batch norms take what they see in training into their running statistics.
+    package var movesStatistics = true
+
     private struct Node {
         /// Gradient so far; for a parameter, the memory that keeps it.
         var gradient: Tensor?

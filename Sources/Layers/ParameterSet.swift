@@ -44,6 +44,9 @@ package final class Declarations {
 
     package init() {}
 
+    /// Trained numbers declared so far.
+    package var parameterCount: Int { parameters.reduce(0) { $0 + $1.shape.reduce(1, *) } }
+
     /// Declares what `body` declares under `name`.
     package func scope<Result>(_ name: String, _ body: (Declarations) throws -> Result) rethrows -> Result {
         path.append(name)

@@ -2,8 +2,8 @@ import Autodiff
 import Layers
 import Tensors
 
-/// The coordinate task of Hjelm et al. 2019 (appendix A.6?): from a location's local vector and the code, tell its row and its
-/// column; two softmax losses, means over all locations of the global batch.
+/// The coordinate task of Hjelm et al. 2019 (appendix): from a location's local vector and the code, tell its row and
+/// its column; two softmax losses, means over all locations of the global batch.
 struct CoordinatePrediction {
     private let scope: BatchNormScope
     private let first, scale, shift: Parameter

@@ -194,6 +194,11 @@ package struct Configuration: Codable, Equatable, Sendable {
                     + "objective.coordinatesWeight above 0")
         }
         try require((0...4096).contains(objective.occlusion), "objective.occlusion", objective.occlusion, "0 to 4096")
+        guard objective.estimator == .infoNCE || objective.anchor == .global else {
+            throw InputError(
+                "objective.anchor is \(objective.anchor.rawValue): only infoNCE has an anchor, and objective.estimator is "
+                    + "\(objective.estimator.rawValue); leave it out")
+        }
         guard objective.compatibility == .exact || objective.estimator == .infoNCE && objective.anchor != .local else {
             throw InputError(
                 "objective.compatibility is published: that is another loss for infoNCE anchored at globals only, not "

@@ -2,6 +2,7 @@ import Autodiff
 import Collectives
 import Data
 import Encoders
+import Foundation
 import Layers
 import Objectives
 import Tensors
@@ -43,10 +44,25 @@ package final class Model {
                 "objective.occlusion is \(occlusion) pixels on images of \(card.height)x\(card.width): it must be less "
                     + "than the shorter side")
         }
+        guard configuration.objective.coordinatesWeight == 0 || encoder.locations > 1 else {
+            throw InputError(
+                "objective.coordinatesWeight is \(configuration.objective.coordinatesWeight): the encoder's local map has "
+                    + "one location, and there is nothing to tell; set it to 0")
+        }
+        try Self.checkMemory(declare.parameterCount + adversaries.parameterCount)
         parameters = ParameterSet(declare, device: device, seed: configuration.seed)
         adversary =
             configuration.objective.prior.weight > 0
             ? ParameterSet(adversaries, device: device, seed: configuration.seed, firstPlace: 1 << 20) : nil
+    }
+
+    /// Refuses more parameters than this machine holds, with a gradient and two moments of each.
+    static func checkMemory(_ parameters: Int, memory: UInt64 = ProcessInfo.processInfo.physicalMemory) throws {
+        let needed = Double(parameters) * 16
+        guard needed > Double(memory) else { return }
+        throw InputError(
+            "the model would have \(parameters) parameters, \(Int(needed / 0x1p30)) GiB with gradients and moments, and "
+                + "this machine has \(memory >> 30) GiB: lower critic.units or the encoder's widths")
     }
 
     /// Encoder and critics, and the discriminator where there is one.
@@ -65,10 +81,11 @@ package final class Model {
     ///   - step: decides random numbers.
     package func terms(_ tape: Tape, images: Tensor, step: Int) throws -> [ObjectiveTerm] {
         let encoding = try encoder(tape, tape.constant(images))
-        let code =
-            occlusion > 0
-            ? try encoder(tape, tape.constant(occluded(images, shares: tape.shares, step: step))).code : encoding.code
-        return try objective(tape, map: encoding.local, code: code, step: step)
+        guard occlusion > 0 else { return try objective(tape, map: encoding.local, code: encoding.code, step: step) }
+        tape.movesStatistics = false  // they are to be those of whole images
+        let hidden = try encoder(tape, tape.constant(occluded(images, shares: tape.shares, step: step)))
+        tape.movesStatistics = true
+        return try objective(tape, map: encoding.local, code: hidden.code, step: step)
     }
 
     /// Leaves the gradient of the global loss in all parameters, the same bits on every rank. Collective.

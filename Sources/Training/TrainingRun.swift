@@ -139,6 +139,13 @@ package final class TrainingRun {
             }
         }
         if firstStep == 0 && steps == 0 { try save(step: 0) }
+        try ranks.agree {
+            guard skipped > 0 else { return }
+            throw NotFinite(
+                description:
+                    "the run's last \(skipped) steps had no finite loss and gradient, and changed nothing: lower "
+                    + "optimiser.rate (\(configuration.optimiser.rate)) and start anew, or go on with more --steps")
+        }
         return .finished
     }
 

@@ -47,6 +47,9 @@ extension Program {
         let (loss, input) = try ranks.agree {
             let estimator: Estimator = try arguments.choice("estimator", default: .infoNCE)
             let anchor: Anchor = try arguments.choice("anchor", default: .global)
+            guard estimator == .infoNCE || anchor == .global else {
+                throw InputError("--anchor \(anchor.rawValue) is for infoNCE only: leave it out")
+            }
             let compatibility: Compatibility = try arguments.choice("compat", default: .exact)
             guard compatibility == .exact || estimator == .infoNCE && anchor != .local else {
                 throw InputError("--compat published is for infoNCE anchored at globals only")

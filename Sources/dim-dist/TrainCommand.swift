@@ -1,5 +1,6 @@
 import Collectives
 import Foundation
+import Objectives
 import Tensors
 import Training
 
@@ -126,8 +127,7 @@ extension Program {
             "data       \(configuration.data.path): \(run.data.dataset.count) images of "
                 + "\(shape.height)x\(shape.width)x\(shape.channels), \(run.data.plan.stepsPerEpoch) steps an epoch",
             "model      \(run.model.encoder), \(run.model.parameters.count) parameters",
-            "objective  \(configuration.objective.estimator.rawValue), anchor \(configuration.objective.anchor.rawValue)"
-                + ", negatives from \(negatives) images of all ranks",
+            "objective  \(configuration.objective.summary(critic: configuration.critic, negatives: negatives))",
             "world      \(ranks.worldSize) rank\(ranks.worldSize == 1 ? "" : "s") x \(threads) "
                 + "thread\(threads == 1 ? "" : "s"), batch \(configuration.batch)",
             "run        \(output)" + (run.firstStep > 0 ? ", from step \(run.firstStep)" : ""),
@@ -136,5 +136,24 @@ extension Program {
             lines.append("hint       \(cores) cores here: mpirun -np \(cores) dim-dist train … uses them all")
         }
         return lines.joined(separator: "\n")
+    }
+}
+
+extension ObjectiveSettings {
+    /// One line: `1 x local infoNCE anchored at global, separable critic of 512 units, negatives from 127 images`.
+    fileprivate func summary(critic: CriticSettings, negatives: Int) -> String {
+        let bound = estimator.rawValue + (estimator == .infoNCE ? " anchored at \(anchor.rawValue)" : "")
+        let weighted = [
+            (globalWeight, "global \(bound)"), (localWeight, "local \(bound)"),
+            (prior.weight, "\(prior.distribution.rawValue) prior"), (coordinatesWeight, "coordinates"),
+        ]
+        var parts = [weighted.filter { $0.0 > 0 }.map { "\($0.0) x \($0.1)" }.joined(separator: " + ")]
+        if globalWeight + localWeight > 0 {
+            let normalised = critic.normalisation == .none ? "" : " with \(critic.normalisation.rawValue)"
+            parts.append("\(critic.kind.rawValue) critic of \(critic.units) units\(normalised)")
+            parts.append("negatives from \(negatives) images of all ranks")
+        }
+        if occlusion > 0 { parts.append("codes of images with \(occlusion)x\(occlusion) pixels hidden") }
+        return parts.joined(separator: ", ")
     }
 }

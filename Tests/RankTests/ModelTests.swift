@@ -136,6 +136,20 @@ final class ModelTests: XCTestCase {
         }
     }
 
+    /// A hidden square changes the codes, not what batch norms remember of whole images.
+    func testOcclusionLeavesTheRunningStatistics() throws {
+        var configuration = Configuration()
+        configuration.critic.units = 24
+        let (card, counts) = (card(size: 28, channels: 1), World.shares(of: 10))
+        let whole = try run(configuration, card: card, counts: counts, ranks: World.ranks, steps: 1)
+        configuration.objective.occlusion = 20
+        let hidden = try run(configuration, card: card, counts: counts, ranks: World.ranks, steps: 1)
+        XCTAssertGreaterThan(abs(whole.losses[0] - hidden.losses[0]), 1e-3)
+        for (name, values) in whole.states where name.hasPrefix("encoder.") {
+            XCTAssertEqual(hidden.states[name], values, "\(name), \(World.place)")
+        }
+    }
+
     /// Batch norm over this rank's rows alone is offered, and is another function.
     func testLocalBatchNormDiffersFromSynchronised() throws {
         guard World.ranks.worldSize == 2 else { return }  // alone they are the same; with three a rank has no rows

@@ -95,6 +95,27 @@ struct ConfigurationTests {
         }
     }
 
+    @Test func contradictionsAreRefused() {
+        for (estimator, anchor, compatibility, message) in [
+            ("jensenShannon", "local", "exact", "only infoNCE has an anchor"),
+            ("nwj", "global", "published", "infoNCE anchored at globals only"),
+            ("infoNCE", "local", "published", "infoNCE anchored at globals only"),
+        ] {
+            expectInputError("objective.", message) {
+                try Configuration(layers: [
+                    .leaf("objective.estimator", .string(estimator)), .leaf("objective.anchor", .string(anchor)),
+                    .leaf("objective.compatibility", .string(compatibility)),
+                ])
+            }
+        }
+        expectInputError("nothing to learn from") { try configuration("objective.localWeight", .integer(0)) }
+    }
+
+    @Test func modelsLargerThanTheMachineAreRefused() throws {
+        try Model.checkMemory(1 << 26, memory: 1 << 30)  // 16 bytes each: value, gradient, two moments
+        expectInputError("67108865 parameters", "critic.units") { try Model.checkMemory(1 << 26 + 1, memory: 1 << 30) }
+    }
+
     @Test func laterLayersWin() throws {
         let result = try Configuration(layers: [
             .leaf("batch", .integer(10)), .leaf("steps", .integer(3)), .leaf("batch", .integer(12)),

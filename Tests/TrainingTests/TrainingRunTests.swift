@@ -158,6 +158,13 @@ final class TrainingRunTests: XCTestCase {
         XCTAssertEqual(store.steps, [0, 1])
     }
 
+    func testARunThatEndsAstrayFails() throws {
+        let configuration = try makeConfiguration(data: images, steps: 3, ["optimiser.rate": .number(1e30)])
+        XCTAssertThrowsError(try train(configuration, output: output("run"), worldSize: 2)) {
+            XCTAssertTrue("\($0)".contains("last 2 steps had no finite loss"), "\($0)")
+        }
+    }
+
     /// One rank's parameter goes astray, before and behind a rectifier, which hides a NaN from the loss.
     func testStepsThatAreNotFiniteAreSkippedAndEndTheRun() throws {
         for name in ["encoder.conv1.weight", "encoder.code.bias", "critic.local.first.weight"] {
