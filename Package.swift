@@ -26,7 +26,6 @@ let package = Package(
         .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CRandom123", providers: [.apt(["librandom123-dev"])]),
-        .systemLibrary(name: "CSTBImageResize", pkgConfig: "stb", providers: [.apt(["libstb-dev"])]),
         .systemLibrary(name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
@@ -60,7 +59,7 @@ let package = Package(
         // MARK: - Layer 6: pixels. No gradients here: an augmentation is never differentiated.
         .target(
             name: "Data",
-            dependencies: ["Tensors", "Collectives", "CPNG", "CSTBImageResize", "CTurboJPEG", "CZlib"],
+            dependencies: ["Tensors", "Collectives", "CPNG", "CTurboJPEG", "CZlib"],
             exclude: ["README.md"]),
 
         // MARK: - Layer 7: the loop

@@ -61,7 +61,7 @@ struct ImageFolderReader: ImageReader {
     private func place(_ image: DecodedImage, of file: String, into target: UnsafeMutablePointer<UInt8>) throws {
         try image.pixels.withUnsafeBufferPointer { pixels in
             guard let source = pixels.baseAddress else { return }
-            if side > 0 { return try resizeAndCrop(source, image.shape, to: side, into: target) }
+            if side > 0 { return resizeAndCrop(source, image.shape, to: side, into: target) }
             guard image.shape == shape else {
                 throw InputError(
                     "\(file): is \(image.shape.height)x\(image.shape.width), and \(folder.files[0]) is "

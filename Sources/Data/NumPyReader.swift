@@ -10,7 +10,7 @@ struct NumPyReader: ImageReader {
     let classes: Int?
     var count: Int { array.rows }
 
-    /// What stb_image_resize takes, and enough for images of satellites.
+    /// Enough for images of satellites.
     private static let mostChannels = 64
     private static let longestVector = 1 << 16
     private static let mostClasses = 1 << 16

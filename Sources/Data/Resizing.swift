@@ -1,28 +1,13 @@
-import CSTBImageResize
 import Collectives
-
-/// A type of pixel that stb_image_resize knows.
-protocol ResizableValue: BitwiseCopyable {
-    static var stbType: stbir_datatype { get }
-    static var zero: Self { get }
-}
-
-extension UInt8: ResizableValue {
-    static var stbType: stbir_datatype { STBIR_TYPE_UINT8 }
-}
-
-extension Float: ResizableValue {
-    static var stbType: stbir_datatype { STBIR_TYPE_FLOAT }
-}
 
 /// Resizes the shorter side to `side` and cuts a square out of the middle: `[height, width, channels]` to
 /// `[side, side, channels]`.
 ///
-/// The filter is a triangle as wide as the step between samples, so that shrinking averages over all pixels, as Pillow's
-/// `BILINEAR` does. Up to 64 channels. C: `stbir_resize_region`.
+/// Rows first, then columns, each by `TriangleFilter`. Bytes are rounded after each, as by Pillow's `BILINEAR`, whose
+/// bytes these are; of images that are higher than wide they may differ by 1.
 func resizeAndCrop<Value: ResizableValue>(
     _ image: UnsafePointer<Value>, _ shape: ImageShape, to side: Int, into result: UnsafeMutablePointer<Value>
-) throws {
+) {
     let (height, width, channels) = (shape.height, shape.width, shape.channels)
     let square = min(height, width)
     let (top, left) = ((height - square) / 2, (width - square) / 2)
@@ -33,12 +18,18 @@ func resizeAndCrop<Value: ResizableValue>(
         }
         return
     }
-    let isDone = stbir_resize_region(
-        image, Int32(width), Int32(height), 0, result, Int32(side), Int32(side), 0, Value.stbType, Int32(channels),
-        STBIR_ALPHA_CHANNEL_NONE, 0, STBIR_EDGE_CLAMP, STBIR_EDGE_CLAMP, STBIR_FILTER_TRIANGLE, STBIR_FILTER_TRIANGLE,
-        STBIR_COLORSPACE_LINEAR, nil, Float(left) / Float(width), Float(top) / Float(height),
-        Float(left + square) / Float(width), Float(top + square) / Float(height))
-    guard isDone == 1 else { throw InputError("no memory to resize \(height)x\(width) to \(side)x\(side)") }
+    let across = TriangleFilter<Value>(of: width, from: left, square, to: side)
+    let down = TriangleFilter<Value>(of: height, from: top, square, to: side)
+    let rows = down.samples
+    let rowSize = side * channels
+    withUnsafeTemporaryAllocation(of: Value.self, capacity: rows.count * rowSize) { narrow in  // [rows, side, channels]
+        guard let narrow = narrow.baseAddress else { return }
+        for row in rows {
+            across.gather(
+                image + row * width * channels, channels: channels, into: narrow + (row - rows.lowerBound) * rowSize)
+        }
+        down.average(narrow, firstRow: rows.lowerBound, rowSize: rowSize, into: result)
+    }
 }
 
 /// The images of another reader, resized and cropped.
@@ -70,24 +61,22 @@ struct ResizingReader: ImageReader {
         for first in stride(from: range.lowerBound, to: range.upperBound, by: step) {
             let block = try base.load(images: first..<min(first + step, range.upperBound))
             switch block.pixels {
-            case .bytes(let values): try resize(values, onto: &bytes, reserving: range.count)
-            case .floats(let values): try resize(values, onto: &floats, reserving: range.count)
+            case .bytes(let values): resize(values, onto: &bytes, reserving: range.count)
+            case .floats(let values): resize(values, onto: &floats, reserving: range.count)
             }
             if let own = block.labels { labels?.append(contentsOf: own) }
         }
         return ImageBlock(pixels: floats.isEmpty ? .bytes(bytes) : .floats(floats), labels: labels)
     }
 
-    private func resize<Value: ResizableValue>(
-        _ values: [Value], onto result: inout [Value], reserving count: Int
-    ) throws {
+    private func resize<Value: ResizableValue>(_ values: [Value], onto result: inout [Value], reserving count: Int) {
         if result.isEmpty { result.reserveCapacity(count * shape.size) }
         var image = [Value](repeating: .zero, count: shape.size)
         for start in stride(from: 0, to: values.count, by: base.shape.size) {
-            try values.withUnsafeBufferPointer { values in
-                try image.withUnsafeMutableBufferPointer { image in
+            values.withUnsafeBufferPointer { values in
+                image.withUnsafeMutableBufferPointer { image in
                     guard let source = values.baseAddress, let target = image.baseAddress else { return }
-                    try resizeAndCrop(source + start, base.shape, to: shape.width, into: target)
+                    resizeAndCrop(source + start, base.shape, to: shape.width, into: target)
                 }
             }
             result += image

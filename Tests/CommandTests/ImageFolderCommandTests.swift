@@ -40,8 +40,12 @@ final class ImageFolderCommandTests: CommandTestCase {
             XCTAssertEqual(list.split(separator: "\n").count, 1)
             losses.append(try self.losses("run\(ranks)"))
         }
-        XCTAssertEqual(losses[0].count, 2)
-        for (a, b) in zip(losses[0], losses[1]) { XCTAssertEqual(a, b, accuracy: 1e-4 * abs(a)) }
+        XCTAssertEqual(losses.map(\.count), [2, 2])
+        // Of two pictures only, many gradients are all but 0, and Adam's first step takes their rounding for a direction.
+        for (step, tolerance) in [2e-5, 1e-3].enumerated() {
+            let (alone, split) = (losses[0][step], losses[1][step])
+            XCTAssertEqual(alone, split, accuracy: tolerance * alone, "step \(step + 1)")
+        }
 
         // The run's settings hold for its features: the same size, the same files left out.
         let evaluation = try run(["eval", "--run", path("run1"), "--probe", "knn", "--without-controls"])

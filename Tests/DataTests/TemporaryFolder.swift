@@ -88,6 +88,16 @@ struct ImageFixtures: Decodable {
     let grey: [String: String]
     /// `[side, side, 3]`, by side: of `rgb.png`, resized and cropped.
     let resized: [String: String]
+    let textures: [Texture]
+
+    /// A pattern that both languages make, resized and cropped by Pillow.
+    struct Texture: Decodable {
+        let height: Int
+        let width: Int
+        let side: Int
+        /// `[side, side]` in hexadecimal.
+        let resized: String
+    }
 
     private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .appendingPathComponent("Fixtures")

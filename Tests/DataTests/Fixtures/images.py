@@ -80,6 +80,15 @@ def squared(values, side):
     return numpy.asarray(Image.fromarray(values).resize((side, side), Image.BILINEAR, box=box)).tobytes().hex()
 
 
+def texture(height, width):
+    """Whole numbers that any language makes alike, with differences of all sizes."""
+    y, x = numpy.mgrid[0:height, 0:width]
+    return ((7 * x * x + 11 * x * y + 5 * y * y) % 256).astype(numpy.uint8)
+
+
+# Height, width and side, of steps between 1 and 1.5 above all.
+SIZES = [(39, 39, 32), (45, 60, 32), (90, 83, 64), (100, 33, 32), (20, 23, 32), (1, 3, 4), (300, 280, 5)]
+
 names = sorted(path.name for path in folder.iterdir() if path.suffix in (".png", ".jpg"))
 result = {
     "pillow": __version__,
@@ -88,5 +97,9 @@ result = {
     "rgb": {name: decoded(name, "RGB") for name in names},
     "grey": {name: decoded(name, "L") for name in ["rgb.jpg", "grey.jpg", "grey.png", "grey16.png", "cmyk.jpg"]},
     "resized": {str(side): squared(rgb, side) for side in (5, 8, 18, 27)},
+    "textures": [
+        {"height": height, "width": width, "side": side, "resized": squared(texture(height, width), side)}
+        for height, width, side in SIZES
+    ],
 }
 (folder / "images.json").write_text(json.dumps(result) + "\n")
