@@ -46,7 +46,7 @@ struct FolderListing {
     /// that lead back, to `parent` too, are not followed.
     static func images(below folder: String, in parent: String? = nil) throws -> [String] {
         var paths: [String] = []
-        try visit(folder, parents: parent.map { [try identity($0)] } ?? []) { place in
+        try search(folder, in: parent) { place in
             let listing = try FolderListing(place)
             paths += listing.images.map { join(place, $0) }
             return listing.folders
@@ -57,7 +57,7 @@ struct FolderListing {
     /// Whether `images(below:in:)` finds any. Looks no further than the first.
     static func holdsImages(_ folder: String, in parent: String? = nil) throws -> Bool {
         var isFound = false
-        try visit(folder, parents: parent.map { [try identity($0)] } ?? []) { place in
+        try search(folder, in: parent) { place in
             var folders: [String] = []
             try forEachEntry(of: place) { name, isFolder in
                 if isFolder { folders.append(name) } else { isFound = true }
@@ -66,6 +66,13 @@ struct FolderListing {
             return isFound ? [] : folders
         }
         return isFound
+    }
+
+    /// Goes through a folder, which lies in `parent`. An error tells where the search began: what fails may lie deep.
+    private static func search(_ folder: String, in parent: String?, _ body: (String) throws -> [String]) throws {
+        do { try visit(folder, parents: parent.map { [try identity($0)] } ?? [], body) } catch let error as InputError {
+            throw InputError("\(error); was looking for images in \(parent ?? folder) and all folders below it")
+        }
     }
 
     /// Goes through a folder and then those in it that `body` names.

@@ -5,7 +5,7 @@ import Foundation
 func systemReason() -> String { String(cString: strerror(errno)) }
 
 /// Throws an `InputError` unless the path names a regular file.
-func requireRegularFile(_ path: String) throws { _ = try fileSize(path) }
+package func requireRegularFile(_ path: String) throws { _ = try fileSize(path) }
 
 /// Bytes of a regular file, as stored. Throws for anything else.
 func fileSize(_ path: String) throws -> Int {

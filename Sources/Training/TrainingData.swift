@@ -21,6 +21,9 @@ package final class TrainingData {
         let source = try ImageSource(settings.request(for: ranks), ranks: ranks)
         skipped = source.skipped
         (dataset, plan) = try ranks.agree {
+            guard source.count >= 2 else {
+                throw InputError("\(settings.path): 1 image, expected at least 2: each is told from the others")
+            }
             try settings.augmentation.check(shape: source.shape)
             let shards = try VirtualShards(
                 imageCount: source.count, count: settings.virtualShards == 0 ? nil : settings.virtualShards)

@@ -1,6 +1,7 @@
 import Collectives
 import Data
 import Evaluation
+import Foundation
 import Tensors
 import Training
 
@@ -23,7 +24,7 @@ extension Program {
             (
                 try arguments.choice("layer", default: FeatureLayer.code),
                 arguments.has("split") ? try arguments.choice("split", default: Split.train) : nil,
-                try arguments.required("output")
+                try outputFile(arguments)
             )
         }
         let run = try TrainedRun(arguments, ranks: ranks)
@@ -35,19 +36,38 @@ extension Program {
             return values
         }
         let shape = [images.count, values.shape[1]]
-        try ranks.agree {
-            if ranks.isFirst { _ = try NumPyArray.create(path: output + ".writing", shape: shape) }
+        let temporary = output + ".writing"
+        do {
+            try ranks.agree {
+                if ranks.isFirst { _ = try NumPyArray.create(path: temporary, shape: shape) }
+            }
+            try ranks.agree {
+                try NumPyArray(path: temporary).write(
+                    rows: images.images.lowerBound, values: UnsafeBufferPointer(values.elements))
+            }
+            try ranks.agree {  // only a whole array gets its name
+                if ranks.isFirst { try moveFile(temporary, to: output) }
+            }
+        } catch {
+            if ranks.isFirst { try? FileManager.default.removeItem(atPath: temporary) }
+            throw error
         }
         try ranks.agree {
-            try NumPyArray(path: output + ".writing").write(
-                rows: images.images.lowerBound, values: UnsafeBufferPointer(values.elements))
-        }
-        try ranks.agree {  // only a whole array gets its name
             guard ranks.isFirst else { return }
-            try moveFile(output + ".writing", to: output)
             try SkippedFiles(skipped, kept: images.count).report(listing: output + ".skipped.txt", tell: complain)
         }
         if ranks.isFirst { print("\(output): float32 \(shape), layer \(layer.rawValue)") }
         return .success
+    }
+
+    /// Refuses, before any work, what no file can be written to.
+    private static func outputFile(_ arguments: Arguments) throws -> String {
+        let output = try arguments.required("output")
+        if FileManager.default.fileExists(atPath: output) { try requireRegularFile(output) }
+        let folder = URL(fileURLWithPath: output).deletingLastPathComponent().path
+        guard isFolder(folder), FileManager.default.isWritableFile(atPath: folder) else {
+            throw InputError("\(output): can't be made: \(folder) is no folder that can be written to")
+        }
+        return output
     }
 }

@@ -32,7 +32,7 @@ struct Option {
 struct Arguments {
     private let values: [String: [String]]
 
-    /// - Throws: `InputError` on an unknown option, a missing value, or one given twice.
+    /// - Throws: `InputError` on an unknown option, a missing or empty value, or one given twice.
     init(_ words: [String], options: [Option]) throws {
         var values: [String: [String]] = [:]
         var rest = words[...]
@@ -45,7 +45,7 @@ struct Arguments {
             }
             if values[option.name] != nil && !option.repeats { throw InputError("\(parts[0]) is given twice") }
             if let meaning = option.value {
-                guard let value = parts.count == 2 ? parts[1] : rest.popFirst() else {
+                guard let value = parts.count == 2 ? parts[1] : rest.popFirst(), !value.isEmpty else {
                     throw InputError("\(parts[0]) needs a value: \(parts[0]) \(meaning)")
                 }
                 values[option.name, default: []].append(value)

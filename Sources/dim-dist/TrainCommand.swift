@@ -1,4 +1,5 @@
 import Collectives
+import Data
 import Foundation
 import Objectives
 import Tensors
@@ -100,6 +101,8 @@ extension Program {
     private static func readSettings(_ path: String) throws -> JSONValue {
         let data: Data
         do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
+            // Of a folder or a device Foundation says that permission is missing.
+            if FileManager.default.fileExists(atPath: path) { try requireRegularFile(path) }
             throw InputError("\(path) can't be read: \(error.localizedDescription)")
         }
         do { return try JSONValue.parse(data) } catch let DecodingError.dataCorrupted(context) {

@@ -64,6 +64,17 @@ final class FeatureCommandTests: CommandTestCase {
         XCTAssertEqual(try embed("conv.npy", ["--layer", "conv", "--split", "test"]), local)  // basic28x28: its last
     }
 
+    func testEmbedRefusesAnOutputThatIsNoFile() throws {
+        try FileManager.default.createDirectory(atPath: path("folder"), withIntermediateDirectories: true)
+        for ranks in [[], Self.threads(2)] {
+            let embed = ["embed", "--run", path("run"), "--output"]
+            try assertRefused(embed + [path("folder")] + ranks, ["\(path("folder")): is no regular file"])
+            try assertRefused(embed + ["/dev/null"] + ranks, ["/dev/null: is no regular file"])
+            try assertRefused(embed + [""] + ranks, ["--output needs a value"])
+        }
+        XCTAssertFalse(FileManager.default.fileExists(atPath: path("folder.writing")))
+    }
+
     func testEmbedRefusesWhatDoesNotFit() throws {
         let file = "\(path("data"))/train-images-idx3-ubyte"
         try assertRefused(

@@ -50,6 +50,9 @@ final class UsageTests: CommandTestCase {
             (["train", "--data", path("data")], ["--output is needed"]),
             (["train", "--output", path("run")], ["no data", "--data"]),
             (["train", "--output"], ["--output needs a value"]),
+            (["train", "--output", ""], ["--output needs a value"]),
+            (["train", "--data="], ["--data needs a value"]),
+            (train + ["--config", "/dev/null"], ["/dev/null: is no regular file"]),
             (train + ["--output", "b"], ["--output is given twice"]),
             (train + ["--resume=yes"], ["--resume takes no value"]),
             (train + ["--set", "batch"], ["--set batch", "KEY=VALUE"]),
@@ -93,6 +96,10 @@ final class UsageTests: CommandTestCase {
         try refused("none", ["\(path("none")): no such file or folder"])
         try FileManager.default.createDirectory(atPath: path("empty"), withIntermediateDirectories: true)
         try refused("empty", [path("empty"), "no images found", "train-images-idx3-ubyte"])
+        var single = images
+        (single.labels, single.pixels) = ([images.labels[0]], [images.pixels[0]])
+        try single.imagesFile.write(to: file)
+        try refused("images", [file.path, "1 image, expected at least 2"])
         try images.labelsFile.write(to: file)
         try refused("images", [file.path, "magic 2049, expected 2051"])
         try images.imagesFile.dropLast().write(to: file)
