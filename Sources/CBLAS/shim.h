@@ -1,4 +1,4 @@
-// BLAS as Debian's OpenBLAS ships it, and the one LAPACK routine used (Fortran, so declared here).
+// BLAS as Debian's OpenBLAS ships it, and the LAPACK routines used (Fortran, so declared here).
 #pragma once
 #include <cblas.h>
 
@@ -6,4 +6,7 @@ void ssyevr_(const char *jobz, const char *range, const char *uplo, const int *n
              const float *vl, const float *vu, const int *il, const int *iu, const float *abstol, int *m, float *w,
              float *z, const int *ldz, int *isuppz, float *work, const int *lwork, int *iwork, const int *liwork,
              int *info);
+void sgeqrf_(const int *m, const int *n, float *a, const int *lda, float *tau, float *work, const int *lwork, int *info);
+void sorgqr_(const int *m, const int *n, const int *k, float *a, const int *lda, const float *tau, float *work,
+             const int *lwork, int *info);
 char *openblas_get_corename(void);

@@ -4,52 +4,85 @@ import Foundation
 package struct Score: Codable, Equatable, Sendable {
     /// Probe and features: `linear/trained code`.
     package let name: String
-    /// Mean over seeds, in the unit of the probe's measure.
-    package let value: Double
+    /// Mean over seeds, in the unit of the probe's measure; nil where no seed gave one.
+    package let value: Double?
     /// Standard deviation over seeds (divided by their number less 1); nil for one seed.
     package let deviation: Double?
     /// How many seeds gave a value.
     package let seeds: Int
+    /// What a reader has to know of it, or why there is no value.
+    package let notes: [String]
 }
 
 /// Values by features (rows, such as "trained code" or "raw pixels") and probe (columns), one or more a cell.
 ///
 /// `description` is a table of plain text: accuracies in per cent, each other measure in its unit, and with more than
-/// one value mean ± standard deviation. Rows and columns stand in the order in which they came.
+/// one value mean ± standard deviation; – where a probe failed. A cell with notes has their numbers, as `legend` lists
+/// them. Rows and columns stand in the order in which they came.
 package struct EvaluationTable: CustomStringConvertible, Sendable {
     private var features: [String] = []
     private var probes: [Probe] = []
-    private var values: [String: [Probe: [Double]]] = [:]
+    private var cells: [String: [Probe: Cell]] = [:]
+    /// Numbered from 1.
+    private var notes: [String] = []
+
+    private struct Cell {
+        var values: [Double] = []
+        var notes: [String] = []
+    }
 
     package init() {}
 
-    /// Adds the value of one seed, in the unit of the probe's measure.
-    package mutating func add(_ value: Double, features name: String, probe: Probe) {
-        if !features.contains(name) { features.append(name) }
-        if !probes.contains(probe) { probes.append(probe) }
-        values[name, default: [:]][probe, default: []].append(value)
+    /// Adds what one seed found.
+    package mutating func add(_ finding: Finding, features name: String, probe: Probe) {
+        add(finding.value, notes: finding.notes, features: name, probe: probe)
     }
 
-    /// The cell's score, or nil where no value was added.
+    /// Adds that one seed gave no value, and why.
+    package mutating func add(failure: String, features name: String, probe: Probe) {
+        add(nil, notes: [failure], features: name, probe: probe)
+    }
+
+    private mutating func add(_ value: Double?, notes: [String], features name: String, probe: Probe) {
+        if !features.contains(name) { features.append(name) }
+        if !probes.contains(probe) { probes.append(probe) }
+        var cell = cells[name]?[probe] ?? Cell()
+        if let value { cell.values.append(value) }
+        for note in notes {
+            if !cell.notes.contains(note) { cell.notes.append(note) }
+            if !self.notes.contains(note) { self.notes.append(note) }
+        }
+        cells[name, default: [:]][probe] = cell
+    }
+
+    /// The cell's score, or nil where nothing was added.
     package func score(features name: String, probe: Probe) -> Score? {
-        guard let values = values[name]?[probe] else { return nil }
+        guard let cell = cells[name]?[probe] else { return nil }
+        let values = cell.values
         let count = Double(values.count)
         let mean = values.reduce(0, +) / count
         let squares = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
         return Score(
-            name: "\(probe.rawValue)/\(name)", value: mean,
-            deviation: values.count > 1 ? (squares / (count - 1)).squareRoot() : nil, seeds: values.count)
+            name: "\(probe.rawValue)/\(name)", value: values.isEmpty ? nil : mean,
+            deviation: values.count > 1 ? (squares / (count - 1)).squareRoot() : nil, seeds: values.count,
+            notes: cell.notes)
+    }
+
+    /// All cells of a row.
+    package func scores(features name: String) -> [Score] {
+        probes.compactMap { score(features: name, probe: $0) }
     }
 
     /// All cells, row after row.
-    package var scores: [Score] {
-        features.flatMap { name in probes.compactMap { score(features: name, probe: $0) } }
-    }
+    package var scores: [Score] { features.flatMap { scores(features: $0) } }
+
+    /// The notes, a line each: `[1] text`.
+    package var legend: [String] { notes.enumerated().map { "[\($0 + 1)] \($1)" } }
 
     package var description: String {
         let header = ["of test images"] + probes.map(\.title)
         let body = features.map { name in
-            [name] + probes.map { probe in score(features: name, probe: probe).map { probe.text($0) } ?? "-" }
+            [name] + probes.map { probe in score(features: name, probe: probe).map { text($0, of: probe) } ?? "-" }
         }
         let lines = [header] + body
         let widths = header.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
@@ -59,6 +92,12 @@ package struct EvaluationTable: CustomStringConvertible, Sendable {
                 return column == 0 ? cell.0 + space : space + cell.0
             }.joined(separator: "  ")
         }.joined(separator: "\n")
+    }
+
+    private func text(_ score: Score, of probe: Probe) -> String {
+        let value = score.value.map { probe.text($0) + (score.deviation.map { " ± " + probe.text($0) } ?? "") } ?? "–"
+        let numbers = score.notes.compactMap { note in notes.firstIndex(of: note).map { "\($0 + 1)" } }
+        return numbers.isEmpty ? value : "\(value) [\(numbers.joined(separator: ", "))]"
     }
 }
 
@@ -80,9 +119,5 @@ extension Probe {
         case .similarity: String(format: "%.4f", value)
         case .nats: String(format: "%.2f", value)
         }
-    }
-
-    fileprivate func text(_ score: Score) -> String {
-        text(score.value) + (score.deviation.map { " ± " + text($0) } ?? "")
     }
 }

@@ -50,7 +50,7 @@ package struct Features {
                 throw InputError("label \(labels[row]) of this rank's row \(row): expected 0 to \(classes - 1)")
             }
             guard values.isFinite else {
-                throw InputError("features hold NaN or infinity: look for the step at which training diverged")
+                throw InputError("features hold NaN or infinity: training diverged, so take an earlier checkpoint")
             }
         }
         self.init(

@@ -4,7 +4,7 @@ import Layers
 import Tensors
 
 /// The classifier that Deep InfoMax was published with: one hidden layer of 200 units, batch norm and dropout, by Adam at
-/// a rate that falls to a tenth after 50 and 100 epochs. Features are standardised.
+/// a rate that falls to a tenth after 50 and 100 of 110 epochs. Features are standardised.
 ///
 /// Features that stay as they are get learnt by heart in the end. So it is trained twice: without a tenth of the training
 /// rows, which say after how many epochs it is best, and then with all for as many.
@@ -15,15 +15,15 @@ package struct MultilayerProbe {
     package var dropoutRate: Float = 0.1
     /// Rows of a batch, over all ranks.
     package var batch = 64
-    /// Passes over the training rows at most.
+    /// Passes over the training rows at most; more where they come to fewer than `leastSteps`.
     package var epochs = 110
     /// The search for the best number of epochs ends when so many in a row weren't better.
     package var patience = 30
-    /// Updates at least: a small set is passed over more often.
+    /// Updates at least, of the search as of the last training: a small set is passed over more often.
     package var leastSteps = 1000
     /// Learning rate of Adam at the start.
     package var rate = 1e-4
-    /// Epochs after which the rate is divided by 10.
+    /// Of `epochs`, those after which the rate is divided by 10; where there are more, in proportion.
     package var milestones = [50, 100]
     /// Share of the training rows that are held out to choose the number of epochs; 0 takes them all.
     package var heldOutShare: Float = 0.1
@@ -47,6 +47,11 @@ package struct MultilayerProbe {
         let heldOutCount = train.rows - fitted.count
         let ownHeldOut = train.labels.indices.filter { held.contains(train.firstRow + $0) }
         let standardisation = try Standardisation(of: train, ranks: ranks, device: device)
+
+        let batches = train.rows / min(batch, train.rows)  // of an epoch of all rows
+        let leastEpochs = (leastSteps + batches - 1) / batches
+        let mostEpochs = max(epochs, leastEpochs)
+        let milestones = milestones.map { $0 * mostEpochs / epochs }
 
         /// Trains a new classifier. After each epoch `goesOn` is asked whether to go on.
         func fit(
@@ -76,18 +81,16 @@ package struct MultilayerProbe {
             try ranks.sum([try classifier.correct(of: features, rows: rows, standardisation, device: device)])[0]
         }
 
-        let batchesPerEpoch = max(1, train.rows / batch)
-        let leastEpochs = (leastSteps + batchesPerEpoch - 1) / batchesPerEpoch
-        var best = (epochs: max(epochs, leastEpochs), correct: -1)
+        var best = (epochs: mostEpochs, correct: -1)
         if heldOutCount > 0 && !fitted.isEmpty {
-            _ = try fit(fitted, epochs: best.epochs) { epoch, classifier in
+            _ = try fit(fitted, epochs: mostEpochs) { epoch, classifier in
                 let found = try correct(classifier, of: train, ownHeldOut)
                 progress("MLP probe: epoch \(epoch), \(found) of \(heldOutCount) held-out rows right")
                 if found > best.correct { best = (epoch, found) }
                 return epoch < best.epochs + patience || epoch < leastEpochs
             }
         }
-        let classifier = try fit(Array(0..<train.rows), epochs: best.epochs)
+        let classifier = try fit(Array(0..<train.rows), epochs: max(best.epochs, leastEpochs))
         return Double(try correct(classifier, of: test, Array(test.labels.indices))) / Double(test.rows)
     }
 }

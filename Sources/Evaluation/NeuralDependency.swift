@@ -1,5 +1,6 @@
 import Autodiff
 import Collectives
+import Foundation
 import Layers
 import Objectives
 import Tensors
@@ -60,6 +61,19 @@ package struct NeuralDependency {
         let x = standardisation.tensor(of: test, rows: Array(test.labels.indices), device: device)
         let own = try loss(tape, tape.constant(x), step: steps).value.base[0]
         return -(try ranks.sum([Double(own)])[0])
+    }
+
+    /// What a reader has to know of a value: where it says more than so many test rows can, or less than nothing.
+    package static func notes(of value: Double, testRows: Int) -> [String] {
+        let most = log(Double(testRows))
+        if value > most {
+            return [
+                "more than \(testRows) test rows can tell, which is about their logarithm, "
+                    + "\(String(format: "%.1f", most)) nats: high, but the number means nothing"
+            ]
+        }
+        guard value < -0.1 else { return [] }
+        return ["below 0, which no divergence is: the network learned its rows by heart, there are too few of them"]
     }
 
     /// This rank's rows of the global batch after each column was shuffled over all of its rows. Collective.

@@ -5,56 +5,45 @@ import Tensors
 package struct PrincipalComponents {
     /// Of the training rows, [dimension].
     package let mean: [Float]
-    /// Of the training rows along each component, largest first (biased: divided by the number of rows).
+    /// Of the training rows along each component, largest first (biased: divided by the number of rows); all above 0.
     package let variances: [Float]
     /// Orthonormal rows, [count, dimension].
     package let directions: Tensor
 
-    /// Features of more dimensions than this have a covariance too large to decompose (16,384² floats are 1 GiB).
-    package static let largestDimension = 16_384
-    private static let blockOfRows = 1024
+    /// Features of more dimensions than this have a covariance too large to make; their components are searched for.
+    package static let largestCovariance = 4096
+    /// A component with less than this of the first one's variance is rounding: rows or columns depend on each other.
+    private static let smallestShare: Float = 1e-6
 
-    /// Fits `count` components to the rows of all ranks. Collective; the same bits on every rank.
-    /// - Throws: `InputError` for a count outside 1...dimension, too many dimensions or no rows.
-    package init(of features: Features, count: Int, ranks: any Ranks, device: Device) throws {
+    /// Fits components to the rows of all ranks: `count` of them, or as many as there are. Collective; the same bits on
+    /// every rank.
+    ///
+    /// There are as many as dimensions, and one less than rows, in which something varies.
+    /// - Parameter largestCovariance: dimensions up to which the covariance matrix is made.
+    /// - Throws: `InputError` for a count below 1, and where every row is the same.
+    package init(
+        of features: Features, count: Int, largestCovariance: Int = largestCovariance, ranks: any Ranks, device: Device
+    ) throws {
+        guard features.rows > 0 && count >= 1 else {
+            throw InputError("\(count) principal components of \(features.rows) rows: need at least 1 of each")
+        }
         let dimension = features.dimension
-        guard features.rows > 0 && (1...dimension).contains(count) else {
-            throw InputError(
-                "\(count) principal components of \(features.rows) rows: need at least 1 row and 1 to \(dimension) "
-                    + "components")
-        }
-        guard dimension <= Self.largestDimension else {
-            throw InputError(
-                "principal components of \(dimension) dimensions: at most \(Self.largestDimension), use a smaller layer"
-            )
-        }
         let rowCount = Double(features.rows)
         let sums = try ranks.sum(Array(features.values.matrix.channelMoments()[..<dimension]))
         mean = sums.map { Float($0 / rowCount) }
-
-        let covariance = device.tensor([dimension, dimension], filledWith: 0)
-        let centred = device.tensor([Self.blockOfRows, dimension])
-        let (ones, shift) = ([Float](repeating: 1, count: dimension), mean.map { -$0 })
-        try features.forEachBlock(of: Self.blockOfRows) { rows in
-            let block = centred.matrix[rows: 0..<rows.count]
-            block.setAffine(of: features.values.matrix[rows: rows], scale: ones, shift: shift, rectified: false)
-            try multiply(block.transposed, block, into: covariance.matrix, adding: true)
+        let covariance = Covariance(features: features, mean: mean, ranks: ranks, device: device)
+        let most = min(count, dimension, max(1, features.rows - 1))
+        let found =
+            try dimension > largestCovariance
+            ? covariance.searchedEigenvectors(count: most) : covariance.eigenvectors(count: most)
+        let kept = found.values.prefix { $0 > Self.smallestShare * found.values[0] }.count
+        // Where deviations are this small beside the mean, they are rounding too.
+        let rounding = 1e-12 * mean.reduce(0) { $0 + Double($1) * Double($1) }
+        guard kept > 0 && Double(found.values[0]) > rounding else {
+            throw InputError("every row is the same, so there are no principal components")
         }
-        for row in 0..<dimension {  // a row at a time, to need little memory in Double
-            let elements = UnsafeMutableBufferPointer(start: covariance.matrix.row(row), count: dimension)
-            let sums = try ranks.sum(elements.map { Double($0) })
-            _ = elements.update(fromContentsOf: sums.map { Float($0 / rowCount) })
-        }
-
-        // One rank decomposes: processors of two kinds could differ in the last bits.
-        let found = try ranks.agree {
-            ranks.isFirst ? try leadingEigenvectors(of: covariance, count: count, device: device) : nil
-        }
-        directions = found?.vectors ?? device.tensor([count, dimension])
-        try ranks.broadcast(UnsafeMutableRawBufferPointer(directions.elements), from: 0)
-        var variances = found?.values ?? Array(repeating: 0, count: count)
-        try variances.withUnsafeMutableBytes { try ranks.broadcast($0, from: 0) }
-        self.variances = variances
+        variances = Array(found.values[..<kept])
+        directions = found.vectors.view(from: 0, shape: [kept, dimension])
     }
 
     /// Coordinates along the components: rows (x - mean)·directionsᵀ, [own rows, count].
@@ -64,11 +53,7 @@ package struct PrincipalComponents {
         }
         let (own, count) = (features.labels.count, directions.shape[0])
         let values = device.tensor([own, count])
-        let centred = device.tensor([Self.blockOfRows, features.dimension])
-        let (ones, shift) = ([Float](repeating: 1, count: mean.count), mean.map { -$0 })
-        try features.forEachBlock(of: Self.blockOfRows) { rows in
-            let block = centred.matrix[rows: 0..<rows.count]
-            block.setAffine(of: features.values.matrix[rows: rows], scale: ones, shift: shift, rectified: false)
+        try features.forEachCentredBlock(mean: mean, device: device) { rows, block in
             try multiply(block, directions.matrix.transposed, into: values.matrix[rows: rows])
         }
         return features.replacing(values: values)

@@ -38,9 +38,22 @@ package enum Probe: String, Codable, CaseIterable, Sendable {
 
     /// Whether another seed gives another value on the same features.
     package var isSeeded: Bool { self != .knn }
+
+    /// Training rows that it takes at least.
+    package var fewestTrainingRows: Int { self == .mine ? PairedRows.fewest : 1 }
 }
 
-/// A probe's value on the test rows, in the unit of its measure, after training on the training rows.
+/// What a probe found.
+package struct Finding: Equatable, Sendable {
+    /// In the unit of the probe's measure.
+    package let value: Double
+    /// What a reader has to know of it, a line each; none as a rule.
+    package let notes: [String]
+
+    package init(value: Double, notes: [String] = []) { (self.value, self.notes) = (value, notes) }
+}
+
+/// A probe's value on the test rows, after training on the training rows.
 ///
 /// Collective; the same on every rank, and to rounding at every world size. `progress` gets a line now and then.
 /// - Parameters:
@@ -51,21 +64,30 @@ package enum Probe: String, Codable, CaseIterable, Sendable {
 package func score(
     _ probe: Probe, train: Features, test: Features, seed: UInt64, ranks: any Ranks, device: Device,
     reconstruction: Reconstruction = Reconstruction(), progress: (String) -> Void = { _ in }
-) throws -> Double {
+) throws -> Finding {
     switch probe {
     case .linear, .svm:
-        try LinearProbe(probe == .svm ? .squaredHinge : .logistic)(
-            train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress
-        ).accuracy
+        let result = try LinearProbe(probe == .svm ? .squaredHinge : .logistic)(
+            train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
+        return Finding(value: result.accuracy)
     case .knn:
-        try NearestNeighbours()(train: train, test: test, ranks: ranks, device: device, progress: progress)
+        return Finding(
+            value: try NearestNeighbours()(train: train, test: test, ranks: ranks, device: device, progress: progress))
     case .mlp:
-        try MultilayerProbe()(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
+        return Finding(
+            value: try MultilayerProbe()(
+                train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress))
     case .reconstruction:
-        try reconstruction(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
+        return Finding(
+            value: try reconstruction(
+                train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress))
     case .ndm:
-        try NeuralDependency()(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
+        let value = try NeuralDependency()(
+            train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
+        return Finding(value: value, notes: NeuralDependency.notes(of: value, testRows: test.rows))
     case .mine:
-        try InputInformation()(train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
+        return Finding(
+            value: try InputInformation()(
+                train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress))
     }
 }

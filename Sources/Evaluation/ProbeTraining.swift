@@ -59,7 +59,7 @@ struct ProbeTraining {
             guard isEpochsEnd || (step + 1) % Self.stepsBetweenReports == 0 || step + 1 == steps else { continue }
             let mean = try ranks.sum([sum])[0] / Double(summed)
             guard mean.isFinite else {
-                throw InputError("the \(name)'s loss is \(mean) at step \(step + 1): lower its rate, now \(rate(step))")
+                throw InputError("the \(name)'s loss is \(mean) at step \(step + 1): it diverged on these features")
             }
             progress("\(name): step \(step + 1) of \(steps), loss \(mean)")
             (sum, summed) = (0, 0)

@@ -45,12 +45,43 @@ package func leadingEigenvectors(
 
     let vectors = device.tensor([count, size])
     for i in 0..<count {  // LAPACK's come smallest first
-        let (source, target) = (columns.matrix.row(count - 1 - i), vectors.matrix.row(i))
-        let largest = (0..<size).max { abs(source[$0]) < abs(source[$1]) } ?? 0
-        let sign: Float = source[largest] < 0 ? -1 : 1
-        for j in 0..<size { target[j] = sign * source[j] }
+        vectors.matrix.row(i).update(from: columns.matrix.row(count - 1 - i), count: size)
     }
+    vectors.matrix.orientRows()
     return (values[..<count].reversed(), vectors)
+}
+
+/// Replaces the rows of [count, size], at most size of them, by orthonormal ones that span the same. LAPACK: `sgeqrf` and
+/// `sorgqr`.
+///
+/// Rows that depend on others give directions of no meaning, orthonormal all the same.
+package func orthonormaliseRows(of vectors: Tensor) throws {
+    var (count, size) = (Int32(vectors.shape[0]), Int32(vectors.shape[1]))  // Fortran's columns are our rows
+    precondition(count <= size, "\(count) orthonormal rows of \(size) dimensions")
+    var (factors, status) = ([Float](repeating: 0, count: Int(count)), Int32(0))
+    func call(_ work: inout [Float], _ workCount: Int32) throws {
+        var workCount = workCount
+        sgeqrf_(&size, &count, vectors.base, &size, &factors, &work, &workCount, &status)
+        guard status == 0 else { throw LAPACKError(routine: "sgeqrf", status: status) }
+        guard workCount > 0 else { return }
+        sorgqr_(&size, &count, &count, vectors.base, &size, factors, &work, &workCount, &status)
+        guard status == 0 else { throw LAPACKError(routine: "sorgqr", status: status) }
+    }
+    var work: [Float] = [0]
+    try call(&work, -1)  // asks how much work space is best
+    work = Array(repeating: 0, count: Int(work[0]))
+    try call(&work, Int32(work.count))
+}
+
+extension Matrix {
+    /// Sets each row's sign so that its entry of largest magnitude is positive.
+    package func orientRows() {
+        for r in 0..<rows {
+            let row = row(r)
+            let largest = (0..<columns).max { abs(row[$0]) < abs(row[$1]) } ?? 0
+            if columns > 0 && row[largest] < 0 { for c in 0..<columns { row[c] = -row[c] } }
+        }
+    }
 }
 
 /// A failed LAPACK call.

@@ -36,6 +36,12 @@ package final class MemoryPool {
         free[size, default: []].append(block)
     }
 
+    /// Gives blocks without a tensor back to the system, when other sizes come next.
+    package func trim() {
+        for block in free.values.joined() { Foundation.free(block) }
+        free = [:]
+    }
+
     deinit { for block in free.values.joined() { Foundation.free(block) } }
 }
 

@@ -8,14 +8,20 @@ import Training
 /// A line of `metrics.jsonl` about frozen features.
 private struct EvaluationLine: Encodable {
     let step: Int
-    let eval: String
-    let value: Double
-    /// Left out where there is one seed.
-    let deviation: Double?
-    let seeds: Int
+    let score: Score
 
-    init(step: Int, _ score: Score) {
-        (self.step, eval, value, deviation, seeds) = (step, score.name, score.value, score.deviation, score.seeds)
+    private enum CodingKeys: String, CodingKey {
+        case step, eval, value, deviation, seeds, notes
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(step, forKey: .step)
+        try container.encode(score.name, forKey: .eval)
+        try container.encode(score.value, forKey: .value)  // null, not left out
+        try container.encodeIfPresent(score.deviation, forKey: .deviation)
+        try container.encode(score.seeds, forKey: .seeds)
+        if !score.notes.isEmpty { try container.encode(score.notes, forKey: .notes) }
     }
 }
 
@@ -63,33 +69,34 @@ extension Program {
             try SkippedFiles(skipped, kept: train.count + test.count).report(
                 listing: arguments.required("run") + "/evaluation-skipped.txt", tell: complain)
         }
-        var judge = try FeatureJudge(
+        let directory = try ranks.agree { try arguments.required("run") }
+        let judge = try FeatureJudge(
             probes: probes, seeds: seeds, reconstruction: reconstruction, train: train, test: test, ranks: ranks,
-            device: run.device)
-        try run.judge(run.model, "trained", layers, seeds: seeds, by: &judge)
+            device: run.device
+        ) { score in
+            // Opened anew each time: the run may be training on.
+            try Journal(run: directory, from: nil).note(EvaluationLine(step: run.step, score: score))
+        }
+        try run.judge(run.model, "trained", layers, seeds: seeds, by: judge)
         if !arguments.has("without-controls") {
             for seed in seeds {
                 let model = try ranks.agree { try run.untrained(seed: seed) }
-                try run.judge(model, "untrained", layers, seeds: [seed], by: &judge)
+                try run.judge(model, "untrained", layers, seeds: [seed], isLast: seed == seeds.last, by: judge)
             }
-            try run.judgeWithoutEncoder(seeds: seeds, by: &judge)
+            try run.judgeWithoutEncoder(seeds: seeds, by: judge)
         }
-        let table = judge.table
         try ranks.agree {
             guard ranks.isFirst else { return }
-            let directory = try arguments.required("run")
-            let journal = try Journal(run: directory, from: nil)  // the run may be training on
-            for score in table.scores { try journal.note(EvaluationLine(step: run.step, score)) }
-            var notes = [
-                "step \(run.step) of \(directory), \(judge.train.count) training and \(judge.test.count) test images"
-            ]
+            var notes = judge.table.legend
+            notes.append(
+                "step \(run.step) of \(directory), \(judge.train.count) training and \(judge.test.count) test images")
             if seeds.count > 1 {
                 notes.append("mean ± standard deviation of \(seeds.count) seeds, one trained encoder")
             }
             if probes.contains(.reconstruction) {
                 notes.append(try reconstruction.description(of: judge.train.shape))
             }
-            let report = "\(table)\n\n\(notes.joined(separator: "\n"))"
+            let report = "\(judge.table)\n\n\(notes.joined(separator: "\n"))"
             try (report + "\n").write(toFile: directory + "/evaluation.txt", atomically: true, encoding: .utf8)
             print(report)
         }
@@ -102,8 +109,10 @@ extension TrainedRun {
     private static let componentCount = 64
 
     /// Fills a row for each layer of an encoder. Collective.
+    /// - Parameter isLast: no more encoders come for these rows.
     fileprivate func judge(
-        _ model: Model, _ name: String, _ layers: [FeatureLayer], seeds: [UInt64], by judge: inout FeatureJudge
+        _ model: Model, _ name: String, _ layers: [FeatureLayer], seeds: [UInt64], isLast: Bool = true,
+        by judge: FeatureJudge
     ) throws {
         let encoder = FrozenEncoder(model, card: card)
         var (train, test) = try judge.ranks.agree {
@@ -113,33 +122,51 @@ extension TrainedRun {
             )
         }
         for layer in layers {
+            // Out of the dictionaries: the memory of one layer is free for the next.
             guard let trainValues = train.removeValue(forKey: layer), let testValues = test.removeValue(forKey: layer)
             else { continue }
-            try judge.judge("\(name) \(layer.rawValue)", judge.features(trainValues, testValues), seeds: seeds)
+            let row = "\(name) \(layer.rawValue)"
+            try judge.judge(row, seeds: seeds) { try judge.features(trainValues, testValues) }
+            if isLast { try judge.complete(row) }
         }
     }
 
     /// Fills the rows of raw pixels and of their principal components. Collective.
-    fileprivate func judgeWithoutEncoder(seeds: [UInt64], by judge: inout FeatureJudge) throws {
-        let raw = try judge.features(pixels(of: judge.train), pixels(of: judge.test))
-        try judge.judge("raw pixels", raw, seeds: seeds)
-        let count = min(Self.componentCount, raw.train.dimension)
-        let components = try PrincipalComponents(of: raw.train, count: count, ranks: judge.ranks, device: device)
-        let train = try components.transform(raw.train, device: device)
-        let test = try components.transform(raw.test, device: device)
-        try judge.judge("PCA-\(count)", (train, test), seeds: seeds)
-        guard judge.probes.contains(.reconstruction) else { return }
+    fileprivate func judgeWithoutEncoder(seeds: [UInt64], by judge: FeatureJudge) throws {
+        func raw() throws -> (train: Features, test: Features) {
+            try judge.features(pixels(of: judge.train), pixels(of: judge.test))
+        }
+        try judge.judge("raw pixels", seeds: seeds, raw)
+        try judge.complete("raw pixels")
+        let outcome = try judge.attempt {
+            let raw = try raw()
+            let components = try PrincipalComponents(
+                of: raw.train, count: Self.componentCount, ranks: judge.ranks, device: device)
+            return (
+                components: components, train: try components.transform(raw.train, device: device),
+                test: try components.transform(raw.test, device: device)
+            )
+        }
+        let found = try? outcome.get()
+        let name = "PCA-\(found?.test.dimension ?? Self.componentCount)"
+        try judge.judge(name, seeds: seeds) {
+            let found = try outcome.get()
+            return (found.train, found.test)
+        }
+        try judge.complete(name)
+        guard judge.probes.contains(.reconstruction), let (components, _, test) = found else { return }
         // What the components' own inverse makes, without a decoder; and what one picture does for all.
-        let nothing = device.tensor([test.labels.count, count], filledWith: 0)
-        for (name, coordinates) in [("PCA-\(count), inverse", test.values), ("mean image", nothing)] {
-            let ranks = judge.ranks
+        let nothing = device.tensor(test.values.shape, filledWith: 0)
+        for (name, coordinates) in [("\(name), inverse", test.values), ("mean image", nothing)] {
             try judge.add(name, .reconstruction) { _ in
-                try Reconstruction.similarity(to: test, ranks: ranks, device: device) { rows in
+                let similarity = try Reconstruction.similarity(to: test, ranks: judge.ranks, device: device) { rows in
                     let block = coordinates.view(
-                        from: rows.lowerBound * count, shape: [rows.count, count])
+                        from: rows.lowerBound * test.dimension, shape: [rows.count, test.dimension])
                     return try centred(components.inverse(block, device: device))
                 }
+                return Finding(value: similarity)
             }
+            try judge.complete(name)
         }
     }
 

@@ -5,7 +5,7 @@ import Foundation
 import Tensors
 
 /// Judges features of a run's images by every probe asked for, and keeps the table.
-struct FeatureJudge {
+final class FeatureJudge {
     let probes: [Probe]
     /// The first is the run's own.
     let seeds: [UInt64]
@@ -17,14 +17,17 @@ struct FeatureJudge {
     private(set) var table = EvaluationTable()
     // IDX files don't say how many classes there are, and a split may lack the last.
     private let classes: Int
+    private let record: (Score) throws -> Void
     private let labels: (train: [Int], test: [Int])
 
     /// Collective.
-    /// - Throws: `InputError` when the images lack what a probe needs: labels, or a shape that decoders make.
+    /// - Parameter record: keeps a score of a row that is complete; called on the first rank.
+    /// - Throws: `InputError` when the images lack what a probe needs: labels, a number, or a shape that decoders make.
     init(
         probes: [Probe], seeds: [UInt64], reconstruction: Reconstruction, train: ImageDataset, test: ImageDataset,
-        ranks: any Ranks, device: Device
+        ranks: any Ranks, device: Device, record: @escaping (Score) throws -> Void
     ) throws {
+        self.record = record
         self.probes = probes
         self.seeds = seeds
         self.reconstruction = reconstruction
@@ -37,13 +40,18 @@ struct FeatureJudge {
             if let labels = images.labels { return labels.map(Int.init) }
             if let probe = probes.first(where: { $0.measure == .accuracy }) {
                 throw InputError(
-                    "the data have no labels: eval --probe \(probe.rawValue) needs them, reconstruction and embed don't"
+                    "the data have no labels: eval --probe \(probe.rawValue) needs them, reconstruction, ndm and mine don't"
                 )
             }
             return Array(repeating: 0, count: images.images.count)
         }
-        self.labels = try ranks.agree {
-            if probes.contains(.reconstruction) {  // now, and not after the probes before it
+        self.labels = try ranks.agree {  // now, and not after the probes before it
+            for probe in probes where train.count < probe.fewestTrainingRows {
+                throw InputError(
+                    "\(train.count) training images: --probe \(probe.rawValue) needs at least "
+                        + "\(probe.fewestTrainingRows), so leave it out")
+            }
+            if probes.contains(.reconstruction) {
                 guard train.holdsBytes && test.holdsBytes else {
                     throw InputError("reconstruction needs pixels of 0 to 255: leave --probe reconstruction out")
                 }
@@ -63,34 +71,71 @@ struct FeatureJudge {
         )
     }
 
-    /// Fills a row of the table, or adds to it. Collective.
-    /// - Parameter seeds: of the probes; a probe that has no use for seeds runs once.
-    mutating func judge(_ name: String, _ sets: (train: Features, test: Features), seeds: [UInt64]) throws {
-        let (ranks, device, reconstruction) = (ranks, device, reconstruction)
-        for probe in probes {
-            for seed in probe.isSeeded ? seeds : Array(seeds.prefix(1)) {
-                try add(name, probe) { progress in
-                    try score(
-                        probe, train: sets.train, test: sets.test, seed: seed, ranks: ranks, device: device,
-                        reconstruction: reconstruction, progress: progress)
+    /// Fills a row of the table, or adds to it. Collective. What bad input makes fail is noted in its cell.
+    /// - Parameters:
+    ///   - seeds: of the probes; a probe that has no use for seeds runs once.
+    ///   - make: gives the row's features; collective.
+    func judge(_ name: String, seeds: [UInt64], _ make: () throws -> (train: Features, test: Features)) throws {
+        let outcome = try attempt(make)
+        device.memory.trim()  // what made them
+        switch outcome {
+        case .failure(let refusal): for probe in probes { fail(name, probe, refusal) }
+        case .success(let sets):
+            for probe in probes {
+                for seed in probe.isSeeded ? seeds : Array(seeds.prefix(1)) {
+                    try add(name, probe) { progress in
+                        try score(
+                            probe, train: sets.train, test: sets.test, seed: seed, ranks: ranks, device: device,
+                            reconstruction: reconstruction, progress: progress)
+                    }
                 }
             }
         }
+        device.memory.trim()  // the next features have other sizes
     }
 
-    /// Adds one value to the table and says so, with its time. Collective where `value` is.
-    /// - Parameter value: gets what to call with a line of progress.
-    mutating func add(_ name: String, _ probe: Probe, value: (_ progress: (String) -> Void) throws -> Double) throws {
+    /// Adds one value to the table and says so, with its time; or why there is none. Collective where `find` is.
+    /// - Parameter find: gets what to call with a line of progress.
+    func add(_ name: String, _ probe: Probe, find: (_ progress: (String) -> Void) throws -> Finding) throws {
         let start = ContinuousClock.now
         var told = start
-        let found = try value { line in
-            guard ranks.isFirst, told.duration(to: .now) > .seconds(5) else { return }
-            told = .now
-            Program.complain("\(name), \(line)")
+        let outcome = try attempt {
+            let finding = try find { line in
+                guard ranks.isFirst, told.duration(to: .now) > .seconds(5) else { return }
+                told = .now
+                Program.complain("\(name), \(line)")
+            }
+            guard finding.value.isFinite else { throw InputError("its value is \(finding.value), which isn't finite") }
+            return finding
         }
-        table.add(found, features: name, probe: probe)
-        guard ranks.isFirst else { return }
-        let seconds = String(format: "%.1f", start.duration(to: .now) / .seconds(1))
-        Program.complain("\(name), \(probe.text(found)) \(probe.title) in \(seconds) s")
+        switch outcome {
+        case .failure(let refusal): fail(name, probe, refusal)
+        case .success(let finding):
+            table.add(finding, features: name, probe: probe)
+            guard ranks.isFirst else { return }
+            let seconds = String(format: "%.1f", start.duration(to: .now) / .seconds(1))
+            Program.complain("\(name), \(probe.text(finding.value)) \(probe.title) in \(seconds) s")
+        }
+    }
+
+    /// Keeps a row's scores, which are all there. Collective.
+    func complete(_ name: String) throws {
+        try ranks.agree { if ranks.isFirst { for score in table.scores(features: name) { try record(score) } } }
+    }
+
+    private func fail(_ name: String, _ probe: Probe, _ refusal: InputError) {
+        table.add(failure: refusal.description, features: name, probe: probe)
+        if ranks.isFirst { Program.complain("\(name), no \(probe.title): \(refusal)") }
+    }
+
+    /// An input error of collective work is the same on every rank, so all go on without it; any other ends the job.
+    func attempt<Value>(_ work: () throws -> Value) throws -> Result<Value, InputError> {
+        do {
+            return .success(try work())
+        } catch let error as InputError {
+            return .failure(error)
+        } catch let error as AgreedError where error.isInput {
+            return .failure(InputError(error.description))
+        }
     }
 }

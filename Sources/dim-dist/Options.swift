@@ -90,13 +90,15 @@ struct Arguments {
         return try Self.choice(text, of: "--\(name)")
     }
 
-    /// Comma-separated values.
+    /// Comma-separated values, each once.
     func choices<Choice: RawRepresentable & CaseIterable>(_ name: String, default standard: [Choice]) throws -> [Choice]
     where Choice.RawValue == String {
         guard let text = text(name) else { return standard }
-        return try text.split(separator: ",", omittingEmptySubsequences: false).map {
-            try Self.choice(String($0), of: "--\(name)")
+        let words = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        for (place, word) in words.enumerated() where words[..<place].contains(word) {
+            throw InputError("--\(name) is \(text): \(word) is given twice, once is enough")
         }
+        return try words.map { try Self.choice($0, of: "--\(name)") }
     }
 
     private static func choice<Choice: RawRepresentable & CaseIterable>(_ text: String, of name: String) throws

@@ -177,6 +177,29 @@ final class FeatureCommandTests: CommandTestCase {
             ])
     }
 
+    func testAProbeThatFailsLeavesTheOthers() throws {
+        // What can be known before any probe runs is said then.
+        try assertRefused(
+            ["eval", "--run", path("run"), "--probe", "knn,mine"], ["96 training images", "mine", "100"])
+        // Images that are all the same have no principal components.
+        for (split, count) in [("train", 40), ("t10k", 20)] {
+            var images = TestImages(count: count, seed: 1)
+            images.pixels = images.pixels.map { $0.map { _ in 99 } }
+            try images.write(to: path("same"), split: split)
+        }
+        let ending = try run(
+            ["eval", "--run", path("run"), "--data", path("same"), "--probe", "knn"] + Self.threads(2))
+        XCTAssertEqual(ending.status, 0, ending.errors)
+        let lines = ending.output.split(separator: "\n").map(String.init)
+        XCTAssertTrue(lines.contains { $0.hasPrefix("PCA-64 ") && $0.hasSuffix(" – [1]") }, ending.output)
+        XCTAssertTrue(lines.contains { $0.hasPrefix("[1] every row is the same") }, ending.output)
+        let scores = try metrics("run").filter { $0["eval"] != nil }
+        XCTAssertEqual(scores.count, 4)
+        XCTAssertTrue(scores.dropLast().allSatisfy { $0["value"] is Double && $0["notes"] == nil }, "\(scores)")
+        XCTAssertTrue(scores.last?["value"] is NSNull, "\(scores)")
+        XCTAssertEqual((scores.last?["notes"] as? [String])?.count, 1)
+    }
+
     func testEvalNeedsLabels() throws {
         let unlabelled = path("unlabelled")
         try FileManager.default.createDirectory(atPath: unlabelled, withIntermediateDirectories: true)

@@ -76,6 +76,10 @@ final class UsageTests: CommandTestCase {
                 ["--layer is last", "code, fc, conv, local"]
             ),
             (["eval", "--run", path("none"), "--probe", "knn,tree"], ["--probe is tree", "linear, svm, knn, mlp"]),
+            (
+                ["eval", "--run", path("none"), "--probe", "knn,linear,knn"],
+                ["--probe is knn,linear,knn", "knn is given twice"]
+            ),
             (["estimate", "--x", "x.npy"], ["--y is needed"]),
             (["estimate", "--estimator", "dv"], ["--estimator is dv", "infoNCE, mine, donskerVaradhan"]),
             (["estimate", "--held-out", "1"], ["--held-out is 1", "0.1 to 0.9"]),

@@ -38,4 +38,17 @@ import Testing
         matrix.fill(.nan)
         #expect(throws: InputError.self) { try leadingEigenvectors(of: matrix, count: 1, device: device) }
     }
+
+    @Test func orthonormalRowsSpanTheSame() throws {
+        let device = try Device()
+        let rows = device.tensor([2, 3], [3, 0, 4, 3, 5, 4])  // span of (0.6, 0, 0.8) and (0, 1, 0)
+        try orthonormaliseRows(of: rows)
+        rows.matrix.orientRows()
+        expectEqual(rows.array, [0.6, 0, 0.8, 0, 1, 0])
+        let dependent = device.tensor([2, 3], [3, 0, 4, 3, 0, 4])
+        try orthonormaliseRows(of: dependent)
+        let (a, b) = (Array(dependent.array[..<3]), Array(dependent.array[3...]))
+        let products = [zip(a, a), zip(a, b), zip(b, b)].map { $0.reduce(0) { $0 + $1.0 * $1.1 } }
+        expectEqual(products, [1, 0, 1])
+    }
 }

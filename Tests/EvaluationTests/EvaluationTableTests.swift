@@ -4,9 +4,9 @@ import Testing
 @Suite struct EvaluationTableTests {
     private var table: EvaluationTable {
         var table = EvaluationTable()
-        table.add(0.71234, features: "trained code", probe: .linear)
-        table.add(1, features: "trained code", probe: .knn)
-        table.add(0.1, features: "raw pixels", probe: .linear)
+        table.add(Finding(value: 0.71234), features: "trained code", probe: .linear)
+        table.add(Finding(value: 1), features: "trained code", probe: .knn)
+        table.add(Finding(value: 0.1), features: "raw pixels", probe: .linear)
         return table
     }
 
@@ -28,10 +28,10 @@ import Testing
 
     @Test func seedsGiveMeanAndDeviation() throws {
         var table = table
-        for value in [0.7, 0.71, 0.75] { table.add(value, features: "raw pixels", probe: .knn) }
+        for value in [0.7, 0.71, 0.75] { table.add(Finding(value: value), features: "raw pixels", probe: .knn) }
         // mean 0.72, squares 0.0004 + 0.0001 + 0.0009 over 2
         let score = try #require(table.score(features: "raw pixels", probe: .knn))
-        #expect(abs(score.value - 0.72) < 1e-12)
+        #expect(abs((score.value ?? 0) - 0.72) < 1e-12)
         #expect(abs((score.deviation ?? 0) - 0.0007.squareRoot()) < 1e-12)
         #expect(score.seeds == 3)
         #expect(
@@ -44,13 +44,31 @@ import Testing
 
     @Test func measuresHaveUnitsOfTheirOwn() {
         var table = EvaluationTable()
-        table.add(0.123456, features: "code", probe: .svm)
-        table.add(0.123456, features: "code", probe: .reconstruction)
-        table.add(-0.123456, features: "code", probe: .ndm)
+        table.add(Finding(value: 0.123456), features: "code", probe: .svm)
+        table.add(Finding(value: 0.123456), features: "code", probe: .reconstruction)
+        table.add(Finding(value: -0.123456), features: "code", probe: .ndm)
         #expect(
             table.description == """
                 of test images  svm %  MS-SSIM  NDM nats
                 code            12.35   0.1235     -0.12
                 """)
+    }
+
+    @Test func cellsPointToTheirNotes() throws {
+        var table = table
+        table.add(Finding(value: 8429.031, notes: ["too much"]), features: "trained code", probe: .ndm)
+        table.add(failure: "diverged", features: "raw pixels", probe: .ndm)
+        table.add(Finding(value: 0.5, notes: ["too much"]), features: "raw pixels", probe: .knn)
+        table.add(failure: "diverged", features: "raw pixels", probe: .knn)  // of another seed
+        #expect(
+            table.description == """
+                of test images  linear %         knn %     NDM nats
+                trained code       71.23        100.00  8429.03 [1]
+                raw pixels         10.00  50.00 [1, 2]        – [2]
+                """)
+        #expect(table.legend == ["[1] too much", "[2] diverged"])
+        let failed = try #require(table.score(features: "raw pixels", probe: .ndm))
+        #expect(failed.value == nil && failed.seeds == 0 && failed.notes == ["diverged"])
+        #expect(table.score(features: "raw pixels", probe: .knn)?.seeds == 1)
     }
 }

@@ -28,7 +28,7 @@ final class LinearProbeTests: XCTestCase {
                 let blobs = twoBlobs(distance: 2)
                 let train = try makeFeatures(rows: 1500, classes: 2, ranks: ranks, device: device, sample: blobs)
                 let test = try makeFeatures(rows: 3000, classes: 2, ranks: ranks, device: device) { blobs($0 + 1500) }
-                return try score(.svm, train: train, test: test, seed: 1, ranks: ranks, device: device)
+                return try score(.svm, train: train, test: test, seed: 1, ranks: ranks, device: device).value
             }
             XCTAssertEqual(Set(results).count, 1, "world size \(worldSize)")
             accuracies.append(results[0])
@@ -46,7 +46,7 @@ final class LinearProbeTests: XCTestCase {
             }
             let train = try makeFeatures(rows: 1000, classes: 4, ranks: ranks, device: device, sample: sample)
             let test = try makeFeatures(rows: 2000, classes: 4, ranks: ranks, device: device) { sample($0 + 1000) }
-            return try score(.linear, train: train, test: test, seed: 1, ranks: ranks, device: device)
+            return try score(.linear, train: train, test: test, seed: 1, ranks: ranks, device: device).value
         }
         XCTAssertEqual(results[0], 0.25, accuracy: 0.04)  // four deviations of the count
     }
@@ -126,7 +126,7 @@ final class LinearProbeTests: XCTestCase {
                         rows: 30, classes: 2, ranks: ranks, device: device, counts: testCounts
                     ) { blobs($0 + 40) }
                     guard probe == .mlp else {
-                        return try score(probe, train: train, test: test, seed: 1, ranks: ranks, device: device)
+                        return try score(probe, train: train, test: test, seed: 1, ranks: ranks, device: device).value
                     }
                     var small = MultilayerProbe()
                     small.hiddenUnits = 16

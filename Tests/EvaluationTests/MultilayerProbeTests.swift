@@ -18,7 +18,7 @@ final class MultilayerProbeTests: XCTestCase {
                 probe.epochs = 15
                 probe.leastSteps = 0
                 probe.heldOutShare = 0
-                let linear = try score(.linear, train: train, test: test, seed: 1, ranks: ranks, device: device)
+                let linear = try score(.linear, train: train, test: test, seed: 1, ranks: ranks, device: device).value
                 return [linear, try probe(train: train, test: test, seed: 1, ranks: ranks, device: device)]
             }
             XCTAssertEqual(Set(results).count, 1, "world size \(worldSize)")
@@ -66,6 +66,24 @@ final class MultilayerProbeTests: XCTestCase {
         }
     }
 
+    func testBothTrainingsTakeTheLeastSteps() throws {
+        let lines = try onRanks(1) { ranks, device in
+            let train = try makeFeatures(
+                rows: 100, classes: 2, ranks: ranks, device: device, sample: twoBlobs(distance: 20))
+            var probe = MultilayerProbe()
+            probe.hiddenUnits = 8
+            probe.batch = 30
+            probe.epochs = 5
+            probe.patience = 1
+            probe.leastSteps = 40  // three batches an epoch: 14 epochs
+            var lines: [String] = []
+            _ = try probe(train: train, test: train, seed: 1, ranks: ranks, device: device) { lines.append($0) }
+            return lines
+        }[0]
+        XCTAssertTrue(lines.last?.hasPrefix("MLP probe: step 42 of 42,") ?? false, "\(lines)")
+        XCTAssertTrue(lines.contains { $0.hasPrefix("MLP probe: epoch 14,") }, "\(lines)")
+    }
+
     func testProgressTellsTheSameLossAtEveryWorldSize() throws {
         func losses(worldSize: Int) throws -> [Double] {
             let lines = try onRanks(worldSize) { ranks, device in
@@ -92,5 +110,19 @@ final class MultilayerProbeTests: XCTestCase {
             XCTAssertEqual(found.count, 2)
             for (a, b) in zip(found, expected) { XCTAssertEqual(a, b, accuracy: 1e-4, "\(worldSize) ranks") }
         }
+    }
+
+    func testASmallSetIsPassedOverUntilItIsLearned() throws {
+        // Three classes that lines part, 120 rows: two batches an epoch, of which 110 epochs would be too few.
+        let accuracy = try onRanks(1) { ranks, device in
+            func sample(_ row: Int) -> (values: [Float], label: Int) {
+                var stream = RandomStream(row: row)
+                return ((0..<64).map { $0 % 3 == row % 3 ? 1 + stream.normal() : stream.normal() }, row % 3)
+            }
+            let train = try makeFeatures(rows: 120, classes: 3, ranks: ranks, device: device, sample: sample)
+            let test = try makeFeatures(rows: 60, classes: 3, ranks: ranks, device: device) { sample($0 + 120) }
+            return try MultilayerProbe()(train: train, test: test, seed: 1, ranks: ranks, device: device)
+        }[0]
+        XCTAssertGreaterThan(accuracy, 0.98)
     }
 }

@@ -61,4 +61,14 @@ final class NeuralDependencyTests: XCTestCase {
             XCTAssertEqual(found[0], one, accuracy: 2e-3, "\(worldSize) ranks")
         }
     }
+
+    func testMarksWhatSoManyRowsCannotTell() {
+        // ln 60 = 4.09
+        let notes = NeuralDependency.notes(of: 8429, testRows: 60)
+        XCTAssertEqual(notes.count, 1)
+        XCTAssertTrue(notes[0].contains("60 test rows") && notes[0].contains("4.1 nats"), notes[0])
+        XCTAssertEqual(NeuralDependency.notes(of: 4, testRows: 60), [])
+        XCTAssertEqual(NeuralDependency.notes(of: -0.01, testRows: 60), [])
+        XCTAssertTrue(NeuralDependency.notes(of: -3, testRows: 60).joined().contains("below 0"))
+    }
 }

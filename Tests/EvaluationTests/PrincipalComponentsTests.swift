@@ -25,7 +25,8 @@ final class PrincipalComponentsTests: XCTestCase {
             }
             for (mean, variances, directions, _, _) in results {
                 XCTAssertEqual(mean, [5, 5, 5, 5])
-                for (found, expected) in zip(variances, [9, 4, 0] as [Float]) {
+                XCTAssertEqual(variances.count, 2, "of three asked for: nothing varies along the third")
+                for (found, expected) in zip(variances, [9, 4] as [Float]) {
                     XCTAssertEqual(found, expected, accuracy: 1e-4)
                 }
                 XCTAssertEqual(directions, results[0].2)
@@ -36,15 +37,102 @@ final class PrincipalComponentsTests: XCTestCase {
             XCTAssertEqual(results.flatMap(\.4), (0..<40).map { $0 % 2 })
             let coordinates = results.flatMap(\.3)
             for row in 0..<40 {
-                XCTAssertEqual(abs(coordinates[3 * row]), 3, accuracy: 1e-4)
-                XCTAssertEqual(abs(coordinates[3 * row + 1]), 2, accuracy: 1e-4)
-                XCTAssertEqual(coordinates[3 * row + 2], 0, accuracy: 1e-4)
+                XCTAssertEqual(abs(coordinates[2 * row]), 3, accuracy: 1e-4)
+                XCTAssertEqual(abs(coordinates[2 * row + 1]), 2, accuracy: 1e-4)
             }
         }
     }
 
+    func testThereAreNoMoreThanRowsLessOne() throws {
+        for largest in [4096, 1] {
+            let found = try onRanks(2) { ranks, device in
+                let train = try makeFeatures(rows: 9, classes: 1, ranks: ranks, device: device, sample: Self.spectrum)
+                let components = try PrincipalComponents(
+                    of: train, count: 64, largestCovariance: largest, ranks: ranks, device: device)
+                return (components.variances, components.directions.shape)
+            }
+            XCTAssertEqual(found[0].1, [8, 200], "\(largest)")
+            XCTAssertEqual(found[0].0, found[1].0)
+        }
+    }
+
+    func testColumnsThatDependOnOthersAddNone() throws {
+        @Sendable func sample(_ row: Int) -> (values: [Float], label: Int) {
+            var stream = RandomStream(row: row)
+            let z = [stream.normal(), stream.normal(), stream.normal()]
+            return ((0..<200).map { 7 + Float($0) * z[0] - Float($0 % 9) * z[1] + Float($0 % 5) * z[2] }, 0)
+        }
+        for largest in [200, 199] {
+            for worldSize in 1...2 {
+                let counts = try onRanks(worldSize) { ranks, device in
+                    let train = try makeFeatures(rows: 500, classes: 1, ranks: ranks, device: device, sample: sample)
+                    return try PrincipalComponents(
+                        of: train, count: 64, largestCovariance: largest, ranks: ranks, device: device
+                    ).variances.count
+                }
+                XCTAssertEqual(counts, Array(repeating: 3, count: worldSize), "\(largest), \(worldSize) ranks")
+            }
+        }
+    }
+
+    /// Normal rows of 200 dimensions, whose deviations fall as 1/(1 + j/4), each mixed with its neighbours.
+    private static func spectrum(_ row: Int) -> (values: [Float], label: Int) {
+        var stream = RandomStream(row: row)
+        let z = (0..<200).map { stream.normal() / (1 + Float($0) / 4) }
+        return (z.indices.map { 3 + z[$0] + 0.5 * z[($0 + 7) % 200] }, 0)
+    }
+
+    func testSearchFindsWhatTheCovarianceHas() throws {
+        func components(_ worldSize: Int, largestCovariance: Int) throws -> [(variances: [Float], rows: [Float])] {
+            try onRanks(worldSize) { ranks, device in
+                let train = try makeFeatures(
+                    rows: 500, classes: 1, ranks: ranks, device: device, counts: worldSize == 3 ? [499, 0, 1] : nil,
+                    sample: Self.spectrum)
+                let found = try PrincipalComponents(
+                    of: train, count: 20, largestCovariance: largestCovariance, ranks: ranks, device: device)
+                return (found.variances, found.directions.array)
+            }
+        }
+        let direct = try components(1, largestCovariance: 200)[0]
+        let alone = try components(1, largestCovariance: 199)[0]
+        XCTAssertEqual(alone.variances.count, 20)
+        for (a, b) in zip(alone.variances, direct.variances) { XCTAssertEqual(a / b, 1, accuracy: 1e-3) }
+        // Principal angles of the leading ten: Σ over all pairs of cos² is ten where the subspaces are one.
+        var squares: Float = 0
+        for i in 0..<10 {
+            for j in 0..<10 {
+                let (a, b) = (alone.rows[i * 200..<(i + 1) * 200], direct.rows[j * 200..<(j + 1) * 200])
+                let product = zip(a, b).reduce(0) { $0 + $1.0 * $1.1 }
+                squares += product * product
+                if i == j { XCTAssertGreaterThan(product, 0.999, "component \(i), sign and all") }
+            }
+        }
+        XCTAssertEqual(squares, 10, accuracy: 1e-3)
+        for worldSize in 2...3 {
+            let found = try components(worldSize, largestCovariance: 199)
+            for rank in found {
+                XCTAssertEqual(rank.variances, found[0].variances)
+                XCTAssertEqual(rank.rows, found[0].rows)
+            }
+            for (a, b) in zip(found[0].rows[..<2000], alone.rows) { XCTAssertEqual(a, b, accuracy: 1e-3) }
+        }
+    }
+
+    func testRefusesRowsThatAreAllTheSame() throws {
+        for value: Float in [0, 0.1, 1000] {
+            XCTAssertThrowsError(
+                try onRanks(1) { ranks, device in
+                    let train = try makeFeatures(rows: 7, classes: 1, ranks: ranks, device: device) { _ in
+                        ([value, value, -value], 0)
+                    }
+                    _ = try PrincipalComponents(of: train, count: 2, ranks: ranks, device: device)
+                }
+            ) { XCTAssertTrue("\($0)".contains("every row is the same"), "\($0)") }
+        }
+    }
+
     func testRefusesCountsThatDoNotExist() throws {
-        for count in [0, 5] {
+        for count in [0, -1] {
             XCTAssertThrowsError(
                 try onRanks(2) { ranks, device in
                     let train = try makeFeatures(

@@ -20,7 +20,7 @@ LAYERS = ("conv", "fc", "code")
 def scores(run):
     """The newest value of each evaluation that the run's metrics hold."""
     lines = (json.loads(line) for line in open(f"{run}/metrics.jsonl"))
-    return {line["eval"]: 100 * line["value"] for line in lines if "eval" in line}
+    return {line["eval"]: 100 * line["value"] for line in lines if line.get("value") is not None}
 
 
 def main():
