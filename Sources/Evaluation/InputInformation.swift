@@ -19,14 +19,22 @@ package struct InputInformation {
 
     package init() {}
 
-    /// The bound in nats. Collective; the same on every rank and, to rounding, at every world size.
-    /// - Parameters:
-    ///   - test: only held against `train`: the estimation holds rows of that out.
-    ///   - seed: of the estimation.
+    /// The bound in nats, of `estimate`. Collective.
     package func callAsFunction(
         train features: Features, test: Features, seed: UInt64, ranks: any Ranks, device: Device,
         progress: (String) -> Void = { _ in }
     ) throws -> Double {
+        try estimate(train: features, test: test, seed: seed, ranks: ranks, device: device, progress: progress).nats
+    }
+
+    /// The bound and what speaks against it. Collective; the same on every rank and, to rounding, at every world size.
+    /// - Parameters:
+    ///   - test: only held against `train`: the estimation holds rows of that out.
+    ///   - seed: of the estimation.
+    package func estimate(
+        train features: Features, test: Features, seed: UInt64, ranks: any Ranks, device: Device,
+        progress: (String) -> Void = { _ in }
+    ) throws -> MutualInformationEstimate {
         try check(train: features, test: test)
         guard let pictures = features.pictures else {
             throw InputError("these features have no images beside them: --probe mine compares the two")
@@ -36,7 +44,6 @@ package struct InputInformation {
         return try estimation(
             x: x.reshaped([count, pictures.shape.size]),
             y: features.values.view(from: 0, shape: [count, features.dimension]), seed: seed, ranks: ranks,
-            device: device, progress: { progress("MINE: \($0)") }
-        ).nats
+            device: device, progress: { progress("MINE: \($0)") })
     }
 }

@@ -1,5 +1,6 @@
 import Autodiff
 import Collectives
+import Foundation
 import Layers
 import Tensors
 
@@ -45,24 +46,50 @@ package struct MutualInformation: Sendable {
     ///
     /// - Parameters:
     ///   - x, y: this rank's consecutive rows, [n, Dx] and [n, Dy], the same rows of either; n may be 0. Columns are
-    ///     standardised on the way.
+    ///     standardised on the way, or replaced by normal scores where outliers or a heavy tail would flatten the rest.
     ///   - seed: sets the split, the critic's start and the order of the rows.
     ///   - progress: gets a line each time the validation rows are looked at.
-    /// - Throws: `InputError` where rows don't fit together, are too few, don't vary or aren't finite, and when training
-    ///   diverged.
+    /// - Throws: `InputError` where rows don't fit together, are too few, don't vary or aren't finite, and where the critic
+    ///   needs more memory than there is.
     package func callAsFunction(
         x: Tensor, y: Tensor, seed: UInt64, ranks: any Ranks, device: Device, progress: (String) -> Void = { _ in }
     ) throws -> MutualInformationEstimate {
         try ranks.agree { try check() }
         let rows = try PairedRows(x: x, y: y, heldOut: heldOut, seed: seed, ranks: ranks, device: device)
+        try checkMemory(x: rows.x.shape[1], y: rows.y.shape[1], ranks: ranks)
         let training = MutualInformationTraining(self, rows: rows, seed: seed, ranks: ranks, device: device)
-        let step = try training.run(progress: progress)
+        let outcome = try training.run(progress: progress)
         let scale = try training.bestScale()
-        let trained = try training.bound(rows.training.prefix(rows.test.count), scale: scale)
+        let trained = rows.training.prefix(rows.test.count)
         return MutualInformationEstimate(
             settings: self, bound: try training.bound(rows.test, scale: scale),
-            unscaled: try training.bound(rows.test, scale: 1), trainingNats: trained.nats, step: step,
-            trainingRows: rows.training.count, validationRows: rows.validation.count, testRows: rows.test.count)
+            unscaled: try training.bound(rows.test, scale: 1),
+            trained: (try training.bound(trained, scale: scale).nats, try training.bound(trained, scale: 1).nats),
+            training: outcome, trainingRows: rows.training.count, validationRows: rows.validation.count,
+            testRows: rows.test.count)
+    }
+
+    /// Throws where the critic of so many columns can't be trained in the memory of this rank's machine. Collective.
+    private func checkMemory(x: Int, y: Int, ranks: any Ranks) throws {
+        let (x, y, units, embedding) = (Double(x), Double(y), Double(units), Double(embedding))
+        let parameters =
+            critic == .separable
+            ? 2 * units * (units + embedding + 3) + (x + y) * (units + embedding) : units * (units + x + y + 4)
+        // Values, gradients, Adam's moments, the mean, the best and the current state; a row's inputs, layers and their
+        // gradients, and of the concatenated critic a row's pairs.
+        let pairs = critic == .separable ? 1 : Double(candidates)
+        let rows = Double(max(batch, candidates))
+        let bytes = 4 * (7 * parameters + rows * (x + y + 8 * (units + embedding)) + 4 * pairs * units)
+        let sharing = Double(try ranks.gatherText(ranks.host).filter { $0 == ranks.host }.count)
+        let memory = Double(ProcessInfo.processInfo.physicalMemory)
+        try ranks.agree {
+            guard bytes * sharing <= memory / 2 else {
+                throw InputError(
+                    "a critic of \(self.units) units over \(Int(x)) + \(Int(y)) columns, with batch \(batch) and "
+                        + "candidates \(candidates), takes \((bytes / 1e9).rounded2) GB on each of \(Int(sharing)) ranks; "
+                        + "at most half the machine's \((memory / 1e9).rounded2) GB are given to it: use fewer units")
+            }
+        }
     }
 
     private func check() throws {

@@ -5,13 +5,15 @@ import Tensors
 
 /// A bound's value on rows that its critic was not trained on, and how much of it may be chance.
 package struct MutualInformationBound: Sendable {
-    /// The bound. Below 0 where a critic is worse than one that scores all pairs alike.
+    /// The bound. Below 0 where a critic is worse than one that scores all pairs alike; -infinity where a score isn't
+    /// finite or NWJ's mean of exponentials isn't.
     package let nats: Double
-    /// Of the bound over draws of the rows, for this critic.
+    /// Of the bound over draws of the rows, for this critic; infinity where it can't be told.
     package let standardError: Double
-    /// Above this the bound can't come: the mean of ln(rows of a block) for InfoNCE, nil for the others.
+    /// Above this the bound can't come: the mean of ln(rows of a block) for InfoNCE, nil for SMILE, ln(pairs) for the
+    /// others.
     package let ceiling: Double?
-    /// Kish's effective number of the pairs of different rows, (sum of e^u)²/(sum of e^2u): so few carry their mean.
+    /// Kish's effective number of the pairs that E[e^u] is over, (sum of e^u)²/(sum of e^2u): so few carry the mean.
     /// nil for InfoNCE, which has no such mean.
     package let effectivePairs: Double?
 }
@@ -22,6 +24,11 @@ package struct MutualInformationBound: Sendable {
 /// own pair gives, less a function of means over pairs. Its standard error is that of the infinitesimal jackknife
 /// (Jaeckel 1972): by how much would the bound move if row i counted a little more, ψ_i, with all pairs that row
 /// i is in on either side; then sqrt(sum ψ_i² / (n(n - 1))). So few rows give a large error, however many pairs they make.
+///
+/// N pairs of different rows never show what one pair in more than N would, so a critic that tells every own pair from
+/// all others would make a bound without limit of them. The mean of exponentials is therefore taken as if one pair more
+/// had been seen, an average own pair: (sum of e^u_ij + mean of e^u_ii)/(N + 1). That is the bound of the divergence of
+/// p(x,y) from (N p(x)p(y) + p(x,y))/(N + 1), which is below that from p(x)p(y) by convexity, and below ln(N + 1).
 struct BoundStatistics {
     private let estimator: MutualInformationEstimator
     /// What scores are multiplied by, counted from the estimator's starting score.
@@ -30,10 +37,12 @@ struct BoundStatistics {
     private var own: [Double] = [], others: [Double] = []
     private var ceilings = 0.0
     private var pairs = 0.0
+    /// Of exponentials of pairs of different rows. These and `others` are divided by e^reference, the squares twice.
     private var sum = 0.0, squares = 0.0
+    /// The largest exponent so far, so that no exponential overflows.
+    private var reference = -Double.infinity
+    private var isFinite = true
 
-    /// Scores above this count as this, so that squares of their exponentials stay finite.
-    private static let largestScore = 300.0
     private static let tileScores = 1 << 20
 
     init(_ estimator: MutualInformationEstimator, scale: Double) {
@@ -48,13 +57,20 @@ struct BoundStatistics {
     ) throws {
         let rows = shares.total
         let tileRows = min(max(1, Self.tileScores / rows), max(1, shares.own))
-        let scores = device.tensor([tileRows, rows])
+        let scores = device.tensor([tileRows, rows], filledWith: 0)
         var columns = [Double](repeating: 0, count: rows)  // what others give to row j as a y
         let first = others.count
         for start in stride(from: 0, to: shares.own, by: tileRows) {
             let part = start..<min(start + tileRows, shares.own)
             let tile = scores.matrix[rows: 0..<part.count]
             try write(part, tile)
+            guard scores.isFinite else {
+                isFinite = false
+                own += part.map { _ in 0 }
+                others += part.map { _ in 0 }
+                scores.fill(0)
+                continue
+            }
             for i in part {
                 let row = UnsafeBufferPointer(start: tile.row(i - part.lowerBound), count: rows)
                 if estimator == .infoNCE {
@@ -63,6 +79,9 @@ struct BoundStatistics {
                     addExponentials(row, place: shares.first + i, columns: &columns)
                 }
             }
+        }
+        if estimator != .infoNCE {
+            raise(to: try ranks.gather([reference], filler: 0).max() ?? reference, columns: &columns)
         }
         columns = try ranks.sum(columns)
         for i in 0..<shares.own {
@@ -86,15 +105,27 @@ struct BoundStatistics {
     /// The own pair's score; exponentials of the others go to the row and to their columns.
     private mutating func addExponentials(_ row: UnsafeBufferPointer<Float>, place: Int, columns: inout [Double]) {
         own.append(scaled(row[place]))
+        raise(to: exponent(scaled(row.max() ?? 0)), columns: &columns)
         var total = 0.0
         for (j, u) in row.enumerated() where j != place {
-            let e = exp(exponent(scaled(u)))
+            let e = exp(exponent(scaled(u)) - reference)
             total += e
             squares += e * e
             columns[j] += e
         }
         sum += total
         others.append(total)
+    }
+
+    /// Makes this exponent the reference where it is larger.
+    private mutating func raise(to exponent: Double, columns: inout [Double]) {
+        guard exponent > reference else { return }
+        let factor = exp(reference - exponent)
+        sum *= factor
+        squares *= factor * factor
+        for i in others.indices { others[i] *= factor }
+        for j in columns.indices { columns[j] *= factor }
+        reference = exponent
     }
 
     private func scaled(_ score: Float) -> Double {
@@ -106,38 +137,56 @@ struct BoundStatistics {
     private func exponent(_ score: Double) -> Double {
         switch estimator {
         case .smile: min(max(score, -MutualInformationEstimator.clip), MutualInformationEstimator.clip)
-        case .nwj: min(score, Self.largestScore) - 1
-        default: min(score, Self.largestScore)
+        case .nwj: score - 1
+        default: score
         }
     }
 
     /// The bound of all blocks. Collective; the same on every rank.
     func bound(ranks: any Ranks) throws -> MutualInformationBound {
+        let hasOwnPair = estimator != .infoNCE && estimator != .smile
+        let ownExponentials = own.map { hasOwnPair ? exp(exponent($0) - reference) : 0 }
         let sums = try ranks.sum([
-            Double(own.count), own.reduce(0, +), others.reduce(0, +), sum, squares, ceilings,
+            Double(own.count), own.reduce(0, +), others.reduce(0, +), sum, squares, ceilings, isFinite ? 0 : 1,
+            ownExponentials.reduce(0, +),
         ])
         let rows = sums[0]
-        let (meanOwn, meanOthers) = (sums[1] / rows, sums[2] / rows)
-        let mean = sums[3] / pairs  // of exponentials over pairs of different rows
+        let (meanOwn, meanOthers, meanExponential) = (sums[1] / rows, sums[2] / rows, sums[7] / rows)
+        let count = pairs + (hasOwnPair ? 1 : 0)
+        let total = sums[3] + meanExponential
+        let logMean = reference + log(total / count)
         let nats: Double
-        var scale = 1.0  // of what the others' mean does to the bound
+        var scale = 1.0  // of what the mean of exponentials does to the bound
         switch estimator {
         case .infoNCE: nats = meanOwn
         case .mine, .donskerVaradhan, .smile:
-            nats = meanOwn - log(mean)
-            scale = 1 / mean
-        case .nwj: nats = meanOwn - mean
-        case .jensenShannon: nats = meanOwn + 1 - mean  // nwj of the score 1 + u
+            nats = meanOwn - logMean
+            scale = count / total
+        case .nwj, .jensenShannon:
+            nats = meanOwn + (estimator == .nwj ? 0 : 1) - exp(logMean)  // jensenShannon: nwj of the score 1 + u
+            scale = exp(reference)
         }
         var variance = 0.0
-        for (own, others) in zip(own, others) {
-            let influence = own - meanOwn - (others - meanOthers) * scale
+        for i in own.indices {
+            let mean =
+                estimator == .infoNCE
+                ? others[i] - meanOthers
+                : (pairs * (others[i] - meanOthers) + ownExponentials[i] - meanExponential) / count
+            let influence = own[i] - meanOwn - mean * scale
             variance += influence * influence
         }
         variance = try ranks.sum([variance])[0] / (rows * max(rows - 1, 1))
+        let isKnown = sums[6] == 0 && nats.isFinite
+        let ceiling: Double? =
+            switch estimator {
+            case .infoNCE: sums[5] / rows
+            case .smile: nil
+            default: log(count)
+            }
+        let squares = sums[4] + meanExponential * meanExponential
         return MutualInformationBound(
-            nats: nats, standardError: variance.squareRoot(),
-            ceiling: estimator == .infoNCE ? sums[5] / rows : nil,
-            effectivePairs: estimator == .infoNCE ? nil : sums[4] > 0 ? sums[3] * sums[3] / sums[4] : 0)
+            nats: isKnown ? nats : -.infinity,
+            standardError: isKnown && variance.isFinite ? variance.squareRoot() : .infinity, ceiling: ceiling,
+            effectivePairs: estimator == .infoNCE ? nil : isKnown ? total * total / squares : 0)
     }
 }

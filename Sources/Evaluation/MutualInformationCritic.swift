@@ -8,6 +8,8 @@ import Tensors
 protocol MutualInformationCritic {
     /// Maps of the network, which weight decay shrinks.
     var maps: [Parameter] { get }
+    /// What it is trained by, and the moving average that comes with it.
+    var training: ContrastiveLoss { get set }
 
     /// This rank's part of the estimator's loss of paired rows x [n, Dx] and y [n, Dy]. Collective, in both directions.
     func loss(_ tape: Tape, x: Tensor, y: Tensor) throws -> Variable
@@ -23,7 +25,7 @@ protocol MutualInformationCritic {
 /// dependence is there from the first steps. h, a and b start at 0.
 struct SeparablePairCritic: MutualInformationCritic {
     private let left, right: Tower
-    private let training: ContrastiveLoss
+    var training: ContrastiveLoss
 
     /// - Parameters:
     ///   - x, y: columns of either side.
@@ -112,7 +114,7 @@ private struct Tower {
 struct ConcatenatedPairCritic: MutualInformationCritic {
     private let firstX, firstY: Linear
     private let layers: ConcatenatedLayers<Parameter>
-    private let training: ContrastiveLoss
+    var training: ContrastiveLoss
 
     /// - Parameters: as those of `SeparablePairCritic`.
     init(_ declare: Declarations, x: Int, y: Int, units: Int, estimator: MutualInformationEstimator) {

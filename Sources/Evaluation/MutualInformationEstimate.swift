@@ -2,12 +2,12 @@ import Tensors
 
 /// What `MutualInformation` found, on rows that neither trained the critic nor chose among its states.
 package struct MutualInformationEstimate: Sendable {
-    /// The estimate: the bound of the critic on the test rows.
+    /// The estimate: the bound of the critic on the test rows; -infinity where its scores can't be told there.
     package let nats: Double
-    /// Of the bound over draws of the test rows, for the critic as trained or as scaled, whichever is larger. It says
-    /// nothing on what a better critic would find.
+    /// Of the bound over draws of the test rows, for the critic as trained or as scaled, whichever is larger;
+    /// infinity where it can't be told. It says nothing on what a better critic would find.
     package let standardError: Double
-    /// Above this the estimate can't come; nil where there is no such limit.
+    /// Above this the estimate can't come; nil for `smile`, which has no such limit.
     package let ceiling: Double?
     /// How many pairs of different rows carry their mean; nil for InfoNCE.
     package let effectivePairs: Double?
@@ -27,23 +27,48 @@ package struct MutualInformationEstimate: Sendable {
     private static let fewEffectivePairs = 50.0
     /// A bound that is larger on training rows by more than this share of it has been learned by heart.
     private static let overfitting = 0.2
+    /// A critic whose bound is below this even on rows that it was trained on has diverged.
+    private static let divergence = -0.5
 
+    /// - Parameters:
+    ///   - bound, unscaled: on the test rows, with the scores scaled and as they are.
+    ///   - trained: bounds on rows that the critic was trained on.
     init(
         settings: MutualInformation, bound: MutualInformationBound, unscaled: MutualInformationBound,
-        trainingNats: Double, step: Int, trainingRows: Int, validationRows: Int, testRows: Int
+        trained: (scaled: Double, unscaled: Double), training: CriticTraining, trainingRows: Int, validationRows: Int,
+        testRows: Int
     ) {
         nats = bound.nats
         standardError = max(bound.standardError, unscaled.standardError)
         ceiling = bound.ceiling
         effectivePairs = bound.effectivePairs
-        self.trainingNats = trainingNats
-        self.step = step
+        trainingNats = trained.scaled
+        step = training.step
         self.trainingRows = trainingRows
         self.validationRows = validationRows
         self.testRows = testRows
+        let hasDiverged = training.failures > 0 || !bound.nats.isFinite || trained.unscaled < Self.divergence
         warnings =
             Self.limits(settings, bound: bound, trainingRows: trainingRows, testRows: testRows)
-            + Self.scarcity(self.nats, standardError, trainingNats: trainingNats, trainingRows, testRows: testRows)
+            + Self.scarcity(
+                bound.nats, standardError, trainingNats: hasDiverged ? nil : trainingNats, trainingRows,
+                testRows: testRows)
+            + Self.faults(settings, training, hasDiverged: hasDiverged)
+    }
+
+    /// What is wrong with the training.
+    private static func faults(
+        _ settings: MutualInformation, _ training: CriticTraining, hasDiverged: Bool
+    ) -> [String] {
+        var warnings: [String] = []
+        if hasDiverged {
+            let what = training.failures > 0 ? "\(training.failures) steps were undone" : "the critic's scores are wild"
+            warnings.append("training diverged: \(what), and the value says little; lower --rate, now \(settings.rate)")
+        }
+        if training.isStillRising {
+            warnings.append("still rising at the last of \(settings.steps) steps: raise --steps")
+        }
+        return warnings
     }
 
     /// What the estimator can't say, given so many rows.
@@ -54,7 +79,11 @@ package struct MutualInformationEstimate: Sendable {
         let batch = min(settings.batch, trainingRows)
         let candidates = min(settings.candidates, testRows)
         var warnings: [String] = []
-        if let ceiling = bound.ceiling, nats > ceiling - ceilingMargin {
+        if let ceiling = bound.ceiling, nats > ceiling - ceilingMargin, settings.estimator != .infoNCE {
+            warnings.append(
+                "more than rows can tell: \(testRows) rows to report on and their pairs can't show more than "
+                    + "\(ceiling.rounded2) nats, the logarithm of the pairs; give more rows")
+        } else if let ceiling = bound.ceiling, nats > ceiling - ceilingMargin {
             warnings.append(
                 "near the ceiling: infoNCE of \(candidates) candidates can't pass \(ceiling.rounded2) nats; "
                     + (testRows > settings.candidates ? "raise --candidates" : "give more rows"))
@@ -88,16 +117,17 @@ package struct MutualInformationEstimate: Sendable {
     }
 
     /// What so few rows can't say.
+    /// - Parameter trainingNats: nil where training diverged, which the error then tells of rather than of the rows.
     private static func scarcity(
-        _ nats: Double, _ standardError: Double, trainingNats: Double, _ trainingRows: Int, testRows: Int
+        _ nats: Double, _ standardError: Double, trainingNats: Double?, _ trainingRows: Int, testRows: Int
     ) -> [String] {
         var warnings: [String] = []
         if testRows < fewTestRows {
             warnings.append("too few rows: only \(testRows) to report on, \(trainingRows) to train on")
-        } else if standardError > max(0.05, 0.1 * abs(nats)) {
+        } else if trainingNats != nil, standardError > max(0.05, 0.1 * abs(nats)) {
             warnings.append("too few rows: the standard error is \(standardError.rounded2) nats")
         }
-        if trainingNats - nats > max(0.1, overfitting * nats) {
+        if let trainingNats, trainingNats - nats > max(0.1, overfitting * nats) {
             warnings.append(
                 "too few rows: the bound is \(trainingNats.rounded2) nats on rows that the critic was trained on; more rows "
                     + "would bring them together")
@@ -108,5 +138,5 @@ package struct MutualInformationEstimate: Sendable {
 
 extension Double {
     /// With two decimals, for a sentence.
-    fileprivate var rounded2: Double { (self * 100).rounded() / 100 }
+    var rounded2: Double { (self * 100).rounded() / 100 }
 }

@@ -3,6 +3,16 @@ import Collectives
 import Layers
 import Tensors
 
+/// How a critic's training went.
+struct CriticTraining {
+    /// Updates of the state that was kept; 0 for the start, which scores all pairs alike.
+    var step = 0
+    /// Whether the last steps still brought much, on validation rows.
+    var isStillRising = false
+    /// Steps that were undone because gradients or scores weren't finite.
+    var failures = 0
+}
+
 /// Trains one critic and keeps the state that suits the validation rows best. Every method is collective.
 final class MutualInformationTraining {
     private let settings: MutualInformation
@@ -10,12 +20,16 @@ final class MutualInformationTraining {
     private let seed: UInt64
     private let ranks: any Ranks
     private let device: Device
-    private let critic: any MutualInformationCritic
+    private var critic: any MutualInformationCritic
     private let parameters: ParameterSet
     /// Running mean of the parameters (Polyak & Juditsky 1992), which is what is judged: it is steadier than they are.
     private let average: Tensor
     /// The best average so far.
     private let best: Tensor
+    /// Running mean of the gradient's norm; 0 before the first step.
+    private var usualNorm = 0.0
+    /// Halved at each failure.
+    private var rateFactor = 1.0
 
     /// Share of the running mean that a step keeps.
     private static let kept: Float = 0.99
@@ -23,6 +37,10 @@ final class MutualInformationTraining {
     private static let interval = 50
     /// Steps without a better look after which training ends: a quarter of all, and this at least.
     private static let leastPatience = 500
+    /// A gradient is cut to so many times its usual norm.
+    private static let largestNorm = 10.0
+    /// Training that gains more than this share in its last quarter, and more than 0.02 nats, should go on.
+    private static let lateGain = 0.03
     /// Scores are scaled by at most this.
     private static let largestScale = 2.0
 
@@ -50,8 +68,9 @@ final class MutualInformationTraining {
         best.copy(from: parameters.values)
     }
 
-    /// Trains and leaves the best state. Returns after how many steps that was.
-    func run(progress: (String) -> Void) throws -> Int {
+    /// Trains and leaves the best state. Where a gradient or a bound isn't finite, goes back to the best state so far at
+    /// half the rate.
+    func run(progress: (String) -> Void) throws -> CriticTraining {
         var adamSettings = AdamSettings()
         adamSettings.rate = settings.rate
         adamSettings.schedule = .cosine
@@ -61,7 +80,9 @@ final class MutualInformationTraining {
         let batch = min(settings.batch, rows.training.count)
         let stepsPerEpoch = rows.training.count / batch
         var order: [Int32] = []
-        var (bestNats, bestStep) = (-Double.infinity, 0)
+        var outcome = CriticTraining()
+        var bestNats = -Double.infinity
+        var earlier = 0.0  // after three quarters of the steps
         for step in 0..<settings.steps {
             let (epoch, place) = step.quotientAndRemainder(dividingBy: stepsPerEpoch)
             if place == 0 {
@@ -71,37 +92,56 @@ final class MutualInformationTraining {
             let drawn = order[place * batch..<(place + 1) * batch].lazy.map { [rows] in
                 rows.training[rows.training.startIndex + Int($0)]
             }
-            try update(drawn, adam: adam, rate: adamSettings.rate(at: step, of: settings.steps))
+            if try !update(drawn, adam: adam, rate: rateFactor * adamSettings.rate(at: step, of: settings.steps)) {
+                outcome.failures += 1
+                goBack()
+            }
             let kept = min(Self.kept, Float(step + 1) / Float(step + 10))  // forgets the start sooner
             average.scale(by: kept)
             average.add(parameters.values, times: 1 - kept)
 
             guard (step + 1) % Self.interval == 0 || step + 1 == settings.steps else { continue }
             let nats = try bound(looked, scale: 1, as: settings.estimator.criterion, by: average).nats
-            if nats > bestNats {  // false for NaN
-                (bestNats, bestStep) = (nats, step + 1)
+            if nats > bestNats {
+                (bestNats, outcome.step) = (nats, step + 1)
                 best.copy(from: average)
+            } else if !nats.isFinite {
+                outcome.failures += 1
+                goBack()
             }
             progress("step \(step + 1) of \(settings.steps): \(nats) nats on validation rows")
-            if step + 1 - bestStep >= max(settings.steps / 4, Self.leastPatience) { break }
+            if step + 1 - outcome.step >= max(settings.steps / 4, Self.leastPatience) { break }
+            if step + 1 <= settings.steps * 3 / 4, nats.isFinite { earlier = max(0, nats) }
         }
-        let isFinite = bestNats.isFinite
-        try ranks.agree {
-            guard isFinite else {
-                throw InputError(
-                    "the critic's scores aren't finite after training: lower the rate, now \(settings.rate)")
-            }
-        }
-        return bestStep
+        outcome.isStillRising =
+            outcome.step == settings.steps && bestNats - earlier > max(0.02, Self.lateGain * bestNats)
+        return outcome
     }
 
-    private func update(_ drawn: some Sequence<Int32>, adam: Adam, rate: Double) throws {
+    private func goBack() {
+        parameters.values.copy(from: best)
+        average.copy(from: best)
+        critic.training = settings.estimator.trainingLoss  // whose moving average may have gone too
+        rateFactor /= 2
+    }
+
+    /// Returns false, and does nothing, where the gradient isn't finite.
+    private func update(_ drawn: some Sequence<Int32>, adam: Adam, rate: Double) throws -> Bool {
         let (x, y, shares) = rows.draw(drawn, device: device)
         let tape = Tape(device: device, ranks: ranks, shares: shares)
         try tape.backward(from: try critic.loss(tape, x: x, y: y))
-        try parameters.sumGradients(over: ranks)
+        try parameters.sumGradients(over: ranks)  // the same bits on every rank, and so is what follows
+        // A sum and a sum of squares for each of 16 columns; parameters come in multiples of 16.
+        let moments = parameters.gradients.reshaped([parameters.count / 16, 16]).matrix.channelMoments()
+        let norm = moments[16...].reduce(0, +).squareRoot()
+        guard norm.isFinite else { return false }
+        let usual = usualNorm > 0 ? usualNorm : norm
+        let limited = min(norm, Self.largestNorm * usual)
+        if limited < norm { parameters.gradients.scale(by: Float(limited / norm)) }
+        usualNorm = 0.9 * usual + 0.1 * limited
         for map in critic.maps { map.value.scale(by: Float(1 - rate * settings.decay)) }
         adam.update(parameters, rate: rate)
+        return true
     }
 
     /// What to multiply scores by, in 0...2, so that the bound is best on validation rows. A critic that has learned its

@@ -6,13 +6,13 @@ import Tensors
 ///
 /// Rank r holds the r-th consecutive part of them, possibly none. The cut depends on the seed and not on the ranks.
 struct PairedRows {
-    /// This rank's rows, [n, Dx] and [n, Dy].
+    /// This rank's rows, [n, Dx] and [n, Dy], columns with outliers as normal scores.
     let x: Tensor, y: Tensor
     /// How many rows each rank holds.
     let shares: Shares
     /// Places in the whole set.
     let training, validation, test: ArraySlice<Int32>
-    /// Of the training rows.
+    /// Of the training rows; leaves normal scores as they are.
     private let xScale, yScale: Standardisation
 
     /// Fewer would leave a handful to report on.
@@ -49,16 +49,22 @@ struct PairedRows {
         test = order[(held / 3)..<held]
         training = order[held...]
         let own = Draw(training, held: shares).ownRows
-        xScale = try Standardisation(of: x, ownRows: own, ranks: ranks, device: device)
-        yScale = try Standardisation(of: y, ownRows: own, ranks: ranks, device: device)
-        let constant = [("x", xScale), ("y", yScale)].first { $0.1.isConstant }
-        try ranks.agree {
-            if let constant {
-                throw InputError("every row of \(constant.0) is the same: what doesn't vary has no mutual information")
+        let count = training.count
+        func prepare(_ name: String, _ values: Tensor) throws -> (Tensor, Standardisation) {
+            let scale = try Standardisation(of: values, ownRows: own, ranks: ranks, device: device)
+            let scores = try NormalScores(of: values, ownRows: own, scale: scale, ranks: ranks, device: device)
+            try ranks.agree {
+                guard !scale.isConstant || !scores.isConstant else {
+                    throw InputError(
+                        "the \(count) of \(shares.total) rows of \(name) that are trained on are all the same, to one part "
+                            + "in a million (float32 tells no more): what doesn't vary has no mutual information; if it "
+                            + "varies little around a large number, subtract that first")
+                }
             }
+            return (scores.applied(to: values, device: device), scale.leaving(scores.columns))
         }
-        self.x = x
-        self.y = y
+        (self.x, xScale) = try prepare("x", x)
+        (self.y, yScale) = try prepare("y", y)
         self.shares = shares
     }
 

@@ -9,6 +9,9 @@ package struct Standardisation {
     /// Whether every dimension is constant.
     let isConstant: Bool
 
+    /// Which dimensions are constant.
+    let constants: [Bool]
+
     /// A deviation that is smaller than this times the mean is rounding, not variation.
     private static let smallestRelativeDeviation = 1e-6
 
@@ -41,7 +44,20 @@ package struct Standardisation {
         }
         self.mean = mean
         deviation = deviations.map { $0 ?? 1 }
-        isConstant = deviations.allSatisfy { $0 == nil }
+        constants = deviations.map { $0 == nil }
+        isConstant = constants.allSatisfy { $0 }
+    }
+
+    private init(mean: [Float], deviation: [Float], constants: [Bool]) {
+        (self.mean, self.deviation, self.constants) = (mean, deviation, constants)
+        isConstant = constants.allSatisfy { $0 }
+    }
+
+    /// The same, but for some dimensions that are left as they are.
+    func leaving(_ dimensions: [Int]) -> Standardisation {
+        var (mean, deviation) = (mean, deviation)
+        for c in dimensions { (mean[c], deviation[c]) = (0, 1) }
+        return Standardisation(mean: mean, deviation: deviation, constants: constants)
     }
 
     /// Writes (x - mean)/deviation by dimension to `result`, which may be x itself.

@@ -38,12 +38,13 @@ private struct EstimateReport: Encodable {
     func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
         try container.encode(estimator, forKey: .estimator)
-        try container.encode(nats, forKey: .nats)
-        try container.encode(standardError, forKey: .standardError)
-        try container.encode(ceiling, forKey: .ceiling)  // null where there is none
+        // JSON has no infinities: null where a number can't be told, beside a warning.
+        try container.encode(nats.isFinite ? nats : nil, forKey: .nats)
+        try container.encode(standardError.isFinite ? standardError : nil, forKey: .standardError)
+        try container.encode(ceiling, forKey: .ceiling)  // null for smile
         try container.encode(warning, forKey: .warning)  // null where nothing is wrong
         try container.encode(critic, forKey: .critic)
-        try container.encode(trainingNats, forKey: .trainingNats)
+        try container.encode(trainingNats.isFinite ? trainingNats : nil, forKey: .trainingNats)
         try container.encode(effectivePairs, forKey: .effectivePairs)  // null for InfoNCE
         try container.encode(step, forKey: .step)
         try container.encode(batch, forKey: .batch)
@@ -80,7 +81,8 @@ extension Program {
             Prints one JSON object. nats is the critic's bound on rows that neither trained nor chose it, so it lies below
             the mutual information where the critic or the data don't suffice (smile may lie above). standard_error is
             the infinitesimal jackknife's over those rows, for this critic. warning, null where all is well, says when the
-            value is near the estimator's ceiling and when the data are too few.
+            value is near what the estimator or so many rows can tell, when the data are too few, and when training diverged
+            or was still gaining at its last step. A number that can't be told is null, beside a warning.
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let start = ContinuousClock.now
@@ -133,8 +135,11 @@ extension Program {
         func read(_ array: NumPyArray) throws -> Tensor {
             let values = try array.read(rows: rows)
             if let place = values.firstIndex(where: { !$0.isFinite }) {
+                let row = rows.lowerBound + place / array.rowSize
+                let isTooLarge = array.element == .float64 && values[place].isInfinite
                 throw InputError(
-                    "\(array.path) holds \(values[place]) in row \(rows.lowerBound + place / array.rowSize): "
+                    "\(array.path) holds \(values[place]) in row \(row)"
+                        + (isTooLarge ? ", or a float64 beyond float32's 3.4e38: scale the column down, or " : ": ")
                         + "drop such rows of both arrays first")
             }
             return device.tensor([rows.count, array.rowSize], values)

@@ -72,12 +72,14 @@ final class EstimateCommandTests: CommandTestCase {
         XCTAssertGreaterThan(report["nats"] as? Double ?? 0, 0.8)  // four squares modulo 7: 1.35 nats
     }
 
-    func testOtherEstimatorsHaveNoCeiling() throws {
+    func testOtherEstimatorsCountPairs() throws {
         try write("x.npy", shape: [rows, 1]) { Self.scattered($0) }
         try write("y.npy", shape: [rows, 1]) { Self.scattered($0) }
         let (report, _) = try report(
             ["--estimator", "mine", "--steps", "50", "--units", "8", "--batch", "32", "--held-out", "0.5"])
-        XCTAssertTrue(report["ceiling"] is NSNull)
+        let (rows, pairs) = (134.0, 134.0 * 133)  // of the 200 held out, two thirds
+        XCTAssertEqual(report["test_rows"] as? Double, rows)
+        XCTAssertEqual(report["ceiling"] as? Double ?? 0, log(pairs + 1), accuracy: 1e-9)
         XCTAssertNotNil(report["effective_pairs"] as? Double)
         XCTAssertEqual(report["training_rows"] as? Int, 200)
     }
@@ -93,7 +95,9 @@ final class EstimateCommandTests: CommandTestCase {
         try write("y.npy", shape: [rows, 2]) { $0 == 601 ? .nan : Self.scattered($0) }
         try refused([path("y.npy"), "nan in row 300"])
         try write("y.npy", shape: [rows, 2]) { _ in 3 }
-        try refused(["every row of y is the same"])
+        try refused(["the 280 of 400 rows of y that are trained on are all the same"])
+        try write("y.npy", shape: [rows, 2]) { Self.scattered($0) }
+        try assertRefused(arguments(["--units", "65536"]), ["a critic of 65536 units", "use fewer units"])
         for name in ["x.npy", "y.npy"] { try write(name, shape: [99, 2]) { Self.scattered($0) } }
         try refused(["99 rows", "at least 100"])
     }

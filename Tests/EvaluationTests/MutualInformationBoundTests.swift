@@ -31,11 +31,16 @@ final class MutualInformationBoundTests: XCTestCase {
             }
             return sum / count
         }
+        // Over the pairs of different rows and, once, an average own pair.
+        func mixed(_ value: (Int, Int) -> Double) -> Double {
+            let pairs = Double(rows * (rows - 1))
+            return (pairs * others(value) + own { value($0, $0) }) / (pairs + 1)
+        }
         return switch estimator {
         case .infoNCE: own { i in u(i, i) - log(own { exp(u(i, $0)) }) }
-        case .mine, .donskerVaradhan: own { u($0, $0) } - log(others { exp(u($0, $1)) })
-        case .nwj: own { u($0, $0) } - others { exp(u($0, $1) - 1) }
-        case .jensenShannon: own { u($0, $0) } + 1 - others { exp(u($0, $1)) }
+        case .mine, .donskerVaradhan: own { u($0, $0) } - log(mixed { exp(u($0, $1)) })
+        case .nwj: own { u($0, $0) } - mixed { exp(u($0, $1) - 1) }
+        case .jensenShannon: own { u($0, $0) } + 1 - mixed { exp(u($0, $1)) }
         case .smile: own { u($0, $0) } - log(others { exp(min(max(u($0, $1), -5), 5)) })
         }
     }
@@ -74,37 +79,103 @@ final class MutualInformationBoundTests: XCTestCase {
                         XCTAssertEqual(result.nats, expected, accuracy: 1e-9 * max(1, abs(expected)), place)
                         XCTAssertEqual(
                             result.standardError, variance.squareRoot(), accuracy: 1e-5 * variance.squareRoot(), place)
-                        XCTAssertEqual(result.ceiling != nil, estimator == .infoNCE, place)
+                        let ceiling: Double? =
+                            switch estimator {
+                            case .infoNCE: log(9)
+                            case .smile: nil
+                            default: log(73)
+                            }
+                        XCTAssertEqual(result.ceiling == nil, ceiling == nil, place)
+                        XCTAssertEqual(result.ceiling ?? 0, ceiling ?? 0, accuracy: 1e-12, place)
                     }
                 }
             }
         }
     }
 
-    func testOnePairThatCarriesTheMeanIsCounted() throws {
-        let bound = try onRanks(1) { ranks, device in
-            var statistics = BoundStatistics(.donskerVaradhan, scale: 1)
-            let shares = Shares(counts: [20], rank: 0)
-            try statistics.add(shares: shares, ranks: ranks, device: device) { rows, tile in
-                for i in rows { for j in 0..<20 { tile.row(i)[j] = i == 3 && j == 5 ? 400 : 0 } }
+    /// The bound of blocks of 20 rows with these scores; the same on 1 and on 3 ranks.
+    private func bound(
+        _ estimator: MutualInformationEstimator, blocks: Int = 1,
+        score: @escaping @Sendable (_ i: Int, _ j: Int) -> Float
+    ) throws -> MutualInformationBound {
+        let results = try [[20], [7, 13, 0]].map { counts in
+            try onRanks(counts.count) { ranks, device in
+                var statistics = BoundStatistics(estimator, scale: 1)
+                let shares = Shares(counts: counts, rank: ranks.rank)
+                for _ in 0..<blocks {
+                    try statistics.add(shares: shares, ranks: ranks, device: device) { rows, tile in
+                        for (place, i) in rows.enumerated() {
+                            for j in 0..<20 { tile.row(place)[j] = score(shares.first + i, j) }
+                        }
+                    }
+                }
+                return try statistics.bound(ranks: ranks)
             }
-            return try statistics.bound(ranks: ranks)
-        }[0]
+        }
+        for other in results[1] {
+            let alone = results[0][0]
+            if alone.nats.isFinite {
+                XCTAssertEqual(other.nats, alone.nats, accuracy: 1e-12 * max(1, abs(alone.nats)), "\(estimator)")
+            } else {
+                XCTAssertEqual(other.nats, alone.nats, "\(estimator)")
+            }
+            XCTAssertEqual(other.effectivePairs ?? 0, alone.effectivePairs ?? 0, accuracy: 1e-9, "\(estimator)")
+        }
+        return results[0][0]
+    }
+
+    func testOnePairThatCarriesTheMeanIsCounted() throws {
+        let bound = try bound(.donskerVaradhan) { i, j in i == 3 && j == 5 ? 400 : 0 }
         XCTAssertEqual(bound.effectivePairs ?? 0, 1, accuracy: 1e-6)
-        XCTAssert(bound.nats.isFinite && bound.standardError.isFinite)
+        XCTAssertEqual(bound.nats, log(381) - 400, accuracy: 1e-9)
+        XCTAssert(bound.standardError.isFinite)
+    }
+
+    /// Scores whose exponentials no Double holds: nothing is cut.
+    func testLargeScoresCountInFull() throws {
+        for blocks in [1, 2] {
+            // A constant more doesn't move Donsker and Varadhan's bound.
+            let own = { @Sendable (i: Int, j: Int) -> Float in i == j ? 2 : Float((i * 7 + j * 3) % 5) - 4 }
+            let low = try bound(.mine, blocks: blocks, score: own)
+            let high = try bound(.mine, blocks: blocks) { own($0, $1) + 4096 }
+            XCTAssertEqual(high.nats, low.nats, accuracy: 1e-9)
+            XCTAssertEqual(high.standardError, low.standardError, accuracy: 1e-9)
+            XCTAssertEqual(high.effectivePairs ?? 0, low.effectivePairs ?? 1, accuracy: 1e-6)
+        }
+        // All own pairs a million above all others: 20 · 19 pairs can't tell more than their logarithm.
+        for estimator in [MutualInformationEstimator.donskerVaradhan, .mine] {
+            let bound = try bound(estimator) { i, j in i == j ? 1e6 : -1e6 }
+            XCTAssertEqual(bound.nats, log(381), accuracy: 1e-9)
+            XCTAssertEqual(bound.effectivePairs ?? 0, 1, accuracy: 1e-9)
+        }
+        // Other pairs far above: a bound that says nothing, and says so.
+        XCTAssertEqual(try bound(.mine) { i, j in i == j ? 0 : 1e6 }.nats, -1e6 - log(380 / 381), accuracy: 1e-6)
+        for estimator in [MutualInformationEstimator.nwj, .jensenShannon] {
+            let bound = try bound(estimator) { i, j in i == j ? 0 : 1e6 }
+            XCTAssertEqual(bound.nats, -.infinity, "\(estimator)")
+            XCTAssertEqual(bound.standardError, .infinity, "\(estimator)")
+        }
+        for estimator in MutualInformationEstimator.allCases {
+            for wild in [Float.nan, .infinity, -.infinity] {
+                let bound = try bound(estimator) { i, j in i == 19 && j == 3 ? wild : 0 }
+                XCTAssertEqual(bound.nats, -.infinity, "\(estimator)")
+            }
+        }
     }
 
     /// What is said of a bound of 1,000 test rows, all standing well but for what the case changes.
     private func warnings(
         _ estimator: MutualInformationEstimator, nats: Double, error: Double = 0.01, ceiling: Double? = nil,
-        effectivePairs: Double? = nil, trainingNats: Double? = nil, testRows: Int = 1000
+        effectivePairs: Double? = nil, trainingNats: Double? = nil, testRows: Int = 1000,
+        training: CriticTraining = CriticTraining(step: 1), unscaled: Double = 0
     ) -> [String] {
         var settings = MutualInformation()
         settings.estimator = estimator
         let bound = MutualInformationBound(
             nats: nats, standardError: error, ceiling: ceiling, effectivePairs: effectivePairs)
         return MutualInformationEstimate(
-            settings: settings, bound: bound, unscaled: bound, trainingNats: trainingNats ?? nats, step: 1,
+            settings: settings, bound: bound, unscaled: bound, trained: (trainingNats ?? nats, unscaled),
+            training: training,
             trainingRows: 5000, validationRows: 500, testRows: testRows
         ).warnings
     }
@@ -123,6 +194,27 @@ final class MutualInformationBoundTests: XCTestCase {
             (warnings(.mine, nats: 1, effectivePairs: 1000, testRows: 150), ["only 150 to report on"]),
             (warnings(.mine, nats: 0.2, error: 0.06, effectivePairs: 1000), ["the standard error is 0.06"]),
             (warnings(.mine, nats: 2, effectivePairs: 1000, trainingNats: 2.5), ["2.5 nats on rows"]),
+            (
+                warnings(.mine, nats: 12.9, ceiling: log(999_001), effectivePairs: 1000),
+                ["can't show more than 13.81 nats"]
+            ),
+            (
+                warnings(.mine, nats: 1, training: CriticTraining(step: 2000, isStillRising: true)),
+                ["still rising at the last of 2000 steps: raise --steps"]
+            ),
+            // What divergence did isn't laid to the rows.
+            (
+                warnings(.nwj, nats: -.infinity, error: .infinity, effectivePairs: 1000),
+                ["training diverged: the critic's scores are wild"]
+            ),
+            (
+                warnings(.mine, nats: 0, error: 9, effectivePairs: 1000, trainingNats: 2, unscaled: -30),
+                ["training diverged: the critic's scores are wild"]
+            ),
+            (
+                warnings(.mine, nats: 1, training: CriticTraining(step: 50, failures: 3)),
+                ["training diverged: 3 steps were undone"]
+            ),
         ]
         for (found, expected) in cases {
             XCTAssertEqual(found.count, expected.count, "\(found)")

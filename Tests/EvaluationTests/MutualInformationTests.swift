@@ -8,7 +8,8 @@ import XCTest
 final class MutualInformationTests: XCTestCase {
     /// Rows of x and y that correlate by rho in every column: I = -d/2 ln(1 - rho²).
     private static func gaussians(
-        rows: Int, dimensions: Int, rho: Float, ranks: any Ranks, device: Device
+        rows: Int, dimensions: Int, rho: Float, ranks: any Ranks, device: Device,
+        change: (_ row: Int, _ x: Float) -> Float = { _, x in 3 + 10 * x }  // whatever the units
     ) -> (x: Tensor, y: Tensor) {
         let holders = ranks.worldSize == 3 ? 2 : ranks.worldSize  // the last of three has none
         let place = min(ranks.rank, holders)
@@ -18,7 +19,7 @@ final class MutualInformationTests: XCTestCase {
             var stream = RandomStream(row: row)
             for _ in 0..<dimensions {
                 let (a, b) = (stream.normal(), stream.normal())
-                x.append(3 + 10 * a)  // whatever the units
+                x.append(change(row, a))
                 y.append(rho * a + (1 - rho * rho).squareRoot() * b)
             }
         }
@@ -39,10 +40,12 @@ final class MutualInformationTests: XCTestCase {
     }
 
     private func estimate(
-        _ settings: MutualInformation, rows: Int, dimensions: Int, rho: Float, worldSize: Int = 1
+        _ settings: MutualInformation, rows: Int, dimensions: Int, rho: Float, worldSize: Int = 1,
+        change: @escaping @Sendable (_ row: Int, _ x: Float) -> Float = { _, x in 3 + 10 * x }
     ) throws -> MutualInformationEstimate {
         let results = try onRanks(worldSize) { ranks, device in
-            let (x, y) = Self.gaussians(rows: rows, dimensions: dimensions, rho: rho, ranks: ranks, device: device)
+            let (x, y) = Self.gaussians(
+                rows: rows, dimensions: dimensions, rho: rho, ranks: ranks, device: device, change: change)
             return try settings(x: x, y: y, seed: 1, ranks: ranks, device: device)
         }
         XCTAssertEqual(Set(results.map(\.nats)).count, 1, "ranks disagree")
@@ -88,6 +91,68 @@ final class MutualInformationTests: XCTestCase {
         XCTAssertLessThanOrEqual(found.nats, ceiling)
         XCTAssertGreaterThan(found.nats, ceiling - 0.5)
         XCTAssert(found.warnings.contains { $0.contains("near the ceiling") }, "\(found.warnings)")
+    }
+
+    /// What keeps the order of a column's values, or moves one of thousands, changes nothing.
+    func testOutliersAndHeavyTailsDoNoHarm() throws {
+        let changes: [(String, @Sendable (Int, Float) -> Float)] = [
+            ("outlier among held-out rows", { row, x in row == 77 ? 1e30 : x }),
+            ("overflow", { row, x in row == 5 || row == 6 ? 3e38 : x }),
+            ("tail", { _, x in Float(sinh(5 * Double(x))) }),
+        ]
+        for (name, change) in changes {
+            let alone = try estimate(Self.small(.donskerVaradhan), rows: 3000, dimensions: 1, rho: 0.9, change: change)
+            XCTAssertEqual(alone.nats, 0.8304, accuracy: 0.1, name)
+            XCTAssertEqual(alone.warnings, [], name)
+            guard name == "tail" else { continue }
+            let shared = try estimate(
+                Self.small(.donskerVaradhan), rows: 3000, dimensions: 1, rho: 0.9, worldSize: 3, change: change)
+            XCTAssertEqual(shared.nats, alone.nats, accuracy: 0.02, name)
+        }
+    }
+
+    /// At a rate of 1 nothing is learned, which must not look like something.
+    func testDivergenceIsSaid() throws {
+        for estimator in [MutualInformationEstimator.mine, .nwj] {
+            var settings = Self.small(estimator)
+            settings.rate = 1
+            settings.steps = 150
+            let found = try estimate(settings, rows: 1000, dimensions: 3, rho: 0.5)
+            XCTAssertLessThan(found.nats, 0.5315, "\(estimator)")  // -3/2 ln 0.75 = 0.4315
+            XCTAssert(found.warnings.contains { $0.contains("training diverged") }, "\(estimator): \(found.warnings)")
+        }
+    }
+
+    func testTrainingThatEndsTooSoonIsSaid() throws {
+        var settings = Self.small(.mine)
+        settings.steps = 60
+        settings.rate = 1e-3
+        let found = try estimate(settings, rows: 2000, dimensions: 1, rho: 0.9)
+        XCTAssertEqual(found.step, 60)
+        XCTAssert(found.warnings.contains { $0.contains("still rising") }, "\(found.warnings)")
+    }
+
+    /// Rows that are all different, against themselves: no end of information, of which 60 rows tell ln(60 · 59).
+    func testWhatSoManyRowsTellIsTheLimit() throws {
+        let found = try onRanks(1) { ranks, device in
+            let (x, _) = Self.gaussians(rows: 300, dimensions: 20, rho: 0, ranks: ranks, device: device)
+            var settings = Self.small(.donskerVaradhan)
+            settings.steps = 200
+            return try settings(x: x, y: x, seed: 1, ranks: ranks, device: device)
+        }[0]
+        XCTAssertEqual(try XCTUnwrap(found.ceiling), log(60 * 59 + 1), accuracy: 1e-9)
+        XCTAssertLessThanOrEqual(found.nats, found.ceiling ?? 0)
+        XCTAssertGreaterThan(found.nats, 2)
+    }
+
+    func testACriticThatCannotFitIsRefused() throws {
+        for kind in MutualInformationCriticKind.allCases {
+            var settings = MutualInformation(critic: kind)
+            settings.units = 1 << 20
+            XCTAssertThrowsError(try estimate(settings, rows: 200, dimensions: 1, rho: 0.5)) {
+                XCTAssert("\($0)".contains("a critic of 1048576 units"), "\($0)")
+            }
+        }
     }
 
     func testANetworkOverEveryPair() throws {
