@@ -29,6 +29,9 @@ final class InputInformationTests: XCTestCase {
                     pictures: pictures, ranks: ranks)
                 var probe = InputInformation()
                 probe.estimation.steps = 300
+                probe.estimation.units = 64
+                probe.estimation.batch = 256
+                probe.estimation.candidates = 512
                 probe.images = 3500  // less than there are: the last rank gives fewer
                 let estimate = try probe.estimate(
                     train: features, test: features, seed: 1, ranks: ranks, device: device)
