@@ -64,7 +64,10 @@ package struct MutualInformation: Sendable {
         return MutualInformationEstimate(
             settings: self, bound: try training.bound(rows.test, scale: scale),
             unscaled: try training.bound(rows.test, scale: 1),
-            trained: (try training.bound(trained, scale: scale).nats, try training.bound(trained, scale: 1).nats),
+            trained: (
+                try training.bound(trained, scale: scale).nats,
+                try training.bound(trained, scale: 1, as: estimator.criterion).nats
+            ),
             training: outcome, trainingRows: rows.training.count, validationRows: rows.validation.count,
             testRows: rows.test.count)
     }

@@ -32,7 +32,7 @@ package struct MutualInformationEstimate: Sendable {
 
     /// - Parameters:
     ///   - bound, unscaled: on the test rows, with the scores scaled and as they are.
-    ///   - trained: bounds on rows that the critic was trained on.
+    ///   - trained: bounds on rows that the critic was trained on, the second by the estimator's criterion.
     init(
         settings: MutualInformation, bound: MutualInformationBound, unscaled: MutualInformationBound,
         trained: (scaled: Double, unscaled: Double), training: CriticTraining, trainingRows: Int, validationRows: Int,
@@ -62,7 +62,7 @@ package struct MutualInformationEstimate: Sendable {
     ) -> [String] {
         var warnings: [String] = []
         if hasDiverged {
-            let what = training.failures > 0 ? "\(training.failures) steps were undone" : "the critic's scores are wild"
+            let what = training.failures > 0 ? "steps undone: \(training.failures)" : "the critic's scores are wild"
             warnings.append("training diverged: \(what), and the value says little; lower --rate, now \(settings.rate)")
         }
         if training.isStillRising {

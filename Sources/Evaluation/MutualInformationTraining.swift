@@ -171,8 +171,11 @@ final class MutualInformationTraining {
     }
 
     /// The bound of some rows by the best state, its scores scaled.
-    func bound(_ places: ArraySlice<Int32>, scale: Double) throws -> MutualInformationBound {
-        try bound(places, scale: scale, as: settings.estimator, by: best)
+    /// - Parameter estimator: another than the settings'.
+    func bound(
+        _ places: ArraySlice<Int32>, scale: Double, as estimator: MutualInformationEstimator? = nil
+    ) throws -> MutualInformationBound {
+        try bound(places, scale: scale, as: estimator ?? settings.estimator, by: best)
     }
 
     private func bound(
