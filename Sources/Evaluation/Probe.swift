@@ -86,8 +86,8 @@ package func score(
             train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
         return Finding(value: value, notes: NeuralDependency.notes(of: value, testRows: test.rows))
     case .mine:
-        return Finding(
-            value: try InputInformation()(
-                train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress))
+        let estimate = try InputInformation().estimate(
+            train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
+        return Finding(value: estimate.nats, notes: estimate.warnings)
     }
 }
