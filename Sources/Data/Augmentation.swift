@@ -3,7 +3,8 @@ import Tensors
 
 /// Random changes to an image, the same for one (seed, epoch, image) whatever the number of ranks.
 package struct Augmentation: Codable, Equatable, Sendable {
-    /// Pixels of zeros put around an image before a crop of its own size at a random place; 0 is off.
+    /// Pixels that an image is moved by at most, each way, with its reflection at the edge where it leaves room; 0 is
+    /// off. Not zeros: a contrastive loss learns to tell images by where their black borders lie.
     package var padCrop: Int
     /// Mirrors left and right with probability 1/2.
     package var flip: Bool
@@ -50,34 +51,30 @@ struct ImageView: Equatable {
 
 /// Writes a view of the image `[height, width, channels]` as normalised Float, of the same shape.
 ///
-/// The padding is of pixels that are 0 before normalisation.
+/// What lies outside the image is its reflection at the edge (`cb|abcd|cb`).
 func render<Conversion: PixelConversion>(
     _ image: UnsafePointer<Conversion.Stored>, _ shape: ImageShape, _ view: ImageView, _ conversion: Conversion,
     into result: UnsafeMutablePointer<Float>
 ) {
     let (width, channels) = (shape.width, shape.channels)
-    // Columns of the crop, before mirroring, that lie on the image.
-    let columns = max(0, -view.left)..<min(width, width - view.left)
+    // Neighbouring columns that are read one way: the reflection at the left, the image, the reflection at the right.
+    let (before, after) = (max(0, -view.left), max(0, view.left))
+    var runs = [
+        (first: before, step: -1, count: before), (first: after, step: 1, count: width - before - after),
+        (first: width - 2, step: -1, count: after),
+    ]
+    if view.isMirrored {
+        runs = runs.reversed().map { (first: $0.first + $0.step * ($0.count - 1), step: -$0.step, count: $0.count) }
+    }
+    let last = shape.height - 1
     for row in 0..<shape.height {
-        let source = row + view.top
-        let line = result + row * width * channels
-        guard (0..<shape.height).contains(source) else {
-            conversion.pad(line, pixels: width)
-            continue
-        }
-        let pixels = image + (source * width + view.left) * channels
-        let (before, after) = (columns.lowerBound, width - columns.upperBound)
-        if view.isMirrored {
-            conversion.pad(line, pixels: after)
+        let source = last - abs(last - abs(row + view.top))
+        var target = result + row * width * channels
+        for run in runs where run.count > 0 {
             conversion.convert(
-                pixels + (columns.upperBound - 1) * channels, step: -channels, pixels: columns.count,
-                into: line + after * channels)
-            conversion.pad(line + (width - before) * channels, pixels: before)
-        } else {
-            conversion.pad(line, pixels: before)
-            conversion.convert(
-                pixels + before * channels, step: channels, pixels: columns.count, into: line + before * channels)
-            conversion.pad(line + (width - after) * channels, pixels: after)
+                image + (source * width + run.first) * channels, step: run.step * channels, pixels: run.count,
+                into: target)
+            target += run.count * channels
         }
     }
 }

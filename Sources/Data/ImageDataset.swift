@@ -67,7 +67,6 @@ package final class ImageDataset: Sendable {
 
     /// Writes augmented images, normalised, into `[indices.count, height, width, channels]`.
     ///
-    /// Padding is of pixel value 0 put on before normalisation, so it holds (0 - mean) / deviation.
     /// - Parameters:
     ///   - indices: numbers in the data set, of images held here, in any order.
     ///   - augmentation: one that `check(shape:)` has passed.

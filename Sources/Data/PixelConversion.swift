@@ -4,9 +4,6 @@ protocol PixelConversion {
 
     /// Converts pixels that lie `step` values apart.
     func convert(_ first: UnsafePointer<Stored>, step: Int, pixels: Int, into result: UnsafeMutablePointer<Float>)
-
-    /// Writes pixels that are 0 before normalisation.
-    func pad(_ result: UnsafeMutablePointer<Float>, pixels: Int)
 }
 
 /// Looks bytes up.
@@ -42,12 +39,6 @@ struct ByteConversion: PixelConversion {
             }
         }
     }
-
-    func pad(_ result: UnsafeMutablePointer<Float>, pixels: Int) {
-        for pixel in 0..<pixels {
-            for channel in 0..<channels { result[pixel &* channels &+ channel] = table[256 &* channel] }
-        }
-    }
 }
 
 /// (v - mean) / deviation, by channel.
@@ -63,12 +54,6 @@ struct FloatConversion: PixelConversion {
             for channel in 0..<channels { target[channel] = (source[channel] - mean[channel]) / deviation[channel] }
             source += step
             target += channels
-        }
-    }
-
-    func pad(_ result: UnsafeMutablePointer<Float>, pixels: Int) {
-        for pixel in 0..<pixels {
-            for channel in 0..<channels { result[pixel &* channels &+ channel] = -mean[channel] / deviation[channel] }
         }
     }
 }
