@@ -53,6 +53,7 @@ extension Tape {
         let offset = (0..<channels).map { shift.value.base[$0] - statistics.mean[$0] * factor[$0] }
         let y = device.tensor(x.shape)
         y.matrix.setAffine(of: input, scale: factor, shift: offset, rectified: rectified)
+        device.timeline?.count(bytes: 3 * 4 * y.count)
 
         let result = record(y, from: [x, scale, shift]) { [unowned self] dy in
             let gradient = dy.matrix
@@ -79,6 +80,7 @@ extension Tape {
                 -factor[c] * Float(total[c] / count) - slope[c] * statistics.mean[c]
             }
             gradient.combine(with: x.value.matrix, factor, slope, constant)
+            device.timeline?.count(bytes: 7 * 4 * y.count)
             pass(dy, to: x)
         }
         return (result, statistics, rows)

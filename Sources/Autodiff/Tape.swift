@@ -56,6 +56,8 @@ package final class Tape {
         var isWritten = false
         var isParameter = false
         var rule: ((Tensor) throws -> Void)?
+        /// The piece of the network that it belongs to, where time is measured.
+        var piece: String?
     }
 
     private var nodes: [Node] = []
@@ -93,7 +95,7 @@ package final class Tape {
         _ value: Tensor, from inputs: [Variable], rule: @escaping (_ gradient: Tensor) throws -> Void
     ) -> Variable {
         let needed = mode == .training && inputs.contains { nodes[$0.index].needsGradient }
-        nodes.append(Node(needsGradient: needed, rule: needed ? rule : nil))
+        nodes.append(Node(needsGradient: needed, rule: needed ? rule : nil, piece: device.timeline?.current))
         return Variable(index: nodes.count - 1, value: value)
     }
 
@@ -133,7 +135,24 @@ package final class Tape {
             nodes[index].rule = nil
             guard let gradient = nodes[index].gradient else { continue }  // the loss doesn't depend on it
             nodes[index].gradient = nil
-            try rule(gradient)
+            if let timeline = device.timeline {
+                let piece = (nodes[index].piece ?? "no layer") + " backward"
+                try timeline.measure(piece, .computation) { try rule(gradient) }
+            } else {
+                try rule(gradient)
+            }
         }
+    }
+
+    /// Runs a part of the network under its name in the device's timeline, where there is one. In `backward` the rules
+    /// of what it records bear that name too.
+    package func piece<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
+        try device.timeline.map { try $0.measure(name, .computation, body) } ?? body()
+    }
+
+    /// `c = a·b`, or `c += a·b` when adding, counted as work.
+    func multiply(_ a: Matrix, _ b: Matrix, into c: Matrix, adding: Bool = false) throws {
+        device.timeline?.count(operations: 2 * c.rows * c.columns * (a.isTransposed ? a.rows : a.columns))
+        try Tensors.multiply(a, b, into: c, adding: adding)
     }
 }

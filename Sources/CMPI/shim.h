@@ -10,4 +10,7 @@ static inline MPI_Datatype cmpi_byte(void) { return MPI_BYTE; }
 static inline MPI_Op cmpi_sum(void) { return MPI_SUM; }
 static inline MPI_Op cmpi_maximum(void) { return MPI_MAX; }
 static inline const void *cmpi_in_place(void) { return MPI_IN_PLACE; }
+static inline MPI_Datatype cmpi_int(void) { return MPI_INT; }
+static inline MPI_Op cmpi_minimum(void) { return MPI_MIN; }
+static inline MPI_Info cmpi_no_info(void) { return MPI_INFO_NULL; }
 static inline MPI_Errhandler cmpi_errors_return(void) { return MPI_ERRORS_RETURN; }

@@ -31,6 +31,12 @@ package protocol Ranks: AnyObject {
         _ whole: UnsafeBufferPointer<Float>, counts: [Int], into piece: UnsafeMutableBufferPointer<Float>) throws
     /// Copies root's bytes to every rank. Same size on every rank.
     func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws
+    /// The ranks that share memory with this one. Where what they are going to share doesn't fit the memory that a
+    /// machine has for it, each rank is a node of its own.
+    /// - Parameters:
+    ///   - once: bytes that one rank of each machine is going to ask for.
+    ///   - each: bytes that every rank is going to ask for.
+    func node(sharing once: Int, each: Int) throws -> any Node
     /// Ends every rank of the job at once with this exit status, after a failure on this rank alone.
     func abort(status: Int32) -> Never
 }

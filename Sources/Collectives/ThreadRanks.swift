@@ -91,7 +91,35 @@ package final class ThreadRank: Ranks {
         try meeting.arrive()
     }
 
+    /// All threads: they share everything.
+    package func node(sharing once: Int, each: Int) throws -> any Node { ThreadNode(self) }
+
     package func abort(status: Int32) -> Never { exit(status) }
+
+    /// An array of each thread, kept as long as any of them.
+    fileprivate func shared(_ count: Int) throws -> [UnsafeMutableBufferPointer<Float>] {
+        let all = try meeting.exchange(UnsafeMutableRawBufferPointer(meeting.memory(count)), rank: rank)
+        try meeting.arrive()
+        return all.map { $0.bindMemory(to: Float.self) }
+    }
+}
+
+/// The threads of a process, as ranks of one node.
+private final class ThreadNode: Node {
+    private let ranks: ThreadRank
+    init(_ ranks: ThreadRank) { self.ranks = ranks }
+
+    var place: Int { ranks.rank }
+    var size: Int { ranks.worldSize }
+    var owners: Int { ranks.worldSize }
+    let nodes = 1
+
+    func memory(_ count: Int) throws -> [UnsafeMutableBufferPointer<Float>] {
+        try ranks.shared(count)
+    }
+
+    func meet() throws { try ranks.barrier() }
+    func sumOverNodes(_ values: UnsafeMutableBufferPointer<Float>) {}
 }
 
 /// Where the threads of one world wait for each other and leave pointers to their buffers.
@@ -103,6 +131,7 @@ private final class Meeting: @unchecked Sendable {  // every stored property is 
     private var left = 0
     private var failure: (any Error)?
     private var buffers: [UnsafeMutableRawBufferPointer]
+    private var blocks: [FloatBlock] = []
 
     init(worldSize: Int) {
         self.worldSize = worldSize
@@ -129,6 +158,13 @@ private final class Meeting: @unchecked Sendable {  // every stored property is 
         condition.withLock { buffers[rank] = buffer }
         try arrive()
         return condition.withLock { buffers }
+    }
+
+    /// An array that lives as long as this meeting.
+    func memory(_ count: Int) -> UnsafeMutableBufferPointer<Float> {
+        let block = FloatBlock(count)
+        condition.withLock { blocks.append(block) }
+        return block.elements
     }
 
     func fail(_ error: any Error) {

@@ -36,7 +36,7 @@ package struct AdamSettings: Codable, Equatable, Sendable {
 package final class Adam {
     package let settings: AdamSettings
     /// First and second moments, [count].
-    package let mean: Tensor, square: Tensor
+    package private(set) var mean: Tensor, square: Tensor
     /// Updates made, for the correction of the moments' bias.
     package var updates = 0
 
@@ -46,21 +46,21 @@ package final class Adam {
         square = device.tensor([parameters.count], filledWith: 0)
     }
 
+    /// Goes on in other arrays, [count] each. The caller has copied the moments there.
+    package func move(mean: Tensor, square: Tensor) {
+        self.mean = mean
+        self.square = square
+    }
+
     /// Moves `parameters` along their gradients, which must have been summed over ranks.
-    package func update(_ parameters: ParameterSet, rate: Double) {
+    /// - Parameter range: the elements to move; all by default.
+    package func update(_ parameters: ParameterSet, rate: Double, in range: Range<Int>? = nil) {
         updates += 1
-        let (beta1, beta2) = (Float(settings.beta1), Float(settings.beta2))
         let correction1 = 1 - power(settings.beta1, updates)
         let correction2 = 1 - power(settings.beta2, updates)
-        let step = Float(rate / correction1)
-        let inverse2 = Float(1 / correction2)
-        let epsilon = Float(settings.epsilon)
-        let (value, gradient) = (parameters.values.base, parameters.gradients.base)
-        let (m, v) = (mean.base, square.base)
-        for i in 0..<parameters.count {
-            m[i] = beta1 * m[i] + (1 - beta1) * gradient[i]
-            v[i] = beta2 * v[i] + (1 - beta2) * gradient[i] * gradient[i]
-            value[i] -= step * m[i] / ((v[i] * inverse2).squareRoot() + epsilon)
-        }
+        updateAdam(
+            parameters.values.base, gradient: parameters.gradients.base, mean: mean.base, square: square.base,
+            in: range ?? 0..<parameters.count, beta1: Float(settings.beta1), beta2: Float(settings.beta2),
+            step: Float(rate / correction1), inverse2: Float(1 / correction2), epsilon: Float(settings.epsilon))
     }
 }

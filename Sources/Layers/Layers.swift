@@ -23,7 +23,7 @@ package struct Linear {
     }
 
     package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
-        try tape.linear(x, weight: tape.use(weight), bias: bias.map(tape.use))
+        try tape.piece(weight.layer) { try tape.linear(x, weight: tape.use(weight), bias: bias.map(tape.use)) }
     }
 }
 
@@ -44,7 +44,9 @@ package struct Conv2D {
     }
 
     package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
-        try tape.convolution(x, weight: tape.use(weight), stride: stride, padding: padding)
+        try tape.piece(weight.layer) {
+            try tape.convolution(x, weight: tape.use(weight), stride: stride, padding: padding)
+        }
     }
 }
 
@@ -66,7 +68,9 @@ package struct TransposedConv2D {
     }
 
     package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
-        try tape.transposedConvolution(x, weight: tape.use(weight), stride: stride, padding: padding)
+        try tape.piece(weight.layer) {
+            try tape.transposedConvolution(x, weight: tape.use(weight), stride: stride, padding: padding)
+        }
     }
 }
 
@@ -102,8 +106,10 @@ package struct BatchNorm {
         let training = tape.mode == .training
         let fixed =
             training ? nil : ChannelStatistics(mean: runningMean.values, variance: runningVariance.values)
-        let (y, batch, rows) = try tape.batchNorm(
-            x, scale: tape.use(scale), shift: tape.use(shift), rectified: rectified, scope: scope, fixed: fixed)
+        let (y, batch, rows) = try tape.piece(scale.layer) {
+            try tape.batchNorm(
+                x, scale: tape.use(scale), shift: tape.use(shift), rectified: rectified, scope: scope, fixed: fixed)
+        }
         if training && tape.movesStatistics && rows > 0 {
             let unbiased = Float(rows) / Float(max(rows - 1, 1))
             for c in runningMean.values.indices {
@@ -134,6 +140,6 @@ package struct LayerNorm {
 
     package func callAsFunction(_ tape: Tape, _ x: Variable) -> Variable {
         let shift = shift.map(tape.use) ?? tape.constant(tape.device.tensor([x.shape.last ?? 0], filledWith: 0))
-        return tape.layerNorm(x, scale: tape.use(scale), shift: shift)
+        return tape.piece(scale.layer) { tape.layerNorm(x, scale: tape.use(scale), shift: shift) }
     }
 }

@@ -14,6 +14,8 @@ package final class Parameter {
     /// Module path, as in checkpoints: `encoder.conv1.weight`.
     package let name: String
     package let shape: [Int]
+    /// Path of the layer that it belongs to: `encoder.conv1`.
+    package var layer: String { name.split(separator: ".").dropLast().joined(separator: ".") }
     package fileprivate(set) var value: Tensor!
     package fileprivate(set) var gradient: Tensor!
     fileprivate let initialisation: Initialisation
@@ -74,9 +76,9 @@ package final class ParameterSet {
     package let parameters: [Parameter]
     package let states: [StateArray]
     /// All values, [count].
-    package let values: Tensor
+    package private(set) var values: Tensor
     /// All gradients, [count]: this rank's part until summed over ranks.
-    package let gradients: Tensor
+    package private(set) var gradients: Tensor
 
     package var count: Int { values.count }
 
@@ -86,14 +88,11 @@ package final class ParameterSet {
         parameters = declarations.parameters
         states = declarations.states
         // Each starts on a cache line; the gaps stay 0.
-        let sizes = parameters.map { ($0.shape.reduce(1, *) + 15) / 16 * 16 }
-        values = device.tensor([sizes.reduce(0, +)], filledWith: 0)
-        gradients = device.tensor([sizes.reduce(0, +)], filledWith: 0)
-        var start = 0
-        for (place, (parameter, size)) in zip(parameters, sizes).enumerated() {
-            parameter.value = values.view(from: start, shape: parameter.shape)
-            parameter.gradient = gradients.view(from: start, shape: parameter.shape)
-            start += size
+        let count = Self.sizes(parameters).reduce(0, +)
+        values = device.tensor([count], filledWith: 0)
+        gradients = device.tensor([count], filledWith: 0)
+        placeParameters()
+        for (place, parameter) in parameters.enumerated() {
             switch parameter.initialisation {
             case .constant(let value): parameter.value.fill(value)
             case .uniform(let fanIn):
@@ -102,6 +101,27 @@ package final class ParameterSet {
                 for i in 0..<parameter.value.count { parameter.value.base[i] = (2 * stream.uniform() - 1) * bound }
             }
         }
+    }
+
+    private static func sizes(_ parameters: [Parameter]) -> [Int] {
+        parameters.map { ($0.shape.reduce(1, *) + 15) / 16 * 16 }
+    }
+
+    /// Makes each parameter a view of the flat arrays.
+    private func placeParameters() {
+        var start = 0
+        for (parameter, size) in zip(parameters, Self.sizes(parameters)) {
+            parameter.value = values.view(from: start, shape: parameter.shape)
+            parameter.gradient = gradients.view(from: start, shape: parameter.shape)
+            start += size
+        }
+    }
+
+    /// Goes on in other arrays, [count] each. The caller has copied the values there.
+    package func move(values: Tensor, gradients: Tensor) {
+        self.values = values
+        self.gradients = gradients
+        placeParameters()
     }
 
     /// Replaces this rank's gradients by their sums over ranks, last declared first, `bucket` elements at a time.

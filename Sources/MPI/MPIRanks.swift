@@ -23,9 +23,9 @@ package final class MPIRanks: Ranks {
     package let worldSize: Int
     package let host = ProcessInfo.processInfo.hostName
     private let communicator: MPI_Comm
-
-    /// A call's element count is a C int; larger buffers go in pieces.
-    private static let largestCount = 1 << 28
+    private var nodes: [MPINode] = []
+    /// How many ranks may share memory at most; any number where nil. To try several nodes on one machine.
+    package var largestNode: Int?
 
     /// Starts MPI. Throws `InputError` when the launcher started several processes and MPI connects only one.
     /// C: `MPI_Init_thread`, `MPI_Comm_dup`.
@@ -50,7 +50,38 @@ package final class MPIRanks: Ranks {
     }
 
     /// Ends MPI; no call may follow. C: `MPI_Finalize`.
-    package func finalize() throws { try check("MPI_Finalize", MPI_Finalize()) }
+    package func finalize() throws {
+        for node in nodes { try node.free() }
+        try check("MPI_Finalize", MPI_Finalize())
+    }
+
+    /// C: `MPI_Comm_split_type`, `MPI_COMM_TYPE_SHARED`.
+    package func node(sharing once: Int, each: Int) throws -> any Node {
+        var machine: MPI_Comm? = nil
+        try check(
+            "MPI_Comm_split_type",
+            MPI_Comm_split_type(
+                communicator, Int32(MPI_COMM_TYPE_SHARED), Int32(rank), cmpi_no_info(), &machine))
+        if let largestNode {
+            var part: MPI_Comm? = nil
+            try check("MPI_Comm_split", MPI_Comm_split(machine, Int32(rank / largestNode), Int32(rank), &part))
+            machine = part
+        }
+        let node = try MPINode(machine!, in: communicator)
+        guard node.owners > 1 else { return LoneNode(self) }
+        // Asked by the first of each machine, before any of them takes memory.
+        let needed = once + node.size * each
+        let lacking = node.place == 0 && needed > MPINode.freeBytes
+        guard try sum([lacking ? 1 : 0]) == [0] else {
+            return LoneNode(
+                self,
+                note:
+                    "ranks exchange gradients by messages, which is slower: \(MPINode.sharedMemoryFolder) of a machine "
+                    + "has less than the \(needed >> 20) MiB free that they would share (docker run --shm-size)")
+        }
+        nodes.append(node)
+        return node
+    }
 
     /// C: `MPI_Barrier`.
     package func barrier() throws { try check("MPI_Barrier", MPI_Barrier(communicator)) }
@@ -73,13 +104,7 @@ package final class MPIRanks: Ranks {
     private func reduce<Element>(
         _ values: UnsafeMutableBufferPointer<Element>, _ type: MPI_Datatype, _ operation: MPI_Op
     ) throws {
-        for start in stride(from: 0, to: values.count, by: Self.largestCount) {
-            let count = min(Self.largestCount, values.count - start)
-            try check(
-                "MPI_Allreduce",
-                MPI_Allreduce(
-                    cmpi_in_place(), values.baseAddress! + start, Int32(count), type, operation, communicator))
-        }
+        try allreduce(values, type, operation, communicator)
     }
 
     /// C: `MPI_Allgatherv`.
@@ -107,8 +132,8 @@ package final class MPIRanks: Ranks {
 
     /// C: `MPI_Bcast`.
     package func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws {
-        for start in stride(from: 0, to: bytes.count, by: Self.largestCount) {
-            let count = min(Self.largestCount, bytes.count - start)
+        for start in stride(from: 0, to: bytes.count, by: largestCount) {
+            let count = min(largestCount, bytes.count - start)
             try check(
                 "MPI_Bcast",
                 MPI_Bcast(bytes.baseAddress! + start, Int32(count), cmpi_byte(), Int32(root), communicator))
@@ -136,7 +161,22 @@ package final class MPIRanks: Ranks {
     }
 }
 
+/// A call's element count is a C int; larger buffers go in pieces.
+private let largestCount = 1 << 28
+
+/// C: `MPI_Allreduce`, in place.
+func allreduce<Element>(
+    _ values: UnsafeMutableBufferPointer<Element>, _ type: MPI_Datatype, _ operation: MPI_Op, _ communicator: MPI_Comm
+) throws {
+    for start in stride(from: 0, to: values.count, by: largestCount) {
+        let count = min(largestCount, values.count - start)
+        try check(
+            "MPI_Allreduce",
+            MPI_Allreduce(cmpi_in_place(), values.baseAddress! + start, Int32(count), type, operation, communicator))
+    }
+}
+
 /// Throws when an MPI call did not return `MPI_SUCCESS`.
-private func check(_ call: StaticString, _ code: Int32) throws {
+func check(_ call: StaticString, _ code: Int32) throws {
     guard code == MPI_SUCCESS else { throw MPIError(call: call, code: code) }
 }

@@ -1,3 +1,4 @@
+import Collectives
 import Tensors
 
 /// Scores of this rank's local rows with all globals, computed a tile at a time, and where their gradients go.
@@ -29,6 +30,7 @@ final class SeparableScores: PairScores {
     private let globals: Tensor  // [N, D]
     private let offsets: Tensor?  // [N]
     private let offsetColumn: Int?
+    private let timeline: Timeline?
     /// By each factor's locals, [n·M, Dₖ].
     let localGradients: [Tensor]
     let globalGradients: Tensor
@@ -39,6 +41,7 @@ final class SeparableScores: PairScores {
         self.locals = locals
         self.globals = globals
         self.offsetColumn = offsetColumn
+        timeline = device.timeline
         offsets = offsetColumn.map { column in
             device.tensor([globals.shape[0]], (0..<globals.shape[0]).map { globals.matrix.row($0)[column] })
         }
@@ -48,6 +51,7 @@ final class SeparableScores: PairScores {
 
     func write(_ rows: Range<Int>, into tile: Matrix) throws {
         for (k, factor) in locals.enumerated() {
+            timeline?.count(operations: 2 * rows.count * factor.columns.count * tile.columns)
             try multiply(
                 factor.values.matrix[rows: rows], globals.matrix[columns: factor.columns].transposed, into: tile,
                 adding: k > 0)
@@ -57,6 +61,7 @@ final class SeparableScores: PairScores {
 
     func propagate(_ gradient: Matrix, _ rows: Range<Int>) throws {
         for (factor, locals) in zip(locals, localGradients) {
+            timeline?.count(operations: 4 * rows.count * factor.columns.count * gradient.columns)
             try multiply(gradient, globals.matrix[columns: factor.columns], into: locals.matrix[rows: rows])
             try multiply(
                 gradient.transposed, factor.values.matrix[rows: rows],

@@ -74,9 +74,11 @@ struct SeparableCritic: Critic {
     }
 
     func callAsFunction(_ tape: Tape, locals: Variable, globals: Variable, locations: Int) throws -> Variable {
-        let hidden = try tape.momentNormalisedLinear(
-            locals, weight: tape.use(localFirst), scale: tape.use(localScale), shift: tape.use(localShift),
-            scope: scope)  // h, [n·M, U]
+        let hidden = try tape.piece(localFirst.layer) {
+            try tape.momentNormalisedLinear(
+                locals, weight: tape.use(localFirst), scale: tape.use(localScale), shift: tape.use(localShift),
+                scope: scope)  // h, [n·M, U]
+        }
         let projected = try globalNorm(tape, globalFirst(tape, globals))  // [n, U]
         let meeting = tape.add(try globalLast(tape, projected), try globalShortcut(tape, globals))  // m, [n, U]
         guard let norms else {
@@ -93,12 +95,13 @@ struct SeparableCritic: Critic {
         _ tape: Tape, hidden: Variable, locals: Variable, meeting: Variable, locations: Int
     ) throws -> Variable {
         // The factors of the score, and the globals that they meet: [n, U], [n, C] and, with a bias, [n, 1]
-        var globals = [
-            try tape.product(meeting, tape.use(localLast)), try tape.product(meeting, tape.use(localShortcut)),
-        ]
-        if let localBias {
+        let globals = try tape.piece(localLast.layer) {
+            let folded = [
+                try tape.product(meeting, tape.use(localLast)), try tape.product(meeting, tape.use(localShortcut)),
+            ]
+            guard let localBias else { return folded }
             let bias = tape.use(localBias)
-            globals.append(try tape.product(meeting, tape.reshape(bias, [bias.shape[0], 1])))
+            return folded + [try tape.product(meeting, tape.reshape(bias, [bias.shape[0], 1]))]
         }
         return try tape.contrastiveLoss(
             loss, locals: [hidden, locals], globals: globals, hasOffset: localBias != nil, locations: locations)
@@ -117,9 +120,11 @@ extension Tape {
             defer { start += local.shape[1] }
             return LocalFactor(values: local.value, columns: start..<start + local.shape[1])
         }
-        let result = try loss(
-            locals: factors, globals: joined.value, offsetColumn: hasOffset ? start : nil, locations: locations,
-            shares: shares, device: device, ranks: ranks)
+        let result = try piece("contrastive loss") {
+            try loss(
+                locals: factors, globals: joined.value, offsetColumn: hasOffset ? start : nil, locations: locations,
+                shares: shares, device: device, ranks: ranks)
+        }
         return recordLoss(
             result.loss, gradients: zip(locals + [joined], result.locals + [result.globals]).map { ($0, $1) })
     }

@@ -22,6 +22,8 @@ package struct ConvolutionShape: Hashable, Sendable {
     package var outputWidth: Int { (width + 2 * padding - kernel) / stride + 1 }
     package var input: [Int] { [images, height, width, inputChannels] }
     package var output: [Int] { [images, outputHeight, outputWidth, outputChannels] }
+    /// Floating-point operations of the convolution, and of each of its gradients.
+    package var operations: Int { 2 * output.reduce(1, *) * inputChannels * kernel * kernel }
     package var weights: [Int] { [outputChannels, inputChannels, kernel, kernel] }
 }
 
@@ -72,6 +74,7 @@ package final class ConvolutionKernel {
 
     /// `output = weights * input`.
     package func forward(_ input: Tensor, _ weights: Tensor, into output: Tensor) throws {
+        device.timeline?.count(operations: shape.operations)
         let wanted = forwardPass.description(dnnl_query_weights_md)
         let reordered = try inWantedLayout(weights, wanted)
         try forwardPass.run([
@@ -83,6 +86,7 @@ package final class ConvolutionKernel {
 
     /// `gradient` of the loss by the input, from that by the output.
     package func backward(_ outputGradient: Tensor, _ weights: Tensor, intoInput gradient: Tensor) throws {
+        device.timeline?.count(operations: shape.operations)
         let wanted = inputGradient.description(dnnl_query_weights_md)
         let reordered = try inWantedLayout(weights, wanted)
         try inputGradient.run([
@@ -94,6 +98,7 @@ package final class ConvolutionKernel {
 
     /// `gradient` of the loss by the weights (OIHW), from that by the output.
     package func backward(_ outputGradient: Tensor, input: Tensor, intoWeights gradient: Tensor) throws {
+        device.timeline?.count(operations: shape.operations)
         let wanted = weightGradient.description(dnnl_query_diff_weights_md)
         let reordered = device.tensor([(dnnl_memory_desc_get_size(wanted) + 3) / 4])
         try weightGradient.run([

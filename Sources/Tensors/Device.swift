@@ -7,6 +7,8 @@ import Collectives
 package final class Device {
     package let threads: Int
     package let memory = MemoryPool()
+    /// Where measured steps write what they do; nil in training.
+    package var timeline: Timeline?
     let engine: dnnl_engine_t
     let stream: dnnl_stream_t
     private var convolutions: [ConvolutionShape: ConvolutionKernel] = [:]
@@ -32,6 +34,12 @@ package final class Device {
     /// A tensor whose elements are not set.
     package func tensor(_ shape: [Int]) -> Tensor {
         Tensor(storage: Storage(memory, count: shape.reduce(1, *)), offset: 0, shape: shape)
+    }
+
+    /// A tensor whose elements lie in memory of `owner`, which it keeps alive.
+    package func tensor(_ shape: [Int], at base: UnsafeMutablePointer<Float>, of owner: AnyObject) -> Tensor {
+        let storage = Storage(memory, base: base, count: shape.reduce(1, *), of: owner)
+        return Tensor(storage: storage, offset: 0, shape: shape)
     }
 
     /// A tensor of equal elements.

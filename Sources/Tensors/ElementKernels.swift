@@ -5,6 +5,12 @@ extension Tensor {
         for i in 0..<count { a[i] += factor * b[i] }
     }
 
+    /// x + factor·y, of equal shapes.
+    package func setToSum(of x: Tensor, _ y: Tensor, times factor: Float) {
+        let (a, b, c) = (base, x.base, y.base)
+        for i in 0..<count { a[i] = b[i] + factor * c[i] }
+    }
+
     /// Multiplies by another tensor's elements.
     package func multiply(by other: Tensor) {
         let (a, b) = (base, other.base)
@@ -36,4 +42,36 @@ extension Tensor {
         for i in whole..<count { sum += base[i] * 0 }
         return sum == 0
     }
+}
+
+/// m = β₁m + (1 - β₁)g, v = β₂v + (1 - β₂)g², value -= step·m/(sqrt(v·inverse2) + ε), for the elements of a range of
+/// whole vectors of 16: Adam (Kingma & Ba 2015, algorithm 1) in one pass over memory.
+package func updateAdam(
+    _ value: UnsafeMutablePointer<Float>, gradient: UnsafeMutablePointer<Float>, mean: UnsafeMutablePointer<Float>,
+    square: UnsafeMutablePointer<Float>, in range: Range<Int>, beta1: Float, beta2: Float, step: Float, inverse2: Float,
+    epsilon: Float
+) {
+    for i in stride(from: range.lowerBound, to: range.upperBound, by: 16) {
+        let g = gradient.vector(at: i)
+        let m = beta1 * mean.vector(at: i) + (1 - beta1) * g
+        let v = beta2 * square.vector(at: i) + (1 - beta2) * g * g
+        mean.store(m, at: i)
+        square.store(v, at: i)
+        value.store(value.vector(at: i) - step * m / ((v * inverse2).squareRoot() + epsilon), at: i)
+    }
+}
+
+/// Sets `destination` in `range`, of whole vectors of 16, to the sum of the sources in their order; it may be one of
+/// them. Returns whether every sum is finite.
+package func setToSum(
+    of sources: [UnsafeMutablePointer<Float>], in range: Range<Int>, _ destination: UnsafeMutablePointer<Float>
+) -> Bool {
+    var check = Vector(repeating: 0)
+    for i in stride(from: range.lowerBound, to: range.upperBound, by: 16) {
+        var sum = sources[0].vector(at: i)
+        for source in sources.dropFirst() { sum += source.vector(at: i) }
+        destination.store(sum, at: i)
+        check += sum * 0
+    }
+    return check.sum() == 0
 }

@@ -13,6 +13,12 @@ package final class MemoryPool {
     /// Starts a new measurement of `peakBytes`.
     package func resetPeak() { peakBytes = bytesInUse }
 
+    /// Counts memory that lies elsewhere, and stays, among what is in use.
+    package func countForeign(bytes: Int) {
+        bytesInUse += bytes
+        peakBytes = max(peakBytes, bytesInUse)
+    }
+
     /// Block sizes step by a sixteenth of a power of two: little is wasted, and like sizes share blocks.
     private static func blockSize(_ bytes: Int) -> Int {
         let bytes = max(bytes, 64)
@@ -50,12 +56,23 @@ final class Storage {
     let pool: MemoryPool
     let base: UnsafeMutablePointer<Float>
     let count: Int
+    /// Whose memory it is, when it isn't the pool's.
+    private let owner: AnyObject?
 
     init(_ pool: MemoryPool, count: Int) {
         self.pool = pool
         self.count = count
+        owner = nil
         base = pool.take(count * 4).bindMemory(to: Float.self, capacity: max(count, 1))
     }
 
-    deinit { pool.give(base, count * 4) }
+    /// Memory of another, which is kept alive.
+    init(_ pool: MemoryPool, base: UnsafeMutablePointer<Float>, count: Int, of owner: AnyObject) {
+        self.pool = pool
+        self.base = base
+        self.count = count
+        self.owner = owner
+    }
+
+    deinit { if owner == nil { pool.give(base, count * 4) } }
 }

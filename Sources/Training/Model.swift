@@ -88,12 +88,11 @@ package final class Model {
         return try objective(tape, map: encoding.local, code: hidden.code, step: step)
     }
 
-    /// Leaves the gradient of the global loss in all parameters, the same bits on every rank. Collective.
+    /// Leaves this rank's part of the gradient of the global loss in all parameters. Collective.
     package func gradients(images: Tensor, shares: Shares, ranks: any Ranks, step: Int) throws -> LossTerms {
         let tape = Tape(device: device, ranks: ranks, shares: shares)
         let terms = try terms(tape, images: images, step: step)
         try tape.backward(from: tape.weightedSum(terms.map { ($0.value, Float($0.weight)) }))
-        for set in parameterSets { try set.sumGradients(over: ranks) }
         return LossTerms(terms)
     }
 

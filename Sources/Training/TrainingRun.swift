@@ -27,6 +27,7 @@ package final class TrainingRun {
     private let device: Device
     /// One for each of the model's parameter sets.
     private let optimisers: [Adam]
+    private let engine: GradientEngine
     private let store: CheckpointStore
     private let output: String
 
@@ -89,6 +90,10 @@ package final class TrainingRun {
             try checkpoint.restore(model)
             try checkpoint.restore(optimisers, of: model)
         }
+        engine = try GradientEngine(model, optimisers: optimisers, ranks: ranks)
+        if let note = engine.note, ranks.isFirst {
+            FileHandle.standardError.write(Foundation.Data("\(ranks.label) \(note)\n".utf8))
+        }
         try ranks.agree {
             guard ranks.isFirst else { return }
             try makeFolder(store.folder)
@@ -110,15 +115,9 @@ package final class TrainingRun {
             let (images, shares) = data.batch(step: step, device: device)
             let states = model.states.map(\.values)
             var terms = try model.gradients(images: images, shares: shares, ranks: ranks, step: step)
-            let vote = try ranks.sum(terms.values + [stop.isMade ? 1 : 0])
-            terms.values = vote.dropLast()
-            let isStopping = vote[vote.count - 1] > 0
-
-            // Both are the same bits on every rank, and so is the branch.
-            if terms.values.allSatisfy(\.isFinite) && model.parameterSets.allSatisfy(\.gradients.isFinite) {
-                for (set, optimiser) in zip(model.parameterSets, optimisers) {
-                    optimiser.update(set, rate: optimiser.settings.rate(at: step, of: steps))
-                }
+            let update = try engine.update(&terms, votes: [stop.isMade ? 1 : 0]) { $0.rate(at: step, of: steps) }
+            let isStopping = update.votes[0] > 0
+            if update.isFinite {
                 skipped = 0
             } else {
                 for (state, values) in zip(model.states, states) { state.values = values }

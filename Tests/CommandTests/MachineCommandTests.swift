@@ -5,8 +5,8 @@ import XCTest
 final class MachineCommandTests: CommandTestCase {
     private func bench(_ more: [String]) throws -> [String: Double] {
         let output = try succeed(["bench", "step", "--json", "--steps", "3", "--batch", "4"] + more)
-        let object = try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Double]
-        return try XCTUnwrap(object, output)
+        let object = try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any]
+        return try XCTUnwrap(object, output).compactMapValues { $0 as? Double }
     }
 
     func testBenchPrintsOneObject() throws {
@@ -24,6 +24,45 @@ final class MachineCommandTests: CommandTestCase {
             XCTAssertGreaterThan(report["peak_memory_mib"] ?? 0, 10)
             XCTAssertEqual(report["system_allocations_after_warm_up"], 0)
         }
+    }
+
+    /// The trace has every rank's layers and collectives, and pieces fill the steps and no more.
+    func testTraceOfAStep() throws {
+        let path = "\(folder)/trace.json"
+        let output = try succeed(
+            ["bench", "step", "--json", "--steps", "3", "--batch", "4", "--units", "16", "--trace", path]
+                + Self.threads(2))
+        let trace = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: path)))
+        let events = try XCTUnwrap((trace as? [String: Any])?["traceEvents"] as? [[String: Any]])
+        for rank in 0..<2 {
+            let own = events.filter { $0["pid"] as? Int == rank && $0["ph"] as? String == "X" }
+            let names = Dictionary(grouping: own) { $0["name"] as? String ?? "" }.mapValues(\.count)
+            let expected = [
+                "encoder.conv1", "encoder.conv1 backward", "contrastive loss", "gradient sum", "Adam", "data",
+            ]
+            for name in expected {
+                XCTAssertEqual(names[name], 3, "\(name): \(names)")
+            }
+            XCTAssertGreaterThan(names["sum"] ?? 0, 3)
+            for event in own {
+                XCTAssertGreaterThanOrEqual(event["dur"] as? Double ?? -1, 0)
+                XCTAssertGreaterThanOrEqual(event["ts"] as? Double ?? -1, 0)
+            }
+        }
+        let convolution = try XCTUnwrap(events.first { $0["name"] as? String == "encoder.conv1" })
+        let work = (convolution["args"] as? [String: Any])?["gigaflop"] as? Double
+        let locations = 16 * 16
+        let expected = Double(2 * 4 * locations * 64 * 48)  // 4 images, 64 channels from 4x4x3 pixels
+        XCTAssertEqual((work ?? 0) * 1e9, expected, accuracy: 1)
+
+        let report = try XCTUnwrap(JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any])
+        let pieces = try XCTUnwrap(report["pieces"] as? [[String: Any]])
+        let total = pieces.reduce(0.0) { $0 + ($1["ms"] as? Double ?? .nan) }
+        let highest = try XCTUnwrap(report["step_ms_highest"] as? Double)
+        XCTAssertLessThan(total, highest * 1.01)
+        XCTAssertGreaterThan(total, 0)
+        try assertRefused(
+            ["bench", "step", "--steps", "1", "--batch", "2", "--trace", "/nowhere/x.json"], ["/nowhere"])
     }
 
     func testBenchTakesSettings() throws {

@@ -9,7 +9,7 @@ final class UsageTests: CommandTestCase {
         "embed": ["--run", "--data", "--output", "--layer", "--split"],
         "estimate": ["--x", "--y", "--estimator", "--critic", "--steps", "--batch", "--held-out", "--seed"],
         "objective": ["--locals", "--globals", "--estimator", "--anchor", "--gradients"],
-        "bench step": ["--json", "--units", "--batch", "--threads"], "doctor": [],
+        "bench step": ["--json", "--units", "--batch", "--threads", "--trace", "--data"], "doctor": [],
     ]
 
     func testHelp() throws {

@@ -23,7 +23,7 @@ final class ModelTests: XCTestCase {
     ) throws -> Outcome {
         let device = try Device()
         let model = try Model(configuration, card: card, device: device)
-        let optimisers = model.optimisers(configuration)
+        let engine = try GradientEngine(model, optimisers: model.optimisers(configuration), ranks: ranks)
         let shares = Shares(counts: counts, rank: ranks.rank)
         let images = device.tensor([shares.own, card.height, card.width, card.channels])
         let size = card.height * card.width * card.channels
@@ -34,14 +34,16 @@ final class ModelTests: XCTestCase {
         var outcome = Outcome()
         for step in 0..<steps {
             var terms = try model.gradients(images: images, shares: shares, ranks: ranks, step: step)
-            terms.values = try ranks.sum(terms.values)
-            outcome.losses += [terms.loss] + terms.values
             if step == 0 {
                 for parameter in model.parameterSets.flatMap(\.parameters) {
-                    outcome.firstGradients[parameter.name] = parameter.gradient.array
+                    var gradient = parameter.gradient.array
+                    try gradient.withUnsafeMutableBufferPointer { try ranks.sum($0) }
+                    outcome.firstGradients[parameter.name] = gradient
                 }
             }
-            for (set, optimiser) in zip(model.parameterSets, optimisers) { optimiser.update(set, rate: 1e-4) }
+            let update = try engine.update(&terms) { _ in 1e-4 }
+            XCTAssertTrue(update.isFinite)
+            outcome.losses += [terms.loss] + terms.values
         }
         for parameter in model.parameterSets.flatMap(\.parameters) {
             outcome.parameters[parameter.name] = parameter.value.array
@@ -74,6 +76,19 @@ final class ModelTests: XCTestCase {
                     configuration, card: card(size: size, channels: channels),
                     "\(isMixture ? "mixture" : "local"), \(size)x\(size), \(World.place)")
             }
+        }
+    }
+
+    /// Nodes of one and of two ranks, the last one smaller, that sum their slices over the network.
+    func testNodesEqualOneRank() throws {
+        defer { World.ranks.largestNode = nil }
+        var configuration = Configuration()
+        configuration.critic.units = 24
+        configuration.objective.prior.weight = 0.1
+        for largest in [1, 2] {
+            World.ranks.largestNode = largest
+            try assertRanksEqualOneRank(
+                configuration, card: card(size: 28, channels: 1), "nodes of \(largest), \(World.place)")
         }
     }
 

@@ -1,0 +1,126 @@
+/// What one rank did and when: pieces of a step, one inside another, each with the work it was. Made for measuring
+/// (`bench step`); training has none.
+package final class Timeline {
+    package enum Kind: String, Sendable {
+        case computation, communication, data, optimiser
+    }
+
+    /// What a piece had to do, to hold its time against.
+    package struct Work: Sendable {
+        /// Floating-point operations, a multiplication and an addition being two.
+        package var operations = 0
+        /// Bytes read and written at least, or sent.
+        package var bytes = 0
+
+        package init() {}
+    }
+
+    package struct Piece: Sendable {
+        package let name: String
+        package let kind: Kind
+        /// Seconds since the timeline started.
+        package let start: Double
+        package fileprivate(set) var end: Double
+        /// Seconds of it that pieces inside it took.
+        package fileprivate(set) var inside = 0.0
+        package fileprivate(set) var work = Work()
+
+        /// Seconds that are no other piece's.
+        package var own: Double { end - start - inside }
+    }
+
+    /// In the order in which they began.
+    package private(set) var pieces: [Piece] = []
+    private var open: [Int] = []
+    private var origin = ContinuousClock.now
+
+    package init() {}
+
+    /// Forgets all pieces and starts anew from time 0. Not inside a piece.
+    package func restart() {
+        pieces.removeAll(keepingCapacity: true)
+        origin = .now
+    }
+
+    /// Name of the innermost piece that is going on.
+    package var current: String? { open.last.map { pieces[$0].name } }
+
+    package func measure<Result>(_ name: String, _ kind: Kind, _ body: () throws -> Result) rethrows -> Result {
+        open.append(pieces.count)
+        let start = now
+        pieces.append(Piece(name: name, kind: kind, start: start, end: start))
+        defer {
+            let place = open.removeLast()
+            pieces[place].end = now
+            if let outer = open.last { pieces[outer].inside += pieces[place].end - start }
+        }
+        return try body()
+    }
+
+    /// Adds to the work of the innermost piece.
+    package func count(operations: Int = 0, bytes: Int = 0) {
+        guard let place = open.last else { return }
+        pieces[place].work.operations += operations
+        pieces[place].work.bytes += bytes
+    }
+
+    private var now: Double { origin.duration(to: .now) / .seconds(1) }
+}
+
+/// Ranks that write each collective call into a timeline, with the bytes that this rank gives.
+package final class TimedRanks: Ranks {
+    private let ranks: any Ranks
+    private let timeline: Timeline
+
+    package init(_ ranks: any Ranks, timeline: Timeline) {
+        self.ranks = ranks
+        self.timeline = timeline
+    }
+
+    package var rank: Int { ranks.rank }
+    package var worldSize: Int { ranks.worldSize }
+    package var host: String { ranks.host }
+
+    private func measure(_ name: String, bytes: Int, _ body: () throws -> Void) rethrows {
+        try timeline.measure(name, .communication) {
+            timeline.count(bytes: bytes)
+            try body()
+        }
+    }
+
+    package func barrier() throws { try measure("barrier", bytes: 0) { try ranks.barrier() } }
+
+    package func sum(_ values: UnsafeMutableBufferPointer<Float>) throws {
+        try measure("sum", bytes: values.count * 4) { try ranks.sum(values) }
+    }
+
+    package func sum(_ values: UnsafeMutableBufferPointer<Double>) throws {
+        try measure("sum", bytes: values.count * 8) { try ranks.sum(values) }
+    }
+
+    package func maximum(_ values: UnsafeMutableBufferPointer<Float>) throws {
+        try measure("maximum", bytes: values.count * 4) { try ranks.maximum(values) }
+    }
+
+    package func gather(
+        _ part: UnsafeRawBufferPointer, counts: [Int], into whole: UnsafeMutableRawBufferPointer
+    ) throws {
+        try measure("gather", bytes: part.count) { try ranks.gather(part, counts: counts, into: whole) }
+    }
+
+    package func sumScattered(
+        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into piece: UnsafeMutableBufferPointer<Float>
+    ) throws {
+        try measure("sum, scattered", bytes: whole.count * 4) {
+            try ranks.sumScattered(whole, counts: counts, into: piece)
+        }
+    }
+
+    package func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws {
+        try measure("broadcast", bytes: bytes.count) { try ranks.broadcast(bytes, from: root) }
+    }
+
+    package func node(sharing once: Int, each: Int) throws -> any Node { try ranks.node(sharing: once, each: each) }
+
+    package func abort(status: Int32) -> Never { ranks.abort(status: status) }
+}

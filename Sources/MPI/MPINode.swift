@@ -1,0 +1,102 @@
+import CMPI
+import Collectives
+import Foundation
+
+/// The ranks of one machine, with memory that MPI maps into all of them.
+final class MPINode: Node {
+    let place: Int
+    let size: Int
+    let owners: Int
+    let nodes: Int
+    /// Of the ranks of this machine, and of the owners of one slice on all machines.
+    private let machine: MPI_Comm, slice: MPI_Comm?
+    private var windows: [MPI_Win] = []
+    static let sharedMemoryFolder = "/dev/shm"
+
+    /// Collective over `world`.
+    /// - Parameters:
+    ///   - machine: the ranks of this one's machine. Belongs to this object from here on.
+    init(_ machine: MPI_Comm, in world: MPI_Comm) throws {
+        self.machine = machine
+        try check("MPI_Comm_set_errhandler", MPI_Comm_set_errhandler(machine, cmpi_errors_return()))
+        var value: Int32 = 0
+        try check("MPI_Comm_rank", MPI_Comm_rank(machine, &value))
+        place = Int(value)
+        try check("MPI_Comm_size", MPI_Comm_size(machine, &value))
+        size = Int(value)
+        try check("MPI_Allreduce", MPI_Allreduce(cmpi_in_place(), &value, 1, cmpi_int(), cmpi_minimum(), world))
+        owners = Int(value)
+        var rank: Int32 = 0
+        try check("MPI_Comm_rank", MPI_Comm_rank(world, &rank))
+        var slice: MPI_Comm? = nil
+        try check(
+            "MPI_Comm_split",
+            MPI_Comm_split(world, place < owners ? Int32(place) : Int32(MPI_UNDEFINED), rank, &slice))
+        self.slice = place < owners ? slice : nil
+        value = place == 0 ? 1 : 0
+        try check("MPI_Allreduce", MPI_Allreduce(cmpi_in_place(), &value, 1, cmpi_int(), cmpi_sum(), world))
+        nodes = Int(value)
+        if let slice = self.slice {
+            try check("MPI_Comm_set_errhandler", MPI_Comm_set_errhandler(slice, cmpi_errors_return()))
+        }
+    }
+
+    /// Bytes that this machine's shared memory has left.
+    static var freeBytes: Int {
+        var space = statvfs()
+        guard statvfs(sharedMemoryFolder, &space) == 0 else { return 0 }
+        return Int(space.f_bavail) * Int(space.f_frsize)
+    }
+
+    /// C: `MPI_Win_allocate_shared`, `MPI_Win_shared_query`.
+    func memory(_ count: Int) throws -> [UnsafeMutableBufferPointer<Float>] {
+        var own: UnsafeMutableRawPointer? = nil
+        var window: MPI_Win? = nil
+        // Whole cache lines, so that no two ranks' arrays share one.
+        let bytes = (count * 4 + 63) / 64 * 64
+        try withUnsafeMutablePointer(to: &own) {
+            try check(
+                "MPI_Win_allocate_shared",
+                MPI_Win_allocate_shared(MPI_Aint(bytes), 4, cmpi_no_info(), machine, $0, &window))
+        }
+        guard let window else { return [] }
+        windows.append(window)
+        try check("MPI_Win_lock_all", MPI_Win_lock_all(Int32(MPI_MODE_NOCHECK), window))
+        own?.initializeMemory(as: Float.self, repeating: 0, count: count)
+        var counts = [Int32](repeating: 0, count: size)
+        var mine = Int32(truncatingIfNeeded: count)
+        try check("MPI_Allgather", MPI_Allgather(&mine, 1, cmpi_int(), &counts, 1, cmpi_int(), machine))
+        try meet()
+        return try counts.enumerated().map { place, count in
+            var (bytes, unit): (MPI_Aint, Int32) = (0, 0)
+            var start: UnsafeMutableRawPointer? = nil
+            try withUnsafeMutablePointer(to: &start) {
+                try check("MPI_Win_shared_query", MPI_Win_shared_query(window, Int32(place), &bytes, &unit, $0))
+            }
+            return UnsafeMutableBufferPointer(
+                start: start?.bindMemory(to: Float.self, capacity: Int(count)), count: Int(count))
+        }
+    }
+
+    /// C: `MPI_Win_sync`, `MPI_Barrier`.
+    func meet() throws {
+        for window in windows { try check("MPI_Win_sync", MPI_Win_sync(window)) }
+        try check("MPI_Barrier", MPI_Barrier(machine))
+        for window in windows { try check("MPI_Win_sync", MPI_Win_sync(window)) }
+    }
+
+    /// C: `MPI_Allreduce`, `MPI_SUM`.
+    func sumOverNodes(_ values: UnsafeMutableBufferPointer<Float>) throws {
+        guard nodes > 1, let slice else { return }
+        try allreduce(values, cmpi_float(), cmpi_sum(), slice)
+    }
+
+    /// Gives the memory back. Collective over the machine; nothing may use it afterwards.
+    func free() throws {
+        for var window in windows as [MPI_Win?] {
+            try check("MPI_Win_unlock_all", MPI_Win_unlock_all(window))
+            try check("MPI_Win_free", MPI_Win_free(&window))
+        }
+        windows = []
+    }
+}

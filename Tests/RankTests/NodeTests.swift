@@ -1,0 +1,73 @@
+import Collectives
+import MPI
+import XCTest
+
+/// Memory that the ranks of a machine share, over MPI and between threads.
+final class NodeTests: XCTestCase {
+    func testSlicesCoverAllOnce() throws {
+        try Self.check(World.ranks)
+        try ThreadRank.run(3, Self.check)
+        try Self.check(SingleRank())
+    }
+
+    private static func check(_ ranks: any Ranks) throws {
+        let node = try ranks.node(sharing: 4096, each: 4096)
+        for count in [0, 16, 48, 1024] {
+            let slice = node.slice(of: count)
+            XCTAssertEqual(slice.lowerBound % 16, 0, World.place)
+            let sizes = try ranks.gather(slice.count)
+            XCTAssertEqual(sizes.reduce(0, +), count * node.nodes, "\(count) floats, \(World.place)")
+        }
+    }
+
+    func testEveryRankSeesWhatTheOthersWrote() throws {
+        try Self.exchange(World.ranks)
+        try ThreadRank.run(3, Self.exchange)
+    }
+
+    private static func exchange(_ ranks: any Ranks) throws {
+        let node = try ranks.node(sharing: 4096, each: 4096)
+        let parts = try node.memory(100 + node.place)  // of different sizes
+        XCTAssertEqual(parts.count, node.size)
+        XCTAssertEqual(parts.map(\.count), (0..<node.size).map { 100 + $0 })
+        XCTAssertTrue(parts.allSatisfy { $0.allSatisfy { $0 == 0 } })
+        try node.meet()
+        for round in 1...3 {
+            parts[node.place].update(repeating: Float(round * 10 + node.place))
+            try node.meet()
+            for (place, part) in parts.enumerated() {
+                XCTAssertEqual(Set(part), [Float(round * 10 + place)], "round \(round), \(World.place)")
+            }
+            try node.meet()
+        }
+    }
+
+    /// Where the shared memory is too small each rank is alone, and sums go by messages.
+    func testRanksStandAloneWithoutRoom() throws {
+        let node = try World.ranks.node(sharing: 1 << 60, each: 16)
+        XCTAssertEqual(node.size, 1)
+        XCTAssertEqual(node.nodes, World.ranks.worldSize)
+        let memory = try node.memory(16)[0]
+        memory.update(repeating: Float(World.ranks.rank + 1))
+        try node.sumOverNodes(memory)
+        let size = World.ranks.worldSize
+        XCTAssertEqual(Set(memory), [Float(size * (size + 1) / 2)])
+    }
+
+    /// On nodes of two ranks, two owners a node; where one rank stands alone on its node, so do all.
+    func testNodesOfTwo() throws {
+        World.ranks.largestNode = 2
+        defer { World.ranks.largestNode = nil }
+        let size = World.ranks.worldSize
+        let node = try World.ranks.node(sharing: 4096, each: 4096)
+        let isPaired = size % 2 == 0
+        XCTAssertEqual(node.owners, isPaired ? 2 : 1)
+        XCTAssertEqual(node.nodes, isPaired ? size / 2 : size)
+        let memory = try node.memory(64)[node.place]
+        memory.update(repeating: Float(World.ranks.rank + 1))
+        let slice = node.slice(of: 64)
+        try node.sumOverNodes(UnsafeMutableBufferPointer(rebasing: memory[slice]))
+        let expected = stride(from: node.place, to: size, by: node.owners).reduce(0) { $0 + $1 + 1 }
+        XCTAssertEqual(Set(memory[slice]), [Float(expected)], World.place)
+    }
+}
