@@ -63,7 +63,7 @@ struct SeparablePairCritic: MutualInformationCritic {
     func loss(_ tape: Tape, x: Tensor, y: Tensor) throws -> Variable {
         let factors = try factors(tape, x: x, y: y)
         return try tape.contrastiveLoss(
-            training, locals: factors.x, globals: factors.y, hasOffset: true, locations: 1)
+            training, factors: factors.x.map { ScoreFactor($0) }, globals: factors.y, hasOffset: true, locations: 1)
     }
 
     func scores(_ tape: Tape, x: Tensor, y: Tensor) throws -> (_ rows: Range<Int>, _ tile: Matrix) throws -> Void {

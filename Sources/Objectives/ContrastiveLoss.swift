@@ -17,8 +17,10 @@ import Tensors
 package struct ContrastiveResult {
     /// This rank's part of the global mean: the parts of all ranks sum to the loss.
     package let loss: Double
-    /// By each factor's locals, [n·M, Dₖ].
+    /// By each factor's locals, [n·M, Dₖ]; one for factors of the same locals.
     package let locals: [Tensor]
+    /// By each factor's layer, [U, Dₖ + 1]; nil where it has none.
+    package let layers: [Tensor?]
     /// By the globals, [n, D].
     package let globals: Tensor
 }
@@ -53,7 +55,8 @@ package struct ContrastiveLoss {
         let scores = SeparableScores(locals: locals, globals: all, offsetColumn: offsetColumn, device: device)
         let loss = try value(of: scores, locations: locations, shares: shares, device: device, ranks: ranks)
         let own = try scatter(scores.globalGradients, shares: shares, device: device, ranks: ranks)
-        return ContrastiveResult(loss: loss, locals: scores.localGradients, globals: own)
+        return ContrastiveResult(
+            loss: loss, locals: scores.localGradients, layers: scores.layerGradients, globals: own)
     }
 
     /// This rank's part of the loss; leaves the gradients in `scores`. Collective.

@@ -74,25 +74,28 @@ struct SeparableCritic: Critic {
     }
 
     func callAsFunction(_ tape: Tape, locals: Variable, globals: Variable, locations: Int) throws -> Variable {
-        let hidden = try tape.piece(localFirst.layer) {
-            try tape.momentNormalisedLinear(
-                locals, weight: tape.use(localFirst), scale: tape.use(localScale), shift: tape.use(localShift),
-                scope: scope)  // h, [n·M, U]
+        // h = max(W̃l + b̃, 0), [n·M, U], for l of a row of the locals
+        let layer = try tape.piece(localFirst.layer) {
+            try tape.foldedNormalisation(
+                of: locals, weight: tape.use(localFirst), scale: tape.use(localScale), shift: tape.use(localShift),
+                scope: scope)
         }
         let projected = try globalNorm(tape, globalFirst(tape, globals))  // [n, U]
         let meeting = tape.add(try globalLast(tape, projected), try globalShortcut(tape, globals))  // m, [n, U]
         guard let norms else {
-            return try folded(tape, hidden: hidden, locals: locals, meeting: meeting, locations: locations)
+            return try folded(tape, layer: layer, locals: locals, meeting: meeting, locations: locations)
         }
+        let hidden = try tape.piece(localFirst.layer) { try tape.rectifiedLinear(locals, layer: layer) }
         let direct = try tape.linear(hidden, weight: tape.use(localLast), bias: localBias.map(tape.use))
         let shortcut = try tape.linear(locals, weight: tape.use(localShortcut))
         return try tape.contrastiveLoss(
-            loss, locals: [norms.local(tape, tape.add(direct, shortcut))], globals: [norms.global(tape, meeting)],
+            loss, factors: [ScoreFactor(norms.local(tape, tape.add(direct, shortcut)))],
+            globals: [norms.global(tape, meeting)],
             hasOffset: false, locations: locations)
     }
 
     private func folded(
-        _ tape: Tape, hidden: Variable, locals: Variable, meeting: Variable, locations: Int
+        _ tape: Tape, layer: Variable, locals: Variable, meeting: Variable, locations: Int
     ) throws -> Variable {
         // The factors of the score, and the globals that they meet: [n, U], [n, C] and, with a bias, [n, 1]
         let globals = try tape.piece(localLast.layer) {
@@ -104,29 +107,52 @@ struct SeparableCritic: Critic {
             return folded + [try tape.product(meeting, tape.reshape(bias, [bias.shape[0], 1]))]
         }
         return try tape.contrastiveLoss(
-            loss, locals: [hidden, locals], globals: globals, hasOffset: localBias != nil, locations: locations)
+            loss, factors: [ScoreFactor(locals, layer: layer), ScoreFactor(locals)], globals: globals,
+            hasOffset: localBias != nil, locations: locations)
     }
 }
 
+/// What a term of a score takes of the locals: themselves, or a rectified layer on them (`foldedNormalisation`).
+package struct ScoreFactor {
+    /// [n·M, D]
+    let local: Variable
+    /// [U, D + 1]
+    let layer: Variable?
+
+    package init(_ local: Variable, layer: Variable? = nil) {
+        self.local = local
+        self.layer = layer
+    }
+
+    /// Columns of the globals that it meets.
+    var width: Int { layer?.shape[0] ?? local.shape[1] }
+}
+
 extension Tape {
-    /// This rank's part of a contrastive loss, a scalar. `globals[k]` meets `locals[k]`; with an offset there is one
+    /// This rank's part of a contrastive loss, a scalar. `globals[k]` meets `factors[k]`; with an offset there is one
     /// more, [n, 1], that is added to the scores. Collective.
     package func contrastiveLoss(
-        _ loss: ContrastiveLoss, locals: [Variable], globals: [Variable], hasOffset: Bool, locations: Int
+        _ loss: ContrastiveLoss, factors: [ScoreFactor], globals: [Variable], hasOffset: Bool, locations: Int
     ) throws -> Variable {
         let joined = concatenateColumns(globals)  // [n, sum of widths]
         var start = 0
-        let factors = locals.map { local in
-            defer { start += local.shape[1] }
-            return LocalFactor(values: local.value, columns: start..<start + local.shape[1])
+        let locals = factors.map { factor in
+            defer { start += factor.width }
+            return LocalFactor(
+                values: factor.local.value, layer: factor.layer?.value, columns: start..<start + factor.width)
         }
         let result = try piece("contrastive loss") {
             try loss(
-                locals: factors, globals: joined.value, offsetColumn: hasOffset ? start : nil, locations: locations,
+                locals: locals, globals: joined.value, offsetColumn: hasOffset ? start : nil, locations: locations,
                 shares: shares, device: device, ranks: ranks)
         }
-        return recordLoss(
-            result.loss, gradients: zip(locals + [joined], result.locals + [result.globals]).map { ($0, $1) })
+        var gradients = [(variable: joined, gradient: result.globals)]
+        for (k, factor) in factors.enumerated() {
+            if let layer = factor.layer, let gradient = result.layers[k] { gradients.append((layer, gradient)) }
+            let isKnown = gradients.contains { $0.gradient.base == result.locals[k].base }
+            if !isKnown { gradients.append((factor.local, result.locals[k])) }
+        }
+        return recordLoss(result.loss, gradients: gradients)
     }
 
     /// A scalar whose gradients are known already.

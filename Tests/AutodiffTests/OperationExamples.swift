@@ -18,7 +18,9 @@ enum Operation: String, CaseIterable {
     case meanSquaredError
     case meanSquaredNorm
     case momentNormalisedLinear
+    case foldedNormalisation
     case product
+    case rectifiedLinear
     case rectify
     case repeatRows
     case reshape
@@ -108,7 +110,18 @@ enum Operation: String, CaseIterable {
                     return $0.add($0.add(first, second), second)
                 },
             ]
-        case .momentNormalisedLinear: [momentNormalisedLinear]
+        case .momentNormalisedLinear:
+            [
+                momentNormalised {
+                    try $0.momentNormalisedLinear($1[0], weight: $1[1], scale: $1[2], shift: $1[3], scope: .sync)
+                }
+            ]
+        case .foldedNormalisation:
+            [
+                momentNormalised {
+                    try $0.foldedNormalisation(of: $1[0], weight: $1[1], scale: $1[2], shift: $1[3], scope: .sync)
+                }
+            ]
         case .product:
             [
                 GradientExample("x·w", [Values([3, 4], 1), Values([4, 2], 2)]) { try $0.product($1[0], $1[1]) },
@@ -116,6 +129,14 @@ enum Operation: String, CaseIterable {
             ]
         case .rectify:
             [GradientExample("either side of 0", [Values([2, 3], [0.5, -0.5, 1, -2, 2, 0.3])]) { $0.rectify($1[0]) }]
+        case .rectifiedLinear:
+            [
+                GradientExample(
+                    "either side of 0", [Values([4, 3], 1), Values([2, 4], [1, 2, -1, 0.1, -2, 1, 1, 0.2])]
+                ) {
+                    try $0.rectifiedLinear($1[0], layer: $1[1])
+                }
+            ]
         case .repeatRows: [GradientExample("3 times", [Values([2, 4], 1)]) { $0.repeatRows($1[0], times: 3) }]
         case .reshape:
             [GradientExample("to three axes", [Values([2, 6], 1)]) { $0.reshape($1[0], [2, 3, 2]) }]
@@ -171,7 +192,9 @@ enum Operation: String, CaseIterable {
     }
 
     /// Rows on either side of a plane, so that normalised projections are about ±1, away from the rectifier's kink.
-    private var momentNormalisedLinear: GradientExample {
+    private func momentNormalised(
+        _ body: @escaping @Sendable (Tape, [Variable]) throws -> Variable
+    ) -> GradientExample {
         let (rows, channels, units) = (12, 3, 4)
         let signs = alternatingRows(rows, columns: channels)
         let direction: [Float] = [1, -0.7, 0.8]
@@ -184,10 +207,8 @@ enum Operation: String, CaseIterable {
             [
                 Values([2, rows / 2, channels], x), Values([units, channels], w), Values([units], [0.8, -1.2, 1, 0.6]),
                 Values([units], [0.1, 0.2, -0.1, 0]),
-            ]
-        ) {
-            try $0.momentNormalisedLinear($1[0], weight: $1[1], scale: $1[2], shift: $1[3], scope: .sync)
-        }
+            ],
+            body)
     }
 
     /// Rows of 1, -1, 1, ...
