@@ -84,9 +84,11 @@ extension Tape {
                 pass(device.tensor(x.shape), to: x)
                 return
             }
-            let dw = device.tensor(w.shape)
-            try kernel.backward(dy, input: x.value, intoWeights: dw)
-            pass(dw, to: w)
+            if needsGradient(w) {
+                let dw = device.tensor(w.shape)
+                try kernel.backward(dy, input: x.value, intoWeights: dw)
+                pass(dw, to: w)
+            }
             guard needsGradient(x) else { return }
             let dx = device.tensor(x.shape)
             try kernel.backward(dy, w.value, intoInput: dx)
@@ -114,9 +116,11 @@ extension Tape {
                 pass(device.tensor(x.shape), to: x)
                 return
             }
-            let dw = device.tensor(w.shape)
-            try kernel.backward(x.value, input: dy, intoWeights: dw)
-            pass(dw, to: w)
+            if needsGradient(w) {
+                let dw = device.tensor(w.shape)
+                try kernel.backward(x.value, input: dy, intoWeights: dw)
+                pass(dw, to: w)
+            }
             guard needsGradient(x) else { return }
             let dx = device.tensor(x.shape)
             try kernel.forward(dy, w.value, into: dx)

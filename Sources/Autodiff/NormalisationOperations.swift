@@ -28,20 +28,29 @@ extension Tape {
     /// (Ioffe & Szegedy 2015). x is [..., C]; rows are all other axes. Collective in `sync` scope.
     ///
     /// - Parameter fixed: statistics to use instead of the batch's.
-    /// - Returns: y, and the statistics used; the variance is the biased one.
+    /// - Returns: y, and the batch's statistics, of so many rows; the variance is the biased one. nil where they were
+    ///   fixed, or where an earlier piece of the batch had them.
     package func batchNorm(
         _ x: Variable, scale: Variable, shift: Variable, rectified: Bool, scope: BatchNormScope,
         fixed: ChannelStatistics? = nil
-    ) throws -> (y: Variable, statistics: ChannelStatistics, rows: Int) {
+    ) throws -> (y: Variable, batch: (statistics: ChannelStatistics, rows: Int)?) {
         let input = x.value.matrix
         let channels = input.columns
         var rows = input.rows
         let statistics: ChannelStatistics
+        let place = batchNorms
+        batchNorms += 1
+        var isNew = fixed == nil
         if let fixed {
             statistics = fixed
         } else {
-            var moments = input.channelMoments() + [Double(rows)]
-            if scope == .sync { moments = try ranks.sum(moments) }
+            let own = { input.channelMoments() + [Double(input.rows)] }
+            let moments: [Double]
+            if let normalisation {
+                (moments, isNew) = try normalisation.forward.whole(place, own: own)
+            } else {
+                moments = scope == .sync ? try ranks.sum(own()) : own()
+            }
             rows = Int(moments[2 * channels])
             let count = Double(max(rows, 1))
             let means = moments[..<channels].map { $0 / count }
@@ -69,7 +78,13 @@ extension Tape {
                 }
             }
             var total = [Double](repeating: 0, count: 2 * channels)
-            if fixed == nil { total = scope == .sync ? try ranks.sum(own) : own }
+            if fixed == nil {
+                if let normalisation {
+                    total = try normalisation.backward.whole(place) { own }.sums
+                } else {
+                    total = scope == .sync ? try ranks.sum(own) : own
+                }
+            }
             // dx = factor·(dy - sum(dy)/R - (x - mean)·inverse²·sum(dy·(x - mean))/R), R rows
             let count = Double(max(rows, 1))
             let slope = (0..<channels).map { c -> Float in
@@ -83,6 +98,6 @@ extension Tape {
             device.timeline?.count(bytes: 7 * 4 * y.count)
             pass(dy, to: x)
         }
-        return (result, statistics, rows)
+        return (result, isNew ? (statistics, rows) : nil)
     }
 }

@@ -49,6 +49,17 @@ package final class Tape {
     /// Whether batch norms take what they see in training into their running statistics.
     package var movesStatistics = true
 
+    /// Whether `backward` will be called.
+    package var recordsRules = true
+    /// Whether gradients are added to what the parameters' gradients hold, instead of replacing it.
+    package var accumulates = false
+    /// Whether gradients only pass through, to none of the parameters.
+    package var ignoresParameters = false
+    /// Where batch norms take their sums from when the batch passes in pieces.
+    package var normalisation: (forward: PiecewiseSums, backward: PiecewiseSums)?
+    /// Batch norms that the pass has come through.
+    var batchNorms = 0
+
     private struct Node {
         /// Gradient so far; for a parameter, the memory that keeps it.
         var gradient: Tensor?
@@ -76,17 +87,32 @@ package final class Tape {
         return Variable(index: nodes.count - 1, value: value)
     }
 
+    /// Data that a gradient is wanted for: `takeGradient` has it after `backward`.
+    package func leaf(_ value: Tensor) -> Variable {
+        nodes.append(Node(needsGradient: true))
+        return Variable(index: nodes.count - 1, value: value)
+    }
+
+    /// The gradient by a leaf, which the caller may overwrite; nil where the loss doesn't depend on it.
+    package func takeGradient(of leaf: Variable) -> Tensor? {
+        defer { nodes[leaf.index].gradient = nil }
+        return nodes[leaf.index].gradient
+    }
+
     /// A parameter, whose gradient `backward` writes to `gradient`. The same one for every use of the same value.
     package func parameter(_ value: Tensor, gradient: Tensor) -> Variable {
         if let known = parameters[value.base] { return known }
-        nodes.append(Node(gradient: gradient, needsGradient: true, isParameter: true))
+        nodes.append(Node(gradient: gradient, needsGradient: true, isWritten: accumulates, isParameter: true))
         let variable = Variable(index: nodes.count - 1, value: value)
         parameters[value.base] = variable
         return variable
     }
 
-    /// True when `variable` depends on a parameter.
-    package func needsGradient(_ variable: Variable) -> Bool { nodes[variable.index].needsGradient }
+    /// True when a gradient by `variable` is wanted: where it depends on a parameter or a leaf.
+    package func needsGradient(_ variable: Variable) -> Bool {
+        let node = nodes[variable.index]
+        return node.needsGradient && !(node.isParameter && ignoresParameters)
+    }
 
     /// Puts an operation's result on the tape.
     /// - Parameter rule: passes the gradient by the result on to the inputs, through `pass`. It owns the gradient it
@@ -94,14 +120,14 @@ package final class Tape {
     package func record(
         _ value: Tensor, from inputs: [Variable], rule: @escaping (_ gradient: Tensor) throws -> Void
     ) -> Variable {
-        let needed = mode == .training && inputs.contains { nodes[$0.index].needsGradient }
+        let needed = mode == .training && recordsRules && inputs.contains { nodes[$0.index].needsGradient }
         nodes.append(Node(needsGradient: needed, rule: needed ? rule : nil, piece: device.timeline?.current))
         return Variable(index: nodes.count - 1, value: value)
     }
 
     /// Hands a part of the gradient by `variable` to it, where one is needed.
     package func pass(to variable: Variable, _ write: GradientWriter) rethrows {
-        guard nodes[variable.index].needsGradient else { return }
+        guard needsGradient(variable) else { return }
         let destination = nodes[variable.index].gradient ?? device.tensor(variable.shape)
         try write(destination, nodes[variable.index].isWritten)
         nodes[variable.index].gradient = destination
@@ -110,7 +136,7 @@ package final class Tape {
 
     /// Hands over a gradient that nobody else needs.
     package func pass(_ gradient: Tensor, to variable: Variable) {
-        guard nodes[variable.index].needsGradient else { return }
+        guard needsGradient(variable) else { return }
         if !nodes[variable.index].isWritten && !nodes[variable.index].isParameter {
             nodes[variable.index].gradient = gradient
             nodes[variable.index].isWritten = true
@@ -125,7 +151,12 @@ package final class Tape {
     /// on get 0. Frees what the tape kept on the way. Collective where an operation was.
     package func backward(from loss: Variable) throws {
         precondition(loss.value.count == 1, "a gradient starts from a scalar, not \(loss.shape)")
-        pass(device.tensor([1], [1]), to: loss)
+        try backward(from: [(loss, device.tensor([1], [1]))])
+    }
+
+    /// The same from gradients by some values, which are overwritten.
+    package func backward(from seeds: [(variable: Variable, gradient: Tensor)]) throws {
+        for seed in seeds { pass(seed.gradient, to: seed.variable) }
         for index in nodes.indices.reversed() {
             if nodes[index].isParameter {
                 if !nodes[index].isWritten { nodes[index].gradient?.fill(0) }

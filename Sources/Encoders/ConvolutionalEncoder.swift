@@ -21,6 +21,8 @@ package struct ConvolutionalEncoder {
     package let localMap: MapShape
     private var blocks: [(convolution: Conv2D, norm: BatchNorm, sizes: EncoderBlock)] = []
     private var layers: [(linear: Linear, norm: BatchNorm)] = []
+    /// K, width of the code.
+    package let codeSize: Int
     private let code: Linear
 
     /// C, channels of the local feature map.
@@ -66,6 +68,7 @@ package struct ConvolutionalEncoder {
                 ))
             inputs = width
         }
+        self.codeSize = codeSize
         code = Linear(declare, "code", inputs: inputs, outputs: codeSize, bias: codeBias)
     }
 

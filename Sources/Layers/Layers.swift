@@ -103,18 +103,19 @@ package struct BatchNorm {
     /// Collective in training with `sync` scope. In training it also moves the running statistics,
     /// where the tape lets it.
     package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
-        let training = tape.mode == .training
         let fixed =
-            training ? nil : ChannelStatistics(mean: runningMean.values, variance: runningVariance.values)
-        let (y, batch, rows) = try tape.piece(scale.layer) {
+            tape.mode == .training
+            ? nil : ChannelStatistics(mean: runningMean.values, variance: runningVariance.values)
+        let (y, batch) = try tape.piece(scale.layer) {
             try tape.batchNorm(
                 x, scale: tape.use(scale), shift: tape.use(shift), rectified: rectified, scope: scope, fixed: fixed)
         }
-        if training && tape.movesStatistics && rows > 0 {
+        if let (statistics, rows) = batch, tape.movesStatistics && rows > 0 {
             let unbiased = Float(rows) / Float(max(rows - 1, 1))
             for c in runningMean.values.indices {
-                runningMean.values[c] += Self.momentum * (batch.mean[c] - runningMean.values[c])
-                runningVariance.values[c] += Self.momentum * (batch.variance[c] * unbiased - runningVariance.values[c])
+                runningMean.values[c] += Self.momentum * (statistics.mean[c] - runningMean.values[c])
+                runningVariance.values[c] +=
+                    Self.momentum * (statistics.variance[c] * unbiased - runningVariance.values[c])
             }
         }
         return y

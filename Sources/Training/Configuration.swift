@@ -49,6 +49,8 @@ package struct Configuration: Codable, Equatable, Sendable {
     package var optimiser = AdamSettings()
     /// Images of the global batch, split over ranks.
     package var batch = 128
+    /// Images that pass the encoder at a time on a rank, in two-phase accumulation; 0 for all at once.
+    package var microBatch = 0
     /// Optimiser steps of the whole run.
     package var steps = 10_000
     package var seed: UInt64 = 0
@@ -61,7 +63,8 @@ package struct Configuration: Codable, Equatable, Sendable {
     /// Settings that may change when a run is resumed; all others decide what its past steps computed. So does the
     /// rate, but a run that has gone astray has to be able to go on with a lower one.
     private static let changeable = [
-        "steps", "threads", "data.path", "data.skipBroken", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
+        "steps", "threads", "microBatch", "data.path", "data.skipBroken", "checkpoint.every", "checkpoint.keep",
+        "optimiser.rate",
         "objective.prior.optimiser.rate",
     ]
 
@@ -163,6 +166,7 @@ package struct Configuration: Codable, Equatable, Sendable {
             guard condition else { throw InputError("\(name) is \(value): it must be \(limit)") }
         }
         try require((2...1 << 24).contains(batch), "batch", batch, "2 to \(1 << 24) images")
+        try require((0...1 << 24).contains(microBatch), "microBatch", microBatch, "0 to \(1 << 24) images")
         try require((0...1 << 40).contains(steps), "steps", steps, "0 to \(1 << 40)")
         try require((0...1024).contains(threads), "threads", threads, "0 to 1024")
         try require((1...65536).contains(critic.units), "critic.units", critic.units, "1 to 65536")

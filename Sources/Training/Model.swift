@@ -17,6 +17,9 @@ package final class Model {
     package let adversary: ParameterSet?
     private let objective: DeepInfoMax
     private let occlusion: Int
+    private let batchNorm: BatchNormScope
+    /// Images that pass the encoder at a time; 0 for all.
+    private let microBatch: Int
     private let seed: UInt64
 
     /// - Parameter card: the images that the encoder is made for.
@@ -39,6 +42,8 @@ package final class Model {
             batchNorm: configuration.batchNorm, seed: configuration.seed)
         occlusion = configuration.objective.occlusion
         seed = configuration.seed
+        batchNorm = configuration.batchNorm
+        microBatch = configuration.microBatch
         guard occlusion < min(card.height, card.width) else {
             throw InputError(
                 "objective.occlusion is \(occlusion) pixels on images of \(card.height)x\(card.width): it must be less "
@@ -91,8 +96,34 @@ package final class Model {
     /// Leaves this rank's part of the gradient of the global loss in all parameters. Collective.
     package func gradients(images: Tensor, shares: Shares, ranks: any Ranks, step: Int) throws -> LossTerms {
         let tape = Tape(device: device, ranks: ranks, shares: shares)
+        guard microBatch == 0 || shares.counts.allSatisfy({ $0 <= microBatch }) else {
+            return try gradientsInPieces(tape, images: images, step: step)
+        }
         let terms = try terms(tape, images: images, step: step)
         try tape.backward(from: tape.weightedSum(terms.map { ($0.value, Float($0.weight)) }))
+        return LossTerms(terms)
+    }
+
+    /// The same in two phases: the encoder's outputs, in pieces, then the loss of the whole batch and its gradients by
+    /// them, then those through the encoder, in pieces again.
+    private func gradientsInPieces(_ tape: Tape, images: Tensor, step: Int) throws -> LossTerms {
+        for set in parameterSets { set.gradients.fill(0) }
+        tape.accumulates = true
+        func encoding(_ images: Tensor, movesStatistics: Bool) throws -> PiecewiseEncoding {
+            try PiecewiseEncoding(
+                encoder, images: images, size: microBatch, scope: batchNorm, movesStatistics: movesStatistics,
+                device: device, ranks: tape.ranks, shares: tape.shares)
+        }
+        let whole = try encoding(images, movesStatistics: true)
+        let hidden =
+            occlusion > 0
+            ? try encoding(occluded(images, shares: tape.shares, step: step), movesStatistics: false) : nil
+        let (map, code) = (tape.leaf(whole.map), tape.leaf((hidden ?? whole).code))
+        let terms = try objective(tape, map: map, code: code, step: step)
+        try tape.backward(from: tape.weightedSum(terms.map { ($0.value, Float($0.weight)) }))
+        let (mapGradient, codeGradient) = (tape.takeGradient(of: map), tape.takeGradient(of: code))
+        try whole.backward(map: mapGradient, code: hidden == nil ? codeGradient : nil)
+        try hidden?.backward(map: nil, code: codeGradient)
         return LossTerms(terms)
     }
 

@@ -112,9 +112,31 @@ final class ModelTests: XCTestCase {
             configuration, card: card(height: 1, width: 1, channels: 30), "vectors, \(World.place)")
     }
 
-    private func assertRanksEqualOneRank(_ configuration: Configuration, card: ModelCard, _ place: String) throws {
+    /// Two-phase accumulation in pieces of 2 images, and of all but one, is the one-phase step.
+    func testPiecesEqualTheWhole() throws {
+        var configuration = Configuration()
+        configuration.critic.units = 24
+        for (isMixture, size) in [(false, 2), (true, 3)] {
+            if isMixture {
+                configuration.objective.globalWeight = 0.5
+                configuration.objective.prior.weight = 0.1
+                configuration.objective.coordinatesWeight = 0.2
+                configuration.objective.occlusion = 9
+                configuration.critic.normalisation = .layerNorm
+            }
+            try assertRanksEqualOneRank(
+                configuration, card: card(size: 28, channels: 1), microBatch: size,
+                "\(isMixture ? "mixture" : "local") in pieces of \(size), \(World.place)")
+        }
+    }
+
+    private func assertRanksEqualOneRank(
+        _ configuration: Configuration, card: ModelCard, microBatch: Int = 0, _ place: String
+    ) throws {
+        var pieces = configuration
+        pieces.microBatch = microBatch
         let split = try run(
-            configuration, card: card, counts: World.shares(of: 10), ranks: World.ranks, steps: 3)
+            pieces, card: card, counts: World.shares(of: 10), ranks: World.ranks, steps: 3)
         let whole = try run(configuration, card: card, counts: [10], ranks: SingleRank(), steps: 3)
         for (mine, expected) in zip(split.losses, whole.losses) {
             XCTAssertEqual(mine, expected, accuracy: 1e-5 * max(abs(expected), 1e-2), place)
