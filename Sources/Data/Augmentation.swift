@@ -8,14 +8,35 @@ package struct Augmentation: Codable, Equatable, Sendable {
     package var padCrop: Int
     /// Mirrors left and right with probability 1/2.
     package var flip: Bool
+    package var jitter = ColourJitter()
+    /// Probability of losing all colour.
+    package var greyscale = 0.0
 
     package init(padCrop: Int = 0, flip: Bool = false) {
         self.padCrop = padCrop
         self.flip = flip
     }
 
-    /// Throws when a crop could miss the image, or on vectors, which have no left and right.
-    package func check(shape: ImageShape) throws {
+    private var changesColours: Bool { jitter.changesColours || greyscale > 0 }
+
+    /// Throws when a setting is out of its range.
+    package func check() throws {
+        guard (0...64).contains(padCrop) else {
+            throw InputError("data.augmentation.padCrop is \(padCrop): it must be 0 to 64 pixels")
+        }
+        let limits = [
+            ("jitter.brightness", jitter.brightness, 1), ("jitter.contrast", jitter.contrast, 1),
+            ("jitter.saturation", jitter.saturation, 1), ("jitter.hue", jitter.hue, 0.5),
+            ("jitter.probability", jitter.probability, 1), ("greyscale", greyscale, 1),
+        ]
+        for (name, value, limit) in limits where !(value >= 0 && value <= limit) {
+            throw InputError("data.augmentation.\(name) is \(value): it must be 0 to \(limit)")
+        }
+    }
+
+    /// Throws when a crop could miss the image, on vectors, which have no left and right, or when there are no colours
+    /// to change.
+    package func check(shape: ImageShape, holdsBytes: Bool = true) throws {
         guard !shape.isVector || self == Augmentation() else {
             throw InputError(
                 "augmentation with padCrop \(padCrop) and flip \(flip), expected none: these data are vectors of "
@@ -27,24 +48,34 @@ package struct Augmentation: Codable, Equatable, Sendable {
                 "padCrop \(padCrop) on images of \(shape.height)x\(shape.width), expected 0 to \(limit), "
                     + "below the shorter side")
         }
+        guard !changesColours || shape.channels == 3 && holdsBytes else {
+            let found = shape.channels == 3 ? "floating-point pixels" : "\(shape.channels) channel(s)"
+            throw InputError(
+                "data.augmentation changes colours (jitter, greyscale), and these images have \(found): that is for "
+                    + "images of red, green and blue in 0 to 255; leave it out")
+        }
     }
 
-    /// What becomes of one image in one epoch. All three numbers are always drawn, so that switching one change off
-    /// leaves the others as they were.
+    /// What becomes of one image in one epoch. All numbers are always drawn, so that switching one change off leaves
+    /// the others as they were.
     func view(seed: UInt64, epoch: Int, image: Int) -> ImageView {
         var stream = RandomStream(seed: seed, purpose: .augmentation, step: epoch, sample: image)
         let top = stream.index(below: 2 * padCrop + 1) - padCrop
         let left = stream.index(below: 2 * padCrop + 1) - padCrop
         let mirrored = stream.index(below: 2) == 1
-        return ImageView(top: top, left: left, isMirrored: flip && mirrored)
+        let colours = jitter.draw(&stream, greyscale: greyscale)
+        return ImageView(
+            top: top, left: left, isMirrored: flip && mirrored, colours: changesColours ? colours : nil)
     }
 }
 
-/// Where the crop lies on the image, negative over the padding, and whether it is mirrored afterwards.
+/// Where the crop lies on the image, negative over the padding, whether it is mirrored afterwards, and what becomes of
+/// its colours.
 struct ImageView: Equatable {
     var top: Int
     var left: Int
     var isMirrored: Bool
+    var colours: ColourChange? = nil
 }
 
 // MARK: - Pixels

@@ -83,41 +83,54 @@ package final class ImageDataset: Sendable {
         view: (Int) -> ImageView?
     ) {
         precondition(normalisation.mean.count == shape.channels, "normalisation of other channels")
-        let channels = shape.channels
         switch pixels {
         case .bytes(let values):
             normalisation.table().withUnsafeBufferPointer { table in
                 guard let table = table.baseAddress else { return }
-                let conversion = ByteConversion(table: table, channels: channels)
-                fill(destination, indices, from: values, conversion, view)
+                let plain = ByteConversion(table: table, channels: shape.channels)
+                forEach(indices, of: values, destination) { image, index, target in
+                    let view = view(index)
+                    if let view, let colours = view.colours {
+                        let conversion = ColourConversion(
+                            colours, image: image, pixels: shape.height * shape.width, normalisation: normalisation)
+                        render(image, shape, view, conversion, into: target)
+                    } else {
+                        write(image, view, plain, target)
+                    }
+                }
             }
         case .floats(let values):
             normalisation.mean.withUnsafeBufferPointer { mean in
                 normalisation.deviation.withUnsafeBufferPointer { deviation in
                     guard let mean = mean.baseAddress, let deviation = deviation.baseAddress else { return }
-                    let conversion = FloatConversion(mean: mean, deviation: deviation, channels: channels)
-                    fill(destination, indices, from: values, conversion, view)
+                    let conversion = FloatConversion(mean: mean, deviation: deviation, channels: shape.channels)
+                    forEach(indices, of: values, destination) { write($0, view($1), conversion, $2) }
                 }
             }
         }
     }
 
-    private func fill<Conversion: PixelConversion>(
-        _ destination: UnsafeMutablePointer<Float>, _ indices: [Int], from values: [Conversion.Stored],
-        _ conversion: Conversion, _ view: (Int) -> ImageView?
+    private func write<Conversion: PixelConversion>(
+        _ image: UnsafePointer<Conversion.Stored>, _ view: ImageView?, _ conversion: Conversion,
+        _ target: UnsafeMutablePointer<Float>
+    ) {
+        if let view {
+            render(image, shape, view, conversion, into: target)
+        } else {
+            conversion.convert(image, step: shape.channels, pixels: shape.height * shape.width, into: target)
+        }
+    }
+
+    /// Visits images with their numbers, and the places in `destination` that are theirs.
+    private func forEach<Stored>(
+        _ indices: [Int], of values: [Stored], _ destination: UnsafeMutablePointer<Float>,
+        _ body: (_ image: UnsafePointer<Stored>, _ index: Int, _ target: UnsafeMutablePointer<Float>) -> Void
     ) {
         values.withUnsafeBufferPointer { values in
             guard let first = values.baseAddress else { return }
             for (slot, index) in indices.enumerated() {
                 precondition(images.contains(index), "image \(index) is not among \(images)")
-                let image = first + (index - images.lowerBound) * shape.size
-                let target = destination + slot * shape.size
-                if let view = view(index) {
-                    render(image, shape, view, conversion, into: target)
-                } else {
-                    conversion.convert(
-                        image, step: shape.channels, pixels: shape.height * shape.width, into: target)
-                }
+                body(first + (index - images.lowerBound) * shape.size, index, destination + slot * shape.size)
             }
         }
     }

@@ -179,9 +179,7 @@ package struct Configuration: Codable, Equatable, Sendable {
             data.virtualShards == 0
                 || (1...VirtualShards.largest).contains(data.virtualShards) && data.virtualShards.nonzeroBitCount == 1,
             "data.virtualShards", data.virtualShards, "0 or a power of two up to \(VirtualShards.largest)")
-        try require(
-            (0...64).contains(data.augmentation.padCrop), "data.augmentation.padCrop",
-            data.augmentation.padCrop, "0 to 64 pixels")
+        try data.augmentation.check()
         try require(checkpoint.every >= 0, "checkpoint.every", checkpoint.every, "0 or more steps")
         try require((1...1000).contains(checkpoint.keep), "checkpoint.keep", checkpoint.keep, "1 to 1000")
         let weights = [

@@ -30,7 +30,9 @@ package final class TrainingData {
             try shards.check(worldSize: ranks.worldSize)
             let plan = try BatchPlan(shards: shards, batch: configuration.batch, seed: configuration.seed)
             let own = shards.ownedImages(rank: ranks.rank, worldSize: ranks.worldSize)
-            return (try ImageDataset(source, images: own), plan)
+            let dataset = try ImageDataset(source, images: own)
+            try settings.augmentation.check(shape: source.shape, holdsBytes: dataset.holdsBytes)
+            return (dataset, plan)
         }
         normalisation = try Normalisation(of: dataset, in: plan.shards, over: ranks)
         augmentation = settings.augmentation

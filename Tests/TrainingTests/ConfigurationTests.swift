@@ -31,6 +31,9 @@ struct ConfigurationTests {
         "data.path": .string("/somewhere"), "data.split": .string("test"), "data.virtualShards": .integer(32),
         "data.imageSize": .integer(64), "data.channels": .integer(1), "data.skipBroken": .boolean(true),
         "data.augmentation.padCrop": .integer(4), "data.augmentation.flip": .boolean(true),
+        "data.augmentation.jitter.brightness": .number(0.4), "data.augmentation.jitter.contrast": .number(0.4),
+        "data.augmentation.jitter.saturation": .number(0.3), "data.augmentation.jitter.hue": .number(0.2),
+        "data.augmentation.jitter.probability": .number(0.8), "data.augmentation.greyscale": .number(0.25),
         "encoder.kind": .string("basic32x32"), "encoder.code": .integer(100),
         "encoder.blocks": .array([
             .object([
@@ -51,7 +54,8 @@ struct ConfigurationTests {
         "optimiser.rate": .number(1e-3),
         "optimiser.beta1": .number(0.5), "optimiser.beta2": .number(0.99), "optimiser.epsilon": .number(1e-6),
         "optimiser.schedule": .string("cosine"), "optimiser.warmupSteps": .integer(0), "batch": .integer(64),
-        "steps": .integer(7), "seed": .integer(.max), "threads": .integer(2), "checkpoint.every": .integer(5),
+        "microBatch": .integer(32), "steps": .integer(7), "seed": .integer(.max), "threads": .integer(2),
+        "checkpoint.every": .integer(5),
         "checkpoint.keep": .integer(1),
     ]
 
@@ -61,6 +65,8 @@ struct ConfigurationTests {
         ("data.virtualShards", .integer(48)), ("data.virtualShards", .integer(1 << 21)),
         ("data.imageSize", .integer(-1)), ("data.imageSize", .integer(4097)), ("data.channels", .integer(2)),
         ("data.augmentation.padCrop", .integer(-1)), ("data.augmentation.padCrop", .integer(65)),
+        ("data.augmentation.jitter.hue", .number(0.6)), ("data.augmentation.greyscale", .number(-0.1)),
+        ("microBatch", .integer(-1)),
         ("encoder.kind", .string("resnet50")), ("encoder.code", .integer(0)), ("encoder.code", .integer(65537)),
         ("objective.estimator", .string("InfoNCE")), ("objective.anchor", .string("")),
         ("objective.compatibility", .string("old")), ("objective.localWeight", .number(-1)),
@@ -175,7 +181,7 @@ struct ConfigurationTests {
     @Test func aRunKeepsWhatDecidedItsSteps() throws {
         let changeable: Set = [
             "steps", "threads", "data.path", "data.skipBroken", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
-            "objective.prior.optimiser.rate",
+            "objective.prior.optimiser.rate", "microBatch",
         ]
         for (path, value) in Self.others {
             let changed = try configuration(path, value)
