@@ -27,7 +27,7 @@ struct Command {
 struct Program {
     let arguments: [String]
 
-    static let commands: [Command] = [train, eval, embed, estimate, objective, bench, doctor]
+    static let commands: [Command] = [train, eval, embed, estimate, objective, bench, benchLoss, doctor]
 
     private static let worldOptions = [
         Option("transport", "mpi|threads|none", "how ranks talk; found out from the launcher by default"),
@@ -48,7 +48,8 @@ struct Program {
             let named = Self.commands.first { isHelp ? $0.words[0] == name : arguments.starts(with: $0.words) }
             guard let command = named else {
                 let distances = Self.commands.map { (name.distance(to: $0.words.first ?? ""), $0.name) }
-                let nearest = distances.min { $0 < $1 }?.1 ?? ""
+                let least = distances.map(\.0).min()
+                let nearest = distances.filter { $0.0 == least }.map(\.1).joined(separator: " or ")
                 throw InputError("unknown command \(name): did you mean \(nearest)? See dim-dist --help")
             }
             if arguments.contains("--help") {

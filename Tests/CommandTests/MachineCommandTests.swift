@@ -65,6 +65,24 @@ final class MachineCommandTests: CommandTestCase {
             ["bench", "step", "--steps", "1", "--batch", "2", "--trace", "/nowhere/x.json"], ["/nowhere"])
     }
 
+    /// The loss is that of random vectors at any number of ranks, and its memory grows with N, not with N².
+    func testBenchOfTheLoss() throws {
+        var working: [Double] = []
+        for (images, ranks) in [(512, 1), (2048, 1), (2048, 2)] {
+            let output = try succeed(
+                ["bench", "loss", "--json", "--images", "\(images)", "--locations", "4", "--dimensions", "8"]
+                    + Self.threads(ranks))
+            let report = try XCTUnwrap(JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any])
+            // Scores of variance 1: ln of N·M terms of mean sqrt(e).
+            let loss = try XCTUnwrap(report["loss"] as? Double)
+            XCTAssertEqual(loss, log(Double(images * 4)) + 0.5, accuracy: 0.2)
+            working.append(try XCTUnwrap(report["working_memory_mib"] as? Double))
+        }
+        let tile = 8.0  // MiB of 2^21 scores
+        XCTAssertLessThan(working[1], 4 * working[0] + tile, "\(working)")
+        try assertRefused(["bench", "loss", "--images", "16777216", "--dimensions", "4096"], ["16777216", "GB"])
+    }
+
     func testBenchTakesSettings() throws {
         XCTAssertEqual(try bench(["--set", "critic.units=8"])["units"], 8)
         XCTAssertEqual(try bench(["--set", "critic.units=8", "--units", "9"])["units"], 9)

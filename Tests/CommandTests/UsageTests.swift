@@ -9,7 +9,8 @@ final class UsageTests: CommandTestCase {
         "embed": ["--run", "--data", "--output", "--layer", "--split"],
         "estimate": ["--x", "--y", "--estimator", "--critic", "--steps", "--batch", "--held-out", "--seed"],
         "objective": ["--locals", "--globals", "--estimator", "--anchor", "--gradients"],
-        "bench step": ["--json", "--units", "--batch", "--threads", "--trace", "--data"], "doctor": [],
+        "bench step": ["--json", "--units", "--batch", "--threads", "--trace", "--data"],
+        "bench loss": ["--images", "--locations", "--dimensions"], "doctor": [],
     ]
 
     func testHelp() throws {
