@@ -9,53 +9,55 @@ extension Matrix {
     /// `largestExponent` and its tangent there beyond.
     package func replaceByBoundedExponential(shift: Float, scale: Float) -> Double {
         let limit = Vector(repeating: Float(largestExponent))
-        var total = 0.0
-        for r in 0..<rows {
-            var sums = Vector(repeating: 0)
-            row(r).replaceVectors(count: columns, filler: excludedScore) { u, _ in
-                let x = u + shift
-                let e = exponential(pointwiseMin(x, limit))
-                sums += e + e * pointwiseMax(x - limit, Vector(repeating: 0))
-                return e * scale
+        return sumInParallel(rows, width: 1, elements: columns) { part, total in
+            for r in part {
+                var sums = Vector(repeating: 0)
+                row(r).replaceVectors(count: columns, filler: excludedScore) { u, _ in
+                    let x = u + shift
+                    let e = exponential(pointwiseMin(x, limit))
+                    sums += e + e * pointwiseMax(x - limit, Vector(repeating: 0))
+                    return e * scale
+                }
+                total[0] += Double(sums.sum())
             }
-            total += Double(sums.sum())
-        }
-        return total
+        }[0]
     }
 
     /// Replaces every score u by `scale`·(u/2 + 1) and returns the sum of u²/4 + u.
     package func replaceByQuadraticSlope(scale: Float) -> Double {
-        var total = 0.0
-        for r in 0..<rows {
-            var sums = Vector(repeating: 0)
-            row(r).replaceVectors(count: columns, filler: 0) { u, _ in
-                sums += u * (u * 0.25 + 1)
-                return (u * 0.5 + 1) * scale
+        sumInParallel(rows, width: 1, elements: columns) { part, total in
+            for r in part {
+                var sums = Vector(repeating: 0)
+                row(r).replaceVectors(count: columns, filler: 0) { u, _ in
+                    sums += u * (u * 0.25 + 1)
+                    return (u * 0.5 + 1) * scale
+                }
+                total[0] += Double(sums.sum())
             }
-            total += Double(sums.sum())
-        }
-        return total
+        }[0]
     }
 
     /// Replaces every score by `scale` and returns the sum of the scores.
     package func replaceByLinearSlope(scale: Float) -> Double {
-        var total = 0.0
-        for r in 0..<rows {
-            var sums = Vector(repeating: 0)
-            row(r).replaceVectors(count: columns, filler: 0) { u, _ in
-                sums += u
-                return Vector(repeating: scale)
+        sumInParallel(rows, width: 1, elements: columns) { part, total in
+            for r in part {
+                var sums = Vector(repeating: 0)
+                row(r).replaceVectors(count: columns, filler: 0) { u, _ in
+                    sums += u
+                    return Vector(repeating: scale)
+                }
+                total[0] += Double(sums.sum())
             }
-            total += Double(sums.sum())
-        }
-        return total
+        }[0]
     }
 
     /// Adds another matrix of the same size.
     package func add(_ other: Matrix) {
-        for r in 0..<rows {
-            let source = other.row(r)
-            row(r).replaceVectors(count: columns) { x, i in x + source.part(at: i, count: columns, filler: 0) }
+        inParallel(rows, elements: columns) { part in
+            for r in part {
+                let source = other.row(r)
+                row(r).replaceVectors(count: columns) { x, i in x + source.part(at: i, count: columns, filler: 0) }
+            }
         }
     }
 }

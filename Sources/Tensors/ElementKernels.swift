@@ -2,13 +2,13 @@ extension Tensor {
     /// Adds another tensor's elements, times `factor`.
     package func add(_ other: Tensor, times factor: Float = 1) {
         let (a, b) = (base, other.base)
-        for i in 0..<count { a[i] += factor * b[i] }
+        inParallel(count, step: 16) { for i in $0 { a[i] += factor * b[i] } }
     }
 
     /// x + factor·y, of equal shapes.
     package func setToSum(of x: Tensor, _ y: Tensor, times factor: Float) {
         let (a, b, c) = (base, x.base, y.base)
-        for i in 0..<count { a[i] = b[i] + factor * c[i] }
+        inParallel(count, step: 16) { for i in $0 { a[i] = b[i] + factor * c[i] } }
     }
 
     /// Multiplies by another tensor's elements.
@@ -25,7 +25,7 @@ extension Tensor {
     /// Sets negative elements to 0.
     package func rectify() {
         let a = base
-        for i in 0..<count { a[i] = max(a[i], 0) }
+        inParallel(count, step: 16) { for i in $0 { a[i] = max(a[i], 0) } }
     }
 
     /// Replaces each element x by tanh x, with an absolute error below 2e-7.
@@ -51,13 +51,16 @@ package func updateAdam(
     square: UnsafeMutablePointer<Float>, in range: Range<Int>, beta1: Float, beta2: Float, step: Float, inverse2: Float,
     epsilon: Float
 ) {
-    for i in stride(from: range.lowerBound, to: range.upperBound, by: 16) {
-        let g = gradient.vector(at: i)
-        let m = beta1 * mean.vector(at: i) + (1 - beta1) * g
-        let v = beta2 * square.vector(at: i) + (1 - beta2) * g * g
-        mean.store(m, at: i)
-        square.store(v, at: i)
-        value.store(value.vector(at: i) - step * m / ((v * inverse2).squareRoot() + epsilon), at: i)
+    inParallel(range.count, step: 16) { part in
+        let part = range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound
+        for i in stride(from: part.lowerBound, to: part.upperBound, by: 16) {
+            let g = gradient.vector(at: i)
+            let m = beta1 * mean.vector(at: i) + (1 - beta1) * g
+            let v = beta2 * square.vector(at: i) + (1 - beta2) * g * g
+            mean.store(m, at: i)
+            square.store(v, at: i)
+            value.store(value.vector(at: i) - step * m / ((v * inverse2).squareRoot() + epsilon), at: i)
+        }
     }
 }
 
@@ -66,12 +69,16 @@ package func updateAdam(
 package func setToSum(
     of sources: [UnsafeMutablePointer<Float>], in range: Range<Int>, _ destination: UnsafeMutablePointer<Float>
 ) -> Bool {
-    var check = Vector(repeating: 0)
-    for i in stride(from: range.lowerBound, to: range.upperBound, by: 16) {
-        var sum = sources[0].vector(at: i)
-        for source in sources.dropFirst() { sum += source.vector(at: i) }
-        destination.store(sum, at: i)
-        check += sum * 0
+    let checks = sumInParallel(range.count / 16, width: 1, elements: 16) { part, check in
+        var zeros = Vector(repeating: 0)  // 0·x is 0 for finite x only
+        for place in part {
+            let i = range.lowerBound + 16 * place
+            var sum = sources[0].vector(at: i)
+            for k in 1..<max(sources.count, 1) { sum += sources[k].vector(at: i) }
+            destination.store(sum, at: i)
+            zeros += sum * 0
+        }
+        check[0] += Double(zeros.sum())
     }
-    return check.sum() == 0
+    return checks[0] == 0
 }

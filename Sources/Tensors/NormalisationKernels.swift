@@ -20,9 +20,11 @@ extension Matrix {
         let floor: Float = rectified ? 0 : -.infinity
         scale.withUnsafeBufferPointer { scale in
             shift.withUnsafeBufferPointer { shift in
-                for r in 0..<rows {
-                    let (input, output) = (x.row(r), row(r))
-                    for c in 0..<columns { output[c] = max(input[c] * scale[c] + shift[c], floor) }
+                inParallel(rows, elements: columns) { part in
+                    for r in part {
+                        let (input, output) = (x.row(r), row(r))
+                        for c in 0..<columns { output[c] = max(input[c] * scale[c] + shift[c], floor) }
+                    }
                 }
             }
         }
@@ -50,9 +52,11 @@ extension Matrix {
         a.withUnsafeBufferPointer { a in
             b.withUnsafeBufferPointer { b in
                 c.withUnsafeBufferPointer { c in
-                    for r in 0..<rows {
-                        let (gradient, input) = (row(r), x.row(r))
-                        for i in 0..<columns { gradient[i] = gradient[i] * a[i] + input[i] * b[i] + c[i] }
+                    inParallel(rows, elements: columns) { part in
+                        for r in part {
+                            let (gradient, input) = (row(r), x.row(r))
+                            for i in 0..<columns { gradient[i] = gradient[i] * a[i] + input[i] * b[i] + c[i] }
+                        }
                     }
                 }
             }
@@ -61,34 +65,38 @@ extension Matrix {
 
     /// Adds `bias` to every row and sets negative values to 0.
     package func addBiasAndRectify(_ bias: UnsafeMutablePointer<Float>) {
-        for r in 0..<rows {
-            let row = row(r)
-            for c in 0..<columns { row[c] = max(row[c] + bias[c], 0) }
+        inParallel(rows, elements: columns) { part in
+            for r in part {
+                let row = row(r)
+                for c in 0..<columns { row[c] = max(row[c] + bias[c], 0) }
+            }
         }
     }
 
     /// Sets elements to 0 where `output` is not positive.
     package func mask(wherePositive output: Matrix) {
-        for r in 0..<rows {
-            let (gradient, y) = (row(r), output.row(r))
-            for c in 0..<columns { gradient[c] = y[c] > 0 ? gradient[c] : 0 }
+        inParallel(rows, elements: columns) { part in
+            for r in part {
+                let (gradient, y) = (row(r), output.row(r))
+                for c in 0..<columns { gradient[c] = y[c] > 0 ? gradient[c] : 0 }
+            }
         }
     }
 
     private func accumulateChannels(
         _ body: (UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void
     ) -> [Double] {
-        var totals = [Double](repeating: 0, count: 2 * columns)
-        var block = [Float](repeating: 0, count: 2 * columns)
-        for start in Swift.stride(from: 0, to: rows, by: blockOfRows) {
-            block.withUnsafeMutableBufferPointer { block in
-                block.update(repeating: 0)
-                for r in start..<min(rows, start + blockOfRows) {
-                    body(block.baseAddress!, block.baseAddress! + columns, r)
+        sumInParallel(rows, width: 2 * columns, elements: columns) { part, totals in
+            var block = [Float](repeating: 0, count: 2 * columns)
+            for start in Swift.stride(from: part.lowerBound, to: part.upperBound, by: blockOfRows) {
+                block.withUnsafeMutableBufferPointer { block in
+                    block.update(repeating: 0)
+                    for r in start..<min(part.upperBound, start + blockOfRows) {
+                        body(block.baseAddress!, block.baseAddress! + columns, r)
+                    }
                 }
+                for c in block.indices { totals[c] += Double(block[c]) }
             }
-            for c in totals.indices { totals[c] += Double(block[c]) }
         }
-        return totals
     }
 }

@@ -11,55 +11,61 @@ private let blockOfRows = 256
 extension Matrix {
     /// Replaces every row u by `scale`·softmax(u). Returns the sum over rows of logSumExp(u).
     package func replaceBySoftmaxOfRows(scale: Float) -> Double {
-        var total = 0.0
-        for r in 0..<rows {
-            let row = row(r)
-            var maxima = Vector(repeating: emptyMaximum)
-            row.forEachVector(count: columns, filler: emptyMaximum) { maxima = pointwiseMax(maxima, $0) }
-            let maximum = maxima.max()
-            var sums = Vector(repeating: 0)
-            row.replaceVectors(count: columns, filler: excludedScore) { u, _ in
-                let e = exponential(u - maximum)
-                sums += e
-                return e
+        sumInParallel(rows, width: 1, elements: columns) { part, total in
+            for r in part {
+                let row = row(r)
+                var maxima = Vector(repeating: emptyMaximum)
+                row.forEachVector(count: columns, filler: emptyMaximum) { maxima = pointwiseMax(maxima, $0) }
+                let maximum = maxima.max()
+                var sums = Vector(repeating: 0)
+                row.replaceVectors(count: columns, filler: excludedScore) { u, _ in
+                    let e = exponential(u - maximum)
+                    sums += e
+                    return e
+                }
+                let sum = sums.sum()
+                total[0] += Double(maximum) + Double(sum).logarithm
+                let factor = scale / sum
+                row.replaceVectors(count: columns) { e, _ in e * factor }
             }
-            let sum = sums.sum()
-            total += Double(maximum) + Double(sum).logarithm
-            let factor = scale / sum
-            row.replaceVectors(count: columns) { e, _ in e * factor }
-        }
-        return total
+        }[0]
     }
 
     /// Raises `maxima` (one a column) to the largest score of each column, and rescales `sums`, the sums of
     /// e^(u - maximum), to the new maxima before adding this tile's.
     package func accumulateColumnSums(maxima: inout [Float], sums: inout [Double]) {
-        var newMaxima = maxima
-        newMaxima.withUnsafeMutableBufferPointer { newMaxima in
-            let base = newMaxima.baseAddress!
-            for r in 0..<rows {
-                let row = row(r)
-                base.replaceVectors(count: columns, filler: emptyMaximum) { maximum, i in
-                    pointwiseMax(maximum, row.part(at: i, count: columns, filler: excludedScore))
+        maxima.withUnsafeMutableBufferPointer { maxima in
+            sums.withUnsafeMutableBufferPointer { sums in
+                guard let maxima = maxima.baseAddress, let sums = sums.baseAddress else { return }
+                // Threads take whole vectors of columns, all rows of them.
+                inParallel(columns, step: 16, elements: rows) { part in
+                    self[columns: part].accumulateColumnSums(
+                        maxima: maxima + part.lowerBound, sums: sums + part.lowerBound)
                 }
             }
         }
-        for c in 0..<columns { sums[c] *= Double(maxima[c] - newMaxima[c]).exponential }
-        maxima = newMaxima
+    }
+
+    private func accumulateColumnSums(maxima: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Double>) {
+        let old = Array(UnsafeBufferPointer(start: maxima, count: columns))
+        for r in 0..<rows {
+            let row = row(r)
+            maxima.replaceVectors(count: columns, filler: emptyMaximum) { maximum, i in
+                pointwiseMax(maximum, row.part(at: i, count: columns, filler: excludedScore))
+            }
+        }
+        for c in 0..<columns { sums[c] *= Double(old[c] - maxima[c]).exponential }
         var block = [Float](repeating: 0, count: columns)
         for start in Swift.stride(from: 0, to: rows, by: blockOfRows) {
             block.withUnsafeMutableBufferPointer { block in
                 block.update(repeating: 0)
-                maxima.withUnsafeMutableBufferPointer { maxima in
-                    let maximum = maxima.baseAddress!
-                    for r in start..<min(rows, start + blockOfRows) {
-                        let row = row(r)
-                        block.baseAddress!.replaceVectors(count: columns) { sum, i in
-                            sum
-                                + exponential(
-                                    row.part(at: i, count: columns, filler: excludedScore)
-                                        - maximum.part(at: i, count: columns, filler: 0))
-                        }
+                for r in start..<min(rows, start + blockOfRows) {
+                    let row = row(r)
+                    block.baseAddress!.replaceVectors(count: columns) { sum, i in
+                        sum
+                            + exponential(
+                                row.part(at: i, count: columns, filler: excludedScore)
+                                    - maxima.part(at: i, count: columns, filler: 0))
                     }
                 }
             }
@@ -69,69 +75,73 @@ extension Matrix {
 
     /// Replaces every score u of column i by e^(u + offsets[i]).
     package func replaceByExponentials(offsets: UnsafeMutablePointer<Float>) {
-        for r in 0..<rows {
-            row(r).replaceVectors(count: columns, filler: excludedScore) { u, i in
-                exponential(u + offsets.part(at: i, count: columns, filler: 0))
+        inParallel(rows, elements: columns) { part in
+            for r in part {
+                row(r).replaceVectors(count: columns, filler: excludedScore) { u, i in
+                    exponential(u + offsets.part(at: i, count: columns, filler: 0))
+                }
             }
         }
     }
 
     /// Replaces every score u by `scale`·sigmoid(u). Returns the sum of softplus(u) = ln(1 + e^u).
     package func replaceBySigmoid(scale: Float) -> Double {
-        var total = 0.0
-        for r in 0..<rows {
-            var sums = Vector(repeating: 0)
-            row(r).replaceVectors(count: columns, filler: excludedScore) { u, _ in
-                let positive = pointwiseMax(u, Vector(repeating: 0))
-                let e = exponential(u - positive - positive)  // e^-|u|
-                sums += positive + logarithmOfOnePlus(e)
-                return Vector(repeating: scale).replacing(with: scale * e, where: u .< 0) / (e + 1)
+        sumInParallel(rows, width: 1, elements: columns) { part, total in
+            for r in part {
+                var sums = Vector(repeating: 0)
+                row(r).replaceVectors(count: columns, filler: excludedScore) { u, _ in
+                    let positive = pointwiseMax(u, Vector(repeating: 0))
+                    let e = exponential(u - positive - positive)  // e^-|u|
+                    sums += positive + logarithmOfOnePlus(e)
+                    return Vector(repeating: scale).replacing(with: scale * e, where: u .< 0) / (e + 1)
+                }
+                total[0] += Double(sums.sum())
             }
-            total += Double(sums.sum())
-        }
-        return total
+        }[0]
     }
 
     /// Replaces every score u, of a class that its row isn't in, by `scale` times the slope of max(0, 1 + u)². Returns
     /// the sum of max(0, 1 + u)².
     package func replaceBySquaredHinge(scale: Float) -> Double {
-        var total = 0.0
-        for r in 0..<rows {
-            var sums = Vector(repeating: 0)
-            row(r).replaceVectors(count: columns, filler: excludedScore) { u, _ in
-                let slack = pointwiseMax(u + 1, Vector(repeating: 0))
-                sums += slack * slack
-                return slack * (2 * scale)
+        sumInParallel(rows, width: 1, elements: columns) { part, total in
+            for r in part {
+                var sums = Vector(repeating: 0)
+                row(r).replaceVectors(count: columns, filler: excludedScore) { u, _ in
+                    let slack = pointwiseMax(u + 1, Vector(repeating: 0))
+                    sums += slack * slack
+                    return slack * (2 * scale)
+                }
+                total[0] += Double(sums.sum())
             }
-            total += Double(sums.sum())
-        }
-        return total
+        }[0]
     }
 
     /// Adds `offsets[i]` to column i.
     package func addToRows(_ offsets: UnsafeMutablePointer<Float>) {
-        for r in 0..<rows {
-            row(r).replaceVectors(count: columns) { u, i in u + offsets.part(at: i, count: columns, filler: 0) }
+        inParallel(rows, elements: columns) { part in
+            for r in part {
+                row(r).replaceVectors(count: columns) { u, i in u + offsets.part(at: i, count: columns, filler: 0) }
+            }
         }
     }
 
     /// The sum of each column.
     package func columnSums() -> [Double] {
-        var sums = [Double](repeating: 0, count: columns)
-        var block = [Float](repeating: 0, count: columns)
-        for start in Swift.stride(from: 0, to: rows, by: blockOfRows) {
-            block.withUnsafeMutableBufferPointer { block in
-                block.update(repeating: 0)
-                for r in start..<min(rows, start + blockOfRows) {
-                    let row = row(r)
-                    block.baseAddress!.replaceVectors(count: columns) { sum, i in
-                        sum + row.part(at: i, count: columns, filler: 0)
+        sumInParallel(rows, width: columns, elements: columns) { part, sums in
+            var block = [Float](repeating: 0, count: columns)
+            for start in Swift.stride(from: part.lowerBound, to: part.upperBound, by: blockOfRows) {
+                block.withUnsafeMutableBufferPointer { block in
+                    block.update(repeating: 0)
+                    for r in start..<min(part.upperBound, start + blockOfRows) {
+                        let row = row(r)
+                        block.baseAddress!.replaceVectors(count: columns) { sum, i in
+                            sum + row.part(at: i, count: columns, filler: 0)
+                        }
                     }
                 }
+                for c in 0..<columns { sums[c] += Double(block[c]) }
             }
-            for c in 0..<columns { sums[c] += Double(block[c]) }
         }
-        return sums
     }
 }
 
