@@ -18,6 +18,8 @@ package final class Timeline {
     package struct Piece: Sendable {
         package let name: String
         package let kind: Kind
+        /// Place of the piece that it is inside of.
+        package let outer: Int?
         /// Seconds since the timeline started.
         package let start: Double
         package fileprivate(set) var end: Double
@@ -46,9 +48,9 @@ package final class Timeline {
     package var current: String? { open.last.map { pieces[$0].name } }
 
     package func measure<Result>(_ name: String, _ kind: Kind, _ body: () throws -> Result) rethrows -> Result {
-        open.append(pieces.count)
         let start = now
-        pieces.append(Piece(name: name, kind: kind, start: start, end: start))
+        pieces.append(Piece(name: name, kind: kind, outer: open.last, start: start, end: start))
+        open.append(pieces.count - 1)
         defer {
             let place = open.removeLast()
             pieces[place].end = now

@@ -114,9 +114,10 @@ private final class Factor {
         if let units, units.rows == rows { return units.values.matrix }
         units = nil
         let values = device.tensor([rows.count, layer.units])
-        count(rows, 1)
-        try multiply(input, layer.weight.transposed, into: values.matrix)
-        values.matrix.addBiasAndRectify(layer.bias.base)
+        try measured(operations: 2 * rows.count * layer.units * layer.channels) {
+            try multiply(input, layer.weight.transposed, into: values.matrix)
+            values.matrix.addBiasAndRectify(layer.bias.base)
+        }
         units = (values, rows)
         return values.matrix
     }
@@ -130,19 +131,23 @@ private final class Factor {
         let output = try output(rows)
         let units = device.tensor([rows.count, layer.units])
         try multiply(gradient, columns, into: units.matrix)
-        units.matrix.mask(wherePositive: output)
-        count(rows, 2)
-        try multiply(
-            units.matrix.transposed, local.values.matrix[rows: rows],
-            into: layerGradient.matrix[columns: 0..<layer.channels], adding: true)
-        for (u, sum) in units.matrix.columnSums().enumerated() {
-            layerGradient.matrix.row(u)[layer.channels] += Float(sum)
+        try measured(operations: 4 * rows.count * layer.units * layer.channels) {
+            units.matrix.mask(wherePositive: output)
+            try multiply(
+                units.matrix.transposed, local.values.matrix[rows: rows],
+                into: layerGradient.matrix[columns: 0..<layer.channels], adding: true)
+            for (u, sum) in units.matrix.columnSums().enumerated() {
+                layerGradient.matrix.row(u)[layer.channels] += Float(sum)
+            }
+            try multiply(units.matrix, layer.weight, into: locals, adding: !isFirstToWrite)
         }
-        try multiply(units.matrix, layer.weight, into: locals, adding: !isFirstToWrite)
     }
 
-    private func count(_ rows: Range<Int>, _ times: Int) {
-        guard let layer else { return }
-        device.timeline?.count(operations: 2 * times * rows.count * layer.units * layer.channels)
+    private func measured(operations: Int, _ body: () throws -> Void) rethrows {
+        guard let timeline = device.timeline else { return try body() }
+        try timeline.measure("critic units", .computation) {
+            timeline.count(operations: operations)
+            try body()
+        }
     }
 }

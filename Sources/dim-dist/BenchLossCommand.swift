@@ -79,7 +79,7 @@ extension Program {
                 configuration
             )
         }
-        let device = try Device(configuration)
+        let device = try Program.device(configuration, ranks: ranks)
         let peak = try MachinePeak(device: device, ranks: ranks)
         device.memory.trim()
         let counts = (0..<ranks.worldSize).map { images * ($0 + 1) / ranks.worldSize - images * $0 / ranks.worldSize }

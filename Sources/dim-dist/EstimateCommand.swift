@@ -99,7 +99,7 @@ extension Program {
             configuration.threads = try arguments.number("threads", in: 0...1024, default: 0)
             return (settings, try arguments.number("seed", in: 0...Int.max, default: 0), configuration)
         }
-        let device = try Device(configuration)
+        let device = try Program.device(configuration, ranks: ranks)
         let (x, y) = try ranks.agree { try readPairs(arguments, ranks: ranks, device: device) }
         var told = start
         let estimate = try settings(x: x, y: y, seed: UInt64(seed), ranks: ranks, device: device) { line in

@@ -14,24 +14,17 @@ struct MachinePeak {
 
     /// Collective. Takes about a second.
     init(device: Device, ranks: any Ranks) throws {
-        let side = 1024
-        let a = device.tensor([side, side], filledWith: 0.5)
-        let c = device.tensor([side, side])
-        let product = try Self.best(of: 12, ranks) { try multiply(a.matrix, a.matrix.transposed, into: c.matrix) }
-        milliseconds = product * 1000
-        gigaflops = 2 * Double(side * side * side) / product / 1e9
+        try ranks.barrier()
+        gigaflops = try device.measureProducts()
+        milliseconds = 2 * 0x1p30 / gigaflops / 1e6
         let count = 1 << 23
         let arrays = (0..<3).map { device.tensor([count], filledWith: Float($0)) }
-        let stream = try Self.best(of: 6, ranks) { arrays[0].setToSum(of: arrays[1], arrays[2], times: 0.5) }
-        gigabytes = Double(3 * 4 * count) / stream / 1e9
-    }
-
-    private static func best(of times: Int, _ ranks: any Ranks, _ body: () throws -> Void) throws -> Double {
-        try (0..<times).map { _ in
-            try ranks.barrier()
+        try ranks.barrier()
+        let times = (0..<6).map { _ in
             let start = ContinuousClock.now
-            try body()
+            arrays[0].setToSum(of: arrays[1], arrays[2], times: 0.5)
             return start.duration(to: .now) / .seconds(1)
-        }.min() ?? 0
+        }
+        gigabytes = Double(3 * 4 * count) / (times.min() ?? .infinity) / 1e9
     }
 }

@@ -27,7 +27,7 @@ struct Command {
 struct Program {
     let arguments: [String]
 
-    static let commands: [Command] = [train, eval, embed, estimate, objective, bench, benchLoss, doctor]
+    static let commands: [Command] = [train, eval, embed, estimate, objective, bench, benchLoss, benchProject, doctor]
 
     private static let worldOptions = [
         Option("transport", "mpi|threads|none", "how ranks talk; found out from the launcher by default"),

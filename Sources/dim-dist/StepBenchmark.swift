@@ -12,6 +12,12 @@ struct StepBenchmark {
         let timeline: Timeline
         /// Blocks of memory asked from the system in these steps.
         let allocations: Int
+
+        /// Of the milliseconds.
+        var median: Double {
+            let times = milliseconds.sorted()
+            return (times[times.count / 2] + times[(times.count - 1) / 2]) / 2
+        }
     }
 
     private static let warmUpSteps = 5
@@ -47,6 +53,9 @@ struct StepBenchmark {
         model = try ranks.agree { try Model(configuration, card: image, device: device) }
         engine = try GradientEngine(model, optimisers: model.optimisers(configuration), ranks: ranks)
     }
+
+    /// Bytes of a rank's gradients.
+    var gradientBytes: Int { model.parameterSets.reduce(0) { $0 + $1.count * 4 } }
 
     /// Collective.
     func run(steps: Int) throws -> Outcome {

@@ -20,13 +20,6 @@ private let settings = [
     Option("set", "KEY=VALUE", "any setting, such as critic.units=1024", repeats: true),
 ]
 
-extension Device {
-    /// With the threads that are configured, or that OMP_NUM_THREADS says.
-    convenience init(_ configuration: Configuration) throws {
-        try self.init(threads: configuration.threadsPerRank(environment: ProcessInfo.processInfo.environment))
-    }
-}
-
 extension Program {
     static let train = Command(
         name: "train", summary: "Learn an encoder from images without labels.",
@@ -46,7 +39,7 @@ extension Program {
             guard let resumed else { return (configuration, output) }
             return (try configuration.resuming(try Configuration(layers: [resumed])), output)
         }
-        let device = try Device(configuration)
+        let device = try Program.device(configuration, ranks: ranks)
         let run = try TrainingRun(
             configuration, output: output, resume: arguments.has("resume"), device: device, ranks: ranks)
         try ranks.agree {

@@ -37,7 +37,7 @@ struct TrainedRun {
             }
             return (configuration, checkpoint)
         }
-        let device = try Device(configuration)
+        let device = try Program.device(configuration, ranks: ranks)
         self.configuration = configuration
         self.device = device
         card = checkpoint.card

@@ -83,6 +83,38 @@ final class MachineCommandTests: CommandTestCase {
         try assertRefused(["bench", "loss", "--images", "16777216", "--dimensions", "4096"], ["16777216", "GB"])
     }
 
+    /// On one node as measured; on more, a slower step the slower the network is.
+    func testProjectionOfMoreNodes() throws {
+        let common = ["bench", "project", "--json", "--nodes", "2,64", "--units", "16", "--batch", "4", "--steps", "3"]
+        func rows(_ network: [String]) throws -> [[String: Double]] {
+            let output = try succeed(common + network)
+            return try XCTUnwrap(JSONSerialization.jsonObject(with: Data(output.utf8)) as? [[String: Double]], output)
+        }
+        let slow = try rows(["--bandwidth", "1Mb", "--latency", "10ms"])
+        XCTAssertEqual(slow.map { $0["nodes"] }, [1, 2, 64])
+        XCTAssertEqual(slow[0]["efficiency"], 1)
+        XCTAssertEqual(slow[2]["images"], 256)
+        // 5.5 million parameters over 125,000 bytes a second, each way once in a sum of two.
+        let gradients = try XCTUnwrap(slow[1]["gradients_ms"])
+        XCTAssertGreaterThan(gradients, 100_000)
+        XCTAssertGreaterThan(slow[1]["exchanges_ms"] ?? 0, 100)
+        XCTAssertLessThan(slow[1]["efficiency"] ?? 1, 0.1)
+        let fast = try rows(["--bandwidth", "100GB", "--latency", "1us"])
+        XCTAssertLessThan(fast[1]["gradients_ms"] ?? .infinity, 1)
+        try assertRefused(common + ["--bandwidth", "25", "--latency", "1us"], ["--bandwidth 25", "25Gb"])
+        try assertRefused(common + ["--bandwidth", "25Gb", "--latency", "0us"], ["--latency 0us", "5us"])
+    }
+
+    /// Threads that must share cores are never silent.
+    func testCrowdingIsSaid() throws {
+        let command = ["bench", "loss", "--images", "64", "--locations", "2", "--dimensions", "4", "--threads"]
+        let ending = try run(command + ["257"])
+        XCTAssertEqual(ending.status, 0, ending.errors)
+        XCTAssertTrue(ending.errors.contains("1 ranks of 257 threads share"), ending.errors)
+        XCTAssertEqual(ending.errorLines.count, 1)
+        XCTAssertEqual(try run(command + ["1"]).errors, "")
+    }
+
     func testBenchTakesSettings() throws {
         XCTAssertEqual(try bench(["--set", "critic.units=8"])["units"], 8)
         XCTAssertEqual(try bench(["--set", "critic.units=8", "--units", "9"])["units"], 9)

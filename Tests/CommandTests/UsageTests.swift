@@ -10,6 +10,7 @@ final class UsageTests: CommandTestCase {
         "estimate": ["--x", "--y", "--estimator", "--critic", "--steps", "--batch", "--held-out", "--seed"],
         "objective": ["--locals", "--globals", "--estimator", "--anchor", "--gradients"],
         "bench step": ["--json", "--units", "--batch", "--threads", "--trace", "--data"],
+        "bench project": ["--nodes", "--bandwidth", "--latency"],
         "bench loss": ["--images", "--locations", "--dimensions"], "doctor": [],
     ]
 

@@ -1,0 +1,75 @@
+import Collectives
+
+/// A measured step, taken apart into what more nodes change and what they don't, in weak scaling: every rank has as many
+/// images as it was measured with.
+struct Projection {
+    /// A collective of a step.
+    private struct Exchange {
+        enum Kind { case sum, gather, scatteredSum }
+
+        let kind: Kind
+        /// Of the measured global batch: each rank's numbers, or all ranks' together.
+        let bytes: Double
+        /// Whether its size grows with the global batch.
+        let growsWithBatch: Bool
+    }
+
+    /// Seconds of a step on so many nodes.
+    struct Step {
+        let nodes: Int
+        /// Layers, optimiser, data, and what the ranks of a node exchange and wait for: as measured.
+        let node: Double
+        /// Scores of own images with those of all nodes.
+        let loss: Double
+        /// Statistics and the loss's numbers, over the network.
+        let exchanges: Double
+        /// Gradients, over the network.
+        let gradients: Double
+
+        var total: Double { node + loss + exchanges + gradients }
+    }
+
+    private let node: Double
+    private let loss: Double
+    private let exchanges: [Exchange]
+    private let gradientBytes: Double
+
+    /// - Parameters:
+    ///   - step: seconds of a step on one node.
+    ///   - steps: how many the timeline has seen.
+    ///   - gradientBytes: of all parameters.
+    init(_ timeline: Timeline, step: Double, steps: Int, ranks: Int, gradientBytes: Int) {
+        let pieces = timeline.pieces
+        // The first is the loss's own computation, forward; its gradient is a part of it.
+        loss = pieces.filter { $0.name == Self.lossName }.reduce(0) { $0 + $1.own } / Double(steps)
+        node = step - loss
+        self.gradientBytes = Double(gradientBytes)
+        let first = pieces.prefix { $0.start <= (pieces.first { $0.name == "Adam" }?.start ?? .infinity) }
+        exchanges = first.compactMap { piece in
+            let grows = piece.outer.map { pieces[$0].name == Self.lossName } ?? false
+            let bytes = Double(piece.work.bytes)
+            switch piece.name {
+            case "sum", "maximum": return Exchange(kind: .sum, bytes: bytes, growsWithBatch: grows)
+            case "gather": return Exchange(kind: .gather, bytes: bytes * Double(ranks), growsWithBatch: true)
+            case "sum, scattered": return Exchange(kind: .scatteredSum, bytes: bytes, growsWithBatch: true)
+            default: return nil
+            }
+        }
+    }
+
+    private static let lossName = "contrastive loss"
+
+    func step(nodes: Int, over network: Network) -> Step {
+        let factor = Double(nodes)
+        let exchanged = exchanges.reduce(0) { sum, exchange in
+            let bytes = exchange.bytes * (exchange.growsWithBatch ? factor : 1)
+            switch exchange.kind {
+            case .sum: return sum + network.allReduce(bytes: bytes, nodes: nodes)
+            case .gather, .scatteredSum: return sum + network.gather(bytes: bytes, nodes: nodes)
+            }
+        }
+        return Step(
+            nodes: nodes, node: node, loss: loss * factor, exchanges: exchanged,
+            gradients: network.allReduce(bytes: gradientBytes, nodes: nodes))
+    }
+}

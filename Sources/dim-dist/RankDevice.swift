@@ -1,0 +1,47 @@
+import Collectives
+import Foundation
+import Tensors
+import Training
+
+extension Device {
+    /// With the threads that are configured, or that OMP_NUM_THREADS says.
+    fileprivate convenience init(_ configuration: Configuration) throws {
+        try self.init(threads: configuration.threadsPerRank(environment: ProcessInfo.processInfo.environment))
+    }
+}
+
+extension Program {
+    /// What a rank computes with. Says so where threads have to share cores. Collective.
+    static func device(_ configuration: Configuration, ranks: any Ranks) throws -> Device {
+        let device = try Device(configuration)
+        guard !(ranks is ThreadRank) else { return device }  // for debugging, on any machine
+        let neighbours = try ranks.gatherText(ranks.host).count { $0 == ranks.host }
+        let machine = ProcessInfo.processInfo
+        let warning = crowding(
+            ranks: neighbours, threads: device.threads, cores: machine.processorCount,
+            allowed: machine.activeProcessorCount)
+        let warnings = try ranks.gatherText(warning.map { "\(ranks.label) \($0)" } ?? "").filter { !$0.isEmpty }
+        if ranks.isFirst, let first = warnings.first {
+            complain(first + (warnings.count > 1 ? " (and \(warnings.count - 1) ranks more)" : ""))
+        }
+        return device
+    }
+
+    /// What is wrong with so many ranks of so many threads on a machine; nil where each thread has a core.
+    ///
+    /// - Parameters:
+    ///   - ranks: on this machine.
+    ///   - cores: of this machine.
+    ///   - allowed: cores that this rank may run on.
+    static func crowding(ranks: Int, threads: Int, cores: Int, allowed: Int) -> String? {
+        if ranks * threads > cores {
+            return "\(ranks) ranks of \(threads) threads share \(cores) cores: slower than \(cores) threads in all; "
+                + "start fewer ranks, or lower --set threads (OMP_NUM_THREADS)"
+        }
+        if threads > allowed {
+            return "\(threads) threads are bound to \(allowed) of \(cores) cores: mpirun --map-by slot:PE=\(threads) "
+                + "gives a rank a core for each, or --bind-to none all"
+        }
+        return nil
+    }
+}
