@@ -165,7 +165,7 @@ final class TrainingRunTests: XCTestCase {
         }
     }
 
-    /// One rank's parameter goes astray, before and behind a rectifier, which hides a NaN from the loss.
+    /// A parameter goes astray, before and behind a rectifier, which hides a NaN from the loss.
     func testStepsThatAreNotFiniteAreSkippedAndEndTheRun() throws {
         for name in ["encoder.conv1.weight", "encoder.code.bias", "critic.local.first.weight"] {
             let configuration = try makeConfiguration(data: images, steps: 40)
@@ -174,13 +174,14 @@ final class TrainingRunTests: XCTestCase {
                 let run = try TrainingRun(configuration, output: run, resume: false, device: Device(), ranks: ranks)
                 let parameter = run.model.parameters.parameters.first { $0.name == name }
                 if ranks.rank == 1 { try XCTUnwrap(parameter).value.base[0] = .nan }
+                try ranks.barrier()  // parameters are one memory for both
                 let before = run.model.parameters.values.array.map(\.bitPattern)
                 let states = run.model.parameters.states.map(\.values)
                 var message = ""
                 do { _ = try run.train(stop: StopRequest(signals: []), isTerminal: false) } catch {
                     message = "\(error)"
                 }
-                XCTAssertEqual(run.model.parameters.values.array.map(\.bitPattern), before)
+                XCTAssertTrue(run.model.parameters.values.array.map(\.bitPattern) == before)
                 XCTAssertEqual(run.model.parameters.states.map(\.values), states)
                 return message
             }
