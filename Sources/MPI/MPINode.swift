@@ -63,9 +63,9 @@ final class MPINode: Node {
         windows.append(window)
         try check("MPI_Win_lock_all", MPI_Win_lock_all(Int32(MPI_MODE_NOCHECK), window))
         own?.initializeMemory(as: Float.self, repeating: 0, count: count)
-        var counts = [Int32](repeating: 0, count: size)
-        var mine = Int32(truncatingIfNeeded: count)
-        try check("MPI_Allgather", MPI_Allgather(&mine, 1, cmpi_int(), &counts, 1, cmpi_int(), machine))
+        var counts = [Int](repeating: 0, count: size)
+        var mine = count
+        try check("MPI_Allgather", MPI_Allgather(&mine, 8, cmpi_byte(), &counts, 8, cmpi_byte(), machine))
         try meet()
         return try counts.enumerated().map { place, count in
             var (bytes, unit): (MPI_Aint, Int32) = (0, 0)
@@ -74,7 +74,7 @@ final class MPINode: Node {
                 try check("MPI_Win_shared_query", MPI_Win_shared_query(window, Int32(place), &bytes, &unit, $0))
             }
             return UnsafeMutableBufferPointer(
-                start: start?.bindMemory(to: Float.self, capacity: Int(count)), count: Int(count))
+                start: start?.bindMemory(to: Float.self, capacity: count), count: count)
         }
     }
 

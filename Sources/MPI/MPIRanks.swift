@@ -71,13 +71,13 @@ package final class MPIRanks: Ranks {
         guard node.owners > 1 else { return LoneNode(self) }
         // Asked by the first of each machine, before any of them takes memory.
         let needed = once + node.size * each
-        let lacking = node.place == 0 && needed > MPINode.freeBytes
-        guard try sum([lacking ? 1 : 0]) == [0] else {
+        let lacking = try gather(node.place == 0 && needed > MPINode.freeBytes ? needed : 0).max() ?? 0
+        guard lacking == 0 else {
             return LoneNode(
                 self,
                 note:
                     "ranks exchange gradients by messages, which is slower: \(MPINode.sharedMemoryFolder) of a machine "
-                    + "has less than the \(needed >> 20) MiB free that they would share (docker run --shm-size)")
+                    + "has less than the \(lacking >> 20) MiB free that they would share (docker run --shm-size)")
         }
         nodes.append(node)
         return node

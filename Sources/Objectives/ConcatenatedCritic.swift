@@ -64,11 +64,15 @@ extension Tape {
         _ loss: ContrastiveLoss, locals: Variable, globals: Variable, layers: ConcatenatedLayers<Variable>,
         locations: Int
     ) throws -> Variable {
-        let all = try loss.gather(globals.value, shares: shares, device: device, ranks: ranks)
-        let scores = ConcatenatedScores(
-            locals: locals.value, globals: all, layers: layers.map(\.value), device: device)
-        let value = try loss.value(of: scores, locations: locations, shares: shares, device: device, ranks: ranks)
-        let own = try loss.scatter(scores.globalGradients, shares: shares, device: device, ranks: ranks)
+        let (scores, value, own) = try piece("contrastive loss") {
+            let all = try loss.gather(globals.value, shares: shares, device: device, ranks: ranks)
+            let scores = ConcatenatedScores(
+                locals: locals.value, globals: all, layers: layers.map(\.value), device: device)
+            let value = try loss.value(of: scores, locations: locations, shares: shares, device: device, ranks: ranks)
+            return (
+                scores, value, try loss.scatter(scores.globalGradients, shares: shares, device: device, ranks: ranks)
+            )
+        }
         return recordLoss(
             value,
             gradients: [(locals, scores.localGradients), (globals, own)]

@@ -14,9 +14,11 @@ func inParallel(_ count: Int, step: Int = 1, elements: Int = 1, _ body: (_ part:
     guard threads > 1 else { return body(0..<count) }
     withoutActuallyEscaping(body) { body in
         let job = Job(count: count, step: step, body: body)
-        GOMP_parallel(
-            { Unmanaged<Job>.fromOpaque($0!).takeUnretainedValue().run() },
-            Unmanaged.passUnretained(job).toOpaque(), UInt32(threads), 0)
+        withExtendedLifetime(job) {
+            GOMP_parallel(
+                { Unmanaged<Job>.fromOpaque($0!).takeUnretainedValue().run() },
+                Unmanaged.passUnretained(job).toOpaque(), UInt32(threads), 0)
+        }
     }
 }
 

@@ -41,7 +41,6 @@ package final class GradientEngine {
             let gradients = try node.memory(count)
             let shared = try node.memory(node.place == 0 ? 3 * count : 0)[0]
             device.memory.countForeign(bytes: count * 4 * (node.place == 0 ? 4 : 1))
-            // Each copies its slice, so that it lies near the processor that works on it.
             let copies = zip([set.values, optimiser.mean, optimiser.square], 0..<3).map { old, place in
                 let new = tensor(shared, place)
                 (new.base + slice.lowerBound).update(from: old.base + slice.lowerBound, count: slice.count)
@@ -52,6 +51,7 @@ package final class GradientEngine {
             return Share(
                 set: set, optimiser: optimiser, slice: slice, gradients: gradients.map { $0.baseAddress! })
         }
+        device.memory.trim()  // of the arrays that were moved
         try node.meet()
     }
 
@@ -65,7 +65,7 @@ package final class GradientEngine {
     package func update(
         _ terms: inout LossTerms, votes: [Double] = [], rate: (AdamSettings) -> Double
     ) throws -> (isFinite: Bool, votes: [Double]) {
-        try node.meet()
+        try measure("meeting of the node", .communication, bytes: 0, node.meet)
         var isFinite = true
         for share in shares {
             try measure("gradient sum", .communication, bytes: 4 * share.slice.count * (node.size + 1)) {
@@ -74,7 +74,7 @@ package final class GradientEngine {
                 if node.nodes > 1 && !share.slice.isEmpty {
                     let slice = UnsafeMutableBufferPointer(rebasing: own.elements[share.slice])
                     try node.sumOverNodes(slice)
-                    isFinite = own.view(from: share.slice.lowerBound, shape: [share.slice.count]).isFinite
+                    if !own.view(from: share.slice.lowerBound, shape: [share.slice.count]).isFinite { isFinite = false }
                 }
             }
         }
@@ -87,7 +87,7 @@ package final class GradientEngine {
                     share.optimiser.update(share.set, rate: rate(share.optimiser.settings), in: share.slice)
                 }
             }
-            try node.meet()
+            try measure("meeting of the node", .communication, bytes: 0, node.meet)
         }
         return (isFinite, Array(sums[terms.values.count..<sums.count - 1]))
     }

@@ -67,7 +67,12 @@ extension Program {
             let anchor: Anchor = try arguments.choice("anchor", default: .global)
             let bytes = 8 * Double(images) * Double(locations + 2) * Double(dimensions)
             let memory = Double(ProcessInfo.processInfo.physicalMemory)
-            guard bytes < memory || ranks.worldSize > 1 else {
+            guard images * dimensions <= Int(Int32.max) else {
+                throw InputError(
+                    "--images \(images) of \(dimensions) --dimensions: a gather takes at most \(Int32.max) numbers; ask for fewer"
+                )
+            }
+            guard bytes / Double(ranks.worldSize) < memory else {
                 throw InputError(
                     "--images \(images) of \(locations) vectors of \(dimensions) take \(Int(bytes / 1e9)) GB with their "
                         + "gradients, and the machine has \(Int(memory / 1e9)) GB: ask for fewer")

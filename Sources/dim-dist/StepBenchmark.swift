@@ -26,12 +26,15 @@ struct StepBenchmark {
     private let engine: GradientEngine
     private let device: Device
     private let ranks: any Ranks
+    /// For what isn't a part of the step.
+    private let untimed: any Ranks
     private let timeline = Timeline()
     private let batch: (_ step: Int) -> (images: Tensor, shares: Shares)
 
     /// Collective.
     init(_ configuration: Configuration, device: Device, ranks: any Ranks) throws {
         device.timeline = timeline
+        untimed = ranks
         let ranks = TimedRanks(ranks, timeline: timeline)
         self.device = device
         self.ranks = ranks
@@ -52,6 +55,7 @@ struct StepBenchmark {
         let image = card
         model = try ranks.agree { try Model(configuration, card: image, device: device) }
         engine = try GradientEngine(model, optimisers: model.optimisers(configuration), ranks: ranks)
+        if let note = engine.note, ranks.isFirst { Program.complain(note) }
     }
 
     /// Bytes of a rank's gradients.
@@ -61,13 +65,13 @@ struct StepBenchmark {
     func run(steps: Int) throws -> Outcome {
         for step in 0..<Self.warmUpSteps { try self.step(step) }
         let allocations = device.memory.systemAllocations
-        try ranks.barrier()
+        try untimed.barrier()
         timeline.restart()
         let milliseconds = try (0..<steps).map { step in
             let start = ContinuousClock.now
             try self.step(Self.warmUpSteps + step)
             let time = start.duration(to: .now) / .milliseconds(1)
-            try ranks.barrier()
+            try untimed.barrier()
             return time
         }
         return Outcome(

@@ -79,6 +79,32 @@ final class ModelTests: XCTestCase {
         }
     }
 
+    /// A gradient that isn't finite in one parameter set, on one rank, leaves all parameters on all ranks as they are.
+    func testOneBadGradientStopsAllSets() throws {
+        defer { World.ranks.largestNode = nil }
+        var configuration = Configuration()
+        configuration.critic.units = 8
+        configuration.objective.prior.weight = 0.1
+        for largest in [nil, 1, 2] {
+            World.ranks.largestNode = largest
+            for bad in 0..<2 {
+                let (card, device) = (card(size: 28, channels: 1), try Device())
+                let model = try Model(configuration, card: card, device: device)
+                let engine = try GradientEngine(
+                    model, optimisers: model.optimisers(configuration), ranks: World.ranks)
+                let shares = Shares(counts: World.shares(of: 6), rank: World.ranks.rank)
+                let images = device.tensor([shares.own, 28, 28, 1], filledWith: 0)
+                for i in 0..<images.count { images.base[i] = Float(i % 7) }
+                var terms = try model.gradients(images: images, shares: shares, ranks: World.ranks, step: 0)
+                if World.ranks.rank == 0 { model.parameterSets[bad].gradients.base[3] = .infinity }
+                let before = model.parameterSets.map(\.values.array)
+                let update = try engine.update(&terms) { _ in 1e-3 }
+                XCTAssertFalse(update.isFinite, "set \(bad), nodes of \(largest ?? 0), \(World.place)")
+                XCTAssertTrue(model.parameterSets.map(\.values.array) == before, World.place)
+            }
+        }
+    }
+
     /// Nodes of one and of two ranks, the last one smaller, that sum their slices over the network.
     func testNodesEqualOneRank() throws {
         defer { World.ranks.largestNode = nil }
