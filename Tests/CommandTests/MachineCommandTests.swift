@@ -80,7 +80,9 @@ final class MachineCommandTests: CommandTestCase {
         }
         let tile = 8.0  // MiB of 2^21 scores
         XCTAssertLessThan(working[1], 4 * working[0] + tile, "\(working)")
-        try assertRefused(["bench", "loss", "--images", "16777216", "--dimensions", "4096"], ["16777216", "GB"])
+        let many = ["bench", "loss", "--images", "16777216"]
+        try assertRefused(many + ["--locations", "4096"], ["16777216", "GB"])
+        try assertRefused(many + ["--dimensions", "4096"], ["16777216", "2147483647"])
     }
 
     /// On one node as measured; on more, a slower step the slower the network is.
