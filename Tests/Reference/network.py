@@ -14,7 +14,10 @@ ROUNDS = 3
 
 
 def shell(command, check=True):
-    return subprocess.run(command, shell=True, check=check, capture_output=True, text=True).stdout
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    if check and done.returncode:
+        sys.exit(f"{command}: {done.stderr.strip()} (this needs root, and a kernel with CONFIG_NET_SCH_NETEM)")
+    return done.stdout
 
 
 def make():
