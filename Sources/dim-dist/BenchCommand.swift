@@ -59,13 +59,8 @@ extension Program {
         name: "bench step",
         summary: "Time the training step, piece by piece, on random CIFAR-shaped images or on data.",
         usage: "[--units U] [--batch B] [--threads T] [--steps N] [--trace FILE.json] [--json]",
-        options: [
-            Option("units", "U", "critic units; 512 by default"),
-            Option("batch", "B", "images a rank; 64 by default"),
-            Option("threads", "T", "threads a rank; OMP_NUM_THREADS by default"),
-            Option("steps", "N", "steps timed, behind 5 that warm up; 20 by default"),
+        options: stepOptions + [
             Option("data", "PATH", "time these data with their augmentation too"),
-            Option("set", "KEY=VALUE", "any setting of train", repeats: true),
             Option("trace", "FILE", "write what all ranks did when, for ui.perfetto.dev or chrome://tracing"),
             Option("json", "one JSON object instead of a table"),
         ],
@@ -113,6 +108,15 @@ extension Program {
         }
         return .success
     }
+
+    /// What `stepSettings` reads.
+    static let stepOptions = [
+        Option("units", "U", "critic units; 512 by default"),
+        Option("batch", "B", "images a rank; 64 by default"),
+        Option("threads", "T", "threads a rank; OMP_NUM_THREADS by default"),
+        Option("steps", "N", "steps timed, behind 5 that warm up; 20 by default"),
+        Option("set", "KEY=VALUE", "any setting of train", repeats: true),
+    ]
 
     /// The settings of a benchmark of steps, and how many to time.
     static func stepSettings(_ arguments: Arguments, ranks: any Ranks) throws -> (Configuration, steps: Int) {

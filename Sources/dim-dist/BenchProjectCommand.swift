@@ -50,15 +50,10 @@ extension Program {
     static let benchProject = Command(
         name: "bench project", summary: "Predict the step on more nodes from its pieces on this one and a network.",
         usage: "--nodes 2,8,64 --bandwidth 25Gb --latency 5us [--units U] [--batch B] [--json]",
-        options: [
+        options: stepOptions + [
             Option("nodes", "LIST", "how many, with commas between them; each with as many ranks as now"),
             Option("bandwidth", "RATE", "of a node's link: 25Gb, 100Mb (bits a second), 3GB (bytes)"),
             Option("latency", "TIME", "between nodes: 5us, 0.5ms"),
-            Option("units", "U", "critic units; 512 by default"),
-            Option("batch", "B", "images a rank; 64 by default"),
-            Option("threads", "T", "threads a rank; OMP_NUM_THREADS by default"),
-            Option("steps", "N", "steps timed, behind 5 that warm up; 20 by default"),
-            Option("set", "KEY=VALUE", "any setting of train", repeats: true),
             Option("json", "one JSON array instead of a table"),
         ],
         notes: """
