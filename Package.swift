@@ -27,6 +27,7 @@ let package = Package(
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CRandom123", providers: [.apt(["librandom123-dev"])]),
         .systemLibrary(name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
+        .systemLibrary(name: "CVector"),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         // MARK: - Layer 1: how ranks talk
@@ -37,8 +38,8 @@ let package = Package(
 
         // MARK: - Layer 2: numbers
         .target(
-            name: "Tensors", dependencies: ["Collectives", "CBLAS", "COneDNN", "CRandom123"], exclude: ["README.md"],
-            swiftSettings: kernels),
+            name: "Tensors", dependencies: ["Collectives", "CBLAS", "COneDNN", "CRandom123", "CVector"],
+            exclude: ["README.md"], swiftSettings: kernels),
 
         // MARK: - Layer 3: gradients, and what has parameters
         .target(

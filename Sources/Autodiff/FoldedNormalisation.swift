@@ -50,65 +50,54 @@ extension Tape {
             fromContentsOf: try summed(covariance.elements.map(Double.init)).map { Float($0 / count) })
 
         // WΣ [U, C]; variance [U]; [W̃ b̃] [U, C + 1]
+        let weight = w.value.matrix
         let weightCovariance = device.tensor([units, channels])
-        try multiply(w.value.matrix, covariance.matrix, into: weightCovariance.matrix)
-        let inverse = device.tensor([units])  // 1/sqrt(var z + ε)
-        let layer = device.tensor([units, channels + 1])
-        for u in 0..<units {
-            let (row, product, out) = (w.value.matrix.row(u), weightCovariance.matrix.row(u), layer.matrix.row(u))
-            let variance = (0..<channels).reduce(0.0) { $0 + Double(row[$1]) * Double(product[$1]) }
-            inverse.base[u] = Float(1 / (max(variance, 0) + batchNormEpsilon).squareRoot())
-            let factor = scale.value.base[u] * inverse.base[u]
-            for c in 0..<channels { out[c] = row[c] * factor }
-            let projected = (0..<channels).reduce(0.0) { $0 + Double(out[$1]) * Double(mean.base[$1]) }
-            out[channels] = shift.value.base[u] - Float(projected)
+        try multiply(weight, covariance.matrix, into: weightCovariance.matrix)
+        let inverse = weight.rowProducts(weightCovariance.matrix).map {  // 1/sqrt(var z + ε), [U]
+            Float(1 / (max($0, 0) + batchNormEpsilon).squareRoot())
         }
+        let factors = zip(scale.value.elements, inverse).map(*)  // s, [U]
+        let layer = device.tensor([units, channels + 1])
+        let folded = layer.matrix[columns: 0..<channels]  // W̃
+        folded.setRows(of: weight, times: factors)
+        let bias = layer.matrix[columns: channels..<channels + 1]
+        try multiply(folded, Matrix(base: mean.base, rows: channels, columns: 1, stride: 1), into: bias)
+        for u in 0..<units { bias.row(u)[0] = shift.value.base[u] - bias.row(u)[0] }
 
         return record(layer, from: [x, w, scale, shift]) { [unowned self] dLayer in
             // By W̃ also through b̃ = shift - W̃μ: dW̃ - db̃·μᵀ, into whose place it goes.
             let dFolded = dLayer.matrix[columns: 0..<channels]
-            let dBias = (0..<units).map { dLayer.matrix.row($0)[channels] }
-            for u in 0..<units {
-                let d = dFolded.row(u)
-                for c in 0..<channels { d[c] -= dBias[u] * mean.base[c] }
-            }
-            pass(to: shift) { d, adding in
-                for u in 0..<units { d.base[u] = dBias[u] + (adding ? d.base[u] : 0) }
-            }
+            let dBias = dLayer.matrix.column(channels)
+            dFolded.addToRows(mean.base, times: dBias.map(-))
+            pass(device.tensor([units], dBias), to: shift)
             // ds [U] = dW̃·W; dvar = -ds·scale·inverse³/2; dW = s∘dW̃ + 2·dvar∘WΣ; dΣ = Wᵀ(dvar∘W)
-            let dVariance = device.tensor([units])
-            let dScale = device.tensor([units])
-            let weighted = device.tensor([units, channels])  // dvar∘W
-            for u in 0..<units {
-                let (row, d) = (w.value.matrix.row(u), dFolded.row(u))
-                let along = (0..<channels).reduce(0.0) { $0 + Double(row[$1]) * Double(d[$1]) }
-                let r = Double(inverse.base[u])
-                dScale.base[u] = Float(along * r)
-                dVariance.base[u] = Float(-along * Double(scale.value.base[u]) * r * r * r / 2)
-                for c in 0..<channels { weighted.matrix.row(u)[c] = dVariance.base[u] * row[c] }
+            let dFactors = weight.rowProducts(dFolded).map { Float($0) }
+            pass(device.tensor([units], zip(dFactors, inverse).map(*)), to: scale)
+            let dVariance = (0..<units).map { u -> Float in
+                let square = inverse[u] * inverse[u]
+                return -dFactors[u] * factors[u] * square / 2
             }
-            pass(dScale, to: scale)
             pass(to: w) { dw, adding in
-                for u in 0..<units {
-                    let (out, d, product) = (dw.matrix.row(u), dFolded.row(u), weightCovariance.matrix.row(u))
-                    let factor = scale.value.base[u] * inverse.base[u]
-                    for c in 0..<channels {
-                        out[c] = (adding ? out[c] : 0) + factor * d[c] + 2 * dVariance.base[u] * product[c]
-                    }
-                }
+                if !adding { dw.fill(0) }
+                dw.matrix.addRows(of: dFolded, times: factors)
+                dw.matrix.addRows(of: weightCovariance.matrix, times: dVariance.map { 2 * $0 })
             }
             guard needsGradient(x) else { return }
             // dx = dμ/R + (2/R)·(x - μ)·dΣ with dμ = -W̃ᵀdb̃, both summed over all ranks' R rows
+            let weighted = device.tensor([units, channels])  // dvar∘W
+            weighted.matrix.setRows(of: weight, times: dVariance)
             let dCovariance = device.tensor([channels, channels])
-            try multiply(w.value.matrix.transposed, weighted.matrix, into: dCovariance.matrix)
-            let dMean = (0..<channels).map { c in
-                (0..<units).reduce(0.0) { $0 - Double(dBias[$1]) * Double(layer.matrix.row($1)[c]) }
-            }
-            let total = try summed(dCovariance.elements.map(Double.init) + dMean)
+            try multiply(weight.transposed, weighted.matrix, into: dCovariance.matrix)
+            let dMean = device.tensor([1, channels])  // -dμ
+            try multiply(
+                dLayer.matrix[columns: channels..<channels + 1].transposed, layer.matrix[columns: 0..<channels],
+                into: dMean.matrix)
+            let total = try summed((dCovariance.array + dMean.array).map(Double.init))
             for i in 0..<channels * channels { dCovariance.base[i] = Float(2 * total[i] / count) }
+            let rows = dCovariance.matrix
             let constant = (0..<channels).map { c in
-                (0..<channels).reduce(total[channels * channels + c] / count) {
-                    $0 - Double(mean.base[$1]) * Double(dCovariance.matrix.row($1)[c])
+                (0..<channels).reduce(-total[channels * channels + c] / count) {
+                    $0 - Double(mean.base[$1]) * Double(rows.row($1)[c])
                 }
             }
             let shift = device.tensor([channels], constant.map { Float($0) })
@@ -149,7 +138,7 @@ package struct RectifiedLayer {
         let channels = layer.shape[1] - 1
         self.layer = layer
         weight = layer.matrix[columns: 0..<channels]
-        bias = device.tensor([layer.shape[0]], (0..<layer.shape[0]).map { layer.matrix.row($0)[channels] })
+        bias = device.tensor([layer.shape[0]], layer.matrix.column(channels))
     }
 
     package var units: Int { weight.rows }

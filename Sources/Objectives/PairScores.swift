@@ -37,7 +37,6 @@ final class SeparableScores: PairScores {
     private let offsetColumn: Int?
     private let timeline: Timeline?
     let globalGradients: Tensor
-    private var hasGlobalGradients = false
 
     /// - Parameter offsetColumn: a column of the globals that is added to the scores of its global.
     init(locals: [LocalFactor], globals: Tensor, offsetColumn: Int?, device: Device) {
@@ -71,14 +70,12 @@ final class SeparableScores: PairScores {
 
     func propagate(_ gradient: Matrix, _ rows: Range<Int>) throws {
         for factor in factors {
-            let columns = globals.matrix[columns: factor.local.columns]
-            timeline?.count(operations: 4 * rows.count * columns.columns * gradient.columns)
-            try multiply(
-                gradient.transposed, factor.output(rows),
-                into: globalGradients.matrix[columns: factor.local.columns], adding: hasGlobalGradients)
-            try factor.propagate(gradient, columns, rows)
+            let columns = factor.local.columns
+            timeline?.count(operations: 4 * rows.count * columns.count * gradient.columns)
+            try factor.propagate(
+                gradient, rows, globals: globals.matrix[columns: columns],
+                globalGradients: globalGradients.matrix[columns: columns])
         }
-        hasGlobalGradients = true
         if let offsetColumn {
             for (i, sum) in gradient.columnSums().enumerated() {
                 globalGradients.matrix.row(i)[offsetColumn] += Float(sum)
@@ -91,8 +88,10 @@ final class SeparableScores: PairScores {
 private final class Factor {
     let local: LocalFactor
     let gradient: Tensor
-    let layerGradient: Tensor?
     private let layer: RectifiedLayer?
+    /// By W̃, as its transpose [Dₖ, U], and by b̃, [U].
+    private let weightGradient: Tensor
+    private let biasGradient: Tensor
     private let isFirstToWrite: Bool
     private let device: Device
     private var units: (values: Tensor, rows: Range<Int>)?
@@ -104,7 +103,18 @@ private final class Factor {
         self.device = device
         isFirstToWrite = gradient == nil
         layer = local.layer.map { RectifiedLayer($0, device: device) }
-        layerGradient = local.layer.map { device.tensor($0.shape, filledWith: 0) }
+        weightGradient = device.tensor([layer?.channels ?? 0, layer?.units ?? 0], filledWith: 0)
+        biasGradient = device.tensor([layer?.units ?? 0], filledWith: 0)
+    }
+
+    /// By the layer, [U, Dₖ + 1].
+    var layerGradient: Tensor? {
+        layer.map { layer in
+            let result = device.tensor([layer.units, layer.channels + 1])
+            weightGradient.matrix.transpose(into: result.matrix[columns: 0..<layer.channels])
+            for u in 0..<layer.units { result.matrix.row(u)[layer.channels] = biasGradient.base[u] }
+            return result
+        }
     }
 
     /// f of these rows.
@@ -122,26 +132,38 @@ private final class Factor {
         return values.matrix
     }
 
-    /// Adds to the gradients by locals and layer, given that by the scores and the globals' columns.
-    func propagate(_ gradient: Matrix, _ columns: Matrix, _ rows: Range<Int>) throws {
+    /// Adds to the gradients by locals, layer and the globals' columns, given that by the scores of these rows,
+    /// [rows, N].
+    func propagate(_ gradient: Matrix, _ rows: Range<Int>, globals: Matrix, globalGradients: Matrix) throws {
+        let (input, output) = (local.values.matrix[rows: rows], try output(rows))
         let locals = self.gradient.matrix[rows: rows]
-        guard let layer, let layerGradient else {
-            return try multiply(gradient, columns, into: locals, adding: !isFirstToWrite)
-        }
-        let output = try output(rows)
-        let units = device.tensor([rows.count, layer.units])
-        try multiply(gradient, columns, into: units.matrix)
-        try measured(operations: 4 * rows.count * layer.units * layer.channels) {
-            units.matrix.mask(wherePositive: output)
-            try multiply(
-                units.matrix.transposed, local.values.matrix[rows: rows],
-                into: layerGradient.matrix[columns: 0..<layer.channels], adding: true)
-            for (u, sum) in units.matrix.columnSums().enumerated() {
-                layerGradient.matrix.row(u)[layer.channels] += Float(sum)
+        let blocks = blocks(rows)
+        let buffer = device.tensor([blocks.first?.count ?? 0, layer?.units ?? 0])
+        for block in blocks {
+            let (gradient, locals) = (gradient[rows: block], locals[rows: block])
+            try multiply(gradient.transposed, output[rows: block], into: globalGradients, adding: true)
+            guard let layer else {
+                try multiply(gradient, globals, into: locals, adding: !isFirstToWrite)
+                continue
             }
-            try multiply(units.matrix, layer.weight, into: locals, adding: !isFirstToWrite)
+            let units = buffer.matrix[rows: 0..<block.count]
+            try multiply(gradient, globals, into: units)
+            try measured(operations: 4 * block.count * layer.units * layer.channels) {
+                units.mask(wherePositive: output[rows: block])
+                try multiply(input[rows: block].transposed, units, into: weightGradient.matrix, adding: true)
+                for (u, sum) in units.columnSums().enumerated() { biasGradient.base[u] += Float(sum) }
+                try multiply(units, layer.weight, into: locals, adding: !isFirstToWrite)
+            }
         }
     }
+
+    /// Parts of so many rows that their units' gradients stay in a cache between the products that make and use them.
+    private func blocks(_ rows: Range<Int>) -> [Range<Int>] {
+        let size = max(64, Self.blockElements / max(local.columns.count, 1))
+        return stride(from: 0, to: rows.count, by: size).map { $0..<min($0 + size, rows.count) }
+    }
+
+    private static let blockElements = 1 << 20
 
     private func measured(operations: Int, _ body: () throws -> Void) rethrows {
         guard let timeline = device.timeline else { return try body() }

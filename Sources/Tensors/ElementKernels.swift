@@ -1,3 +1,5 @@
+import CVector
+
 extension Tensor {
     /// Adds another tensor's elements, times `factor`.
     package func add(_ other: Tensor, times factor: Float = 1) {
@@ -59,7 +61,7 @@ package func updateAdam(
             let v = beta2 * square.vector(at: i) + (1 - beta2) * g * g
             mean.store(m, at: i)
             square.store(v, at: i)
-            value.store(value.vector(at: i) - step * m / ((v * inverse2).squareRoot() + epsilon), at: i)
+            value.store(value.vector(at: i) - step * m / (cvector_square_root(v * inverse2) + epsilon), at: i)
         }
     }
 }

@@ -12,6 +12,9 @@ import Testing
     private static let sizes = [
         Sizes(rows: 1, inner: 1, columns: 1), Sizes(rows: 3, inner: 5, columns: 4),
         Sizes(rows: 17, inner: 33, columns: 9), Sizes(rows: 40, inner: 2, columns: 48),
+        // Of which one matrix, or the result too, is worth a transposed copy.
+        Sizes(rows: 83, inner: 65, columns: 10), Sizes(rows: 5, inner: 257, columns: 41),
+        Sizes(rows: 3, inner: 300, columns: 50),
     ]
 
     /// `values` (rows x columns) as a matrix with gaps behind its rows, or as the transpose of one.
