@@ -14,8 +14,8 @@ extension Matrix {
                 var sums = Vector(repeating: 0)
                 row(r).replaceVectors(count: columns, filler: excludedScore) { u, _ in
                     let x = u + shift
-                    let e = exponential(pointwiseMin(x, limit))
-                    sums += e + e * pointwiseMax(x - limit, Vector(repeating: 0))
+                    let e = exponential(smaller(x, limit))
+                    sums += e + e * larger(x - limit, Vector(repeating: 0))
                     return e * scale
                 }
                 total[0] += Double(sums.sum())

@@ -7,6 +7,7 @@ package let excludedScore: Float = -3e38
 package let emptyMaximum: Float = -1e30
 
 private let blockOfRows = 256
+private let stripOfColumns = 512
 
 extension Matrix {
     /// Replaces every row u by `scale`·softmax(u). Returns the sum over rows of logSumExp(u).
@@ -15,7 +16,7 @@ extension Matrix {
             for r in part {
                 let row = row(r)
                 var maxima = Vector(repeating: emptyMaximum)
-                row.forEachVector(count: columns, filler: emptyMaximum) { maxima = pointwiseMax(maxima, $0) }
+                row.forEachVector(count: columns, filler: emptyMaximum) { maxima = larger(maxima, $0) }
                 let maximum = maxima.max()
                 var sums = Vector(repeating: 0)
                 row.replaceVectors(count: columns, filler: excludedScore) { u, _ in
@@ -37,10 +38,13 @@ extension Matrix {
         maxima.withUnsafeMutableBufferPointer { maxima in
             sums.withUnsafeMutableBufferPointer { sums in
                 guard let maxima = maxima.baseAddress, let sums = sums.baseAddress else { return }
-                // Threads take whole vectors of columns, all rows of them.
+                // Threads take whole vectors of columns, all rows of them, and go through these in strips that stay in
+                // a cache between the maxima and the sums.
                 inParallel(columns, step: 16, elements: rows) { part in
-                    self[columns: part].accumulateColumnSums(
-                        maxima: maxima + part.lowerBound, sums: sums + part.lowerBound)
+                    for start in Swift.stride(from: part.lowerBound, to: part.upperBound, by: stripOfColumns) {
+                        let strip = start..<min(start + stripOfColumns, part.upperBound)
+                        self[columns: strip].accumulateColumnSums(maxima: maxima + start, sums: sums + start)
+                    }
                 }
             }
         }
@@ -51,7 +55,7 @@ extension Matrix {
         for r in 0..<rows {
             let row = row(r)
             maxima.replaceVectors(count: columns, filler: emptyMaximum) { maximum, i in
-                pointwiseMax(maximum, row.part(at: i, count: columns, filler: excludedScore))
+                larger(maximum, row.part(at: i, count: columns, filler: excludedScore))
             }
         }
         for c in 0..<columns { sums[c] *= Double(old[c] - maxima[c]).exponential }
@@ -90,7 +94,7 @@ extension Matrix {
             for r in part {
                 var sums = Vector(repeating: 0)
                 row(r).replaceVectors(count: columns, filler: excludedScore) { u, _ in
-                    let positive = pointwiseMax(u, Vector(repeating: 0))
+                    let positive = larger(u, Vector(repeating: 0))
                     let e = exponential(u - positive - positive)  // e^-|u|
                     sums += positive + logarithmOfOnePlus(e)
                     return Vector(repeating: scale).replacing(with: scale * e, where: u .< 0) / (e + 1)
@@ -107,7 +111,7 @@ extension Matrix {
             for r in part {
                 var sums = Vector(repeating: 0)
                 row(r).replaceVectors(count: columns, filler: excludedScore) { u, _ in
-                    let slack = pointwiseMax(u + 1, Vector(repeating: 0))
+                    let slack = larger(u + 1, Vector(repeating: 0))
                     sums += slack * slack
                     return slack * (2 * scale)
                 }

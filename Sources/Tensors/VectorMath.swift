@@ -1,12 +1,20 @@
 /// How many floats the kernels treat at once.
 typealias Vector = SIMD16<Float>
 
+/// The larger of both in each lane; `a` where either is NaN. Swift's `pointwiseMax` goes lane by lane.
+@inline(__always)
+func larger(_ a: Vector, _ b: Vector) -> Vector { a.replacing(with: b, where: a .< b) }
+
+/// The smaller of both in each lane; `a` where either is NaN.
+@inline(__always)
+func smaller(_ a: Vector, _ b: Vector) -> Vector { a.replacing(with: b, where: a .> b) }
+
 /// e^x. Relative error below 1e-7 for x in -87.3...88; 0 below; x above 88 counts as 88.
 ///
 /// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by a polynomial (coefficients of Cephes' expf), 2^n by its bit pattern.
 @inline(__always)
 func exponential(_ x: Vector) -> Vector {
-    let bounded = pointwiseMin(pointwiseMax(x, Vector(repeating: -87.3)), Vector(repeating: 88))
+    let bounded = smaller(larger(x, Vector(repeating: -87.3)), Vector(repeating: 88))
     let shifted = bounded * 1.442_695_04 + 12_582_912  // adding 1.5 * 2^23 rounds to an integer, held in the low bits
     let n = shifted - 12_582_912
     let r = bounded - n * 0.693_359_375 + n * 2.121_944_4e-4
