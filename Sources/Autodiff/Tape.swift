@@ -55,6 +55,9 @@ package final class Tape {
     package var accumulates = false
     /// Whether gradients only pass through, to none of the parameters.
     package var ignoresParameters = false
+    /// Called in `backward` with the gradient by each parameter as soon as it is finished, in an order that is the same
+    /// on all ranks.
+    package var finishedGradient: ((Tensor) throws -> Void)?
     /// Where batch norms take their sums from when the batch passes in pieces.
     package var normalisation: (forward: PiecewiseSums, backward: PiecewiseSums)?
     /// Batch norms that the pass has come through.
@@ -160,16 +163,14 @@ package final class Tape {
         for index in nodes.indices.reversed() {
             if nodes[index].isParameter {
                 if !nodes[index].isWritten { nodes[index].gradient?.fill(0) }
+                if let gradient = nodes[index].gradient { try finishedGradient?(gradient) }
                 continue
             }
             guard let rule = nodes[index].rule else { continue }
             nodes[index].rule = nil
             guard let gradient = nodes[index].gradient else { continue }  // the loss doesn't depend on it
             nodes[index].gradient = nil
-            if let timeline = device.timeline {
-                let piece = (nodes[index].piece ?? "no layer") + " backward"
-                try timeline.measure(piece, .computation) { try rule(gradient) }
-            } else {
+            try device.timeline.measured((nodes[index].piece ?? "no layer") + " backward", .computation) {
                 try rule(gradient)
             }
         }
@@ -178,7 +179,7 @@ package final class Tape {
     /// Runs a part of the network under its name in the device's timeline, where there is one. In `backward` the rules
     /// of what it records bear that name too.
     package func piece<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
-        try device.timeline.map { try $0.measure(name, .computation, body) } ?? body()
+        try device.timeline.measured(name, .computation, body)
     }
 
     /// `c = a·b`, or `c += a·b` when adding, counted as work.

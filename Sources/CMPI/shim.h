@@ -1,7 +1,8 @@
 // Open MPI spells its handles as casts of addresses, and Swift's importer skips such macros.
-// Delete these functions when it imports them. Nothing else belongs here.
+// Delete these functions when it imports them. Nothing else belongs here, but for atomics in memory that ranks share.
 #pragma once
 #include <mpi.h>
+#include <stdint.h>
 
 static inline MPI_Comm cmpi_world(void) { return MPI_COMM_WORLD; }
 static inline MPI_Datatype cmpi_float(void) { return MPI_FLOAT; }
@@ -14,3 +15,5 @@ static inline MPI_Datatype cmpi_int(void) { return MPI_INT; }
 static inline MPI_Op cmpi_minimum(void) { return MPI_MIN; }
 static inline MPI_Info cmpi_no_info(void) { return MPI_INFO_NULL; }
 static inline MPI_Errhandler cmpi_errors_return(void) { return MPI_ERRORS_RETURN; }
+static inline void cmpi_publish(int64_t *place, int64_t value) { __atomic_store_n(place, value, __ATOMIC_RELEASE); }
+static inline int64_t cmpi_published(const int64_t *place) { return __atomic_load_n(place, __ATOMIC_ACQUIRE); }

@@ -1,8 +1,8 @@
 /// The ranks that share memory with this one: those of its machine, or only itself.
 ///
 /// What is shared is cut into slices, one for each of the first `owners` ranks of every node, so that a slice's owners
-/// on all nodes can sum theirs over the network at the same time. Every call but the properties is collective over the
-/// ranks of the node.
+/// on all nodes can sum theirs over the network at the same time. `memory` and `meet` are collective over the ranks of
+/// the node.
 package protocol Node: AnyObject {
     /// This rank, in `0..<size`.
     var place: Int { get }
@@ -19,12 +19,28 @@ package protocol Node: AnyObject {
     func memory(_ count: Int) throws -> [UnsafeMutableBufferPointer<Float>]
     /// Returns when every rank of the node has entered; all see what the others wrote before.
     func meet() throws
-    /// Replaces each element by its sum over nodes. Collective over the owners of one slice. Same bits on every node.
-    func sumOverNodes(_ values: UnsafeMutableBufferPointer<Float>) throws
+    /// Sums over nodes; nil where there is one.
+    var exchange: (any NodeExchange)? { get }
+}
+
+/// Sums over nodes that go on while ranks compute, without a thread of their own: whoever computes calls `progress` now
+/// and then.
+package protocol NodeExchange: AnyObject {
+    /// Tells the ranks of this node how much of something that only grows is there: they see all that was written before.
+    func announce(_ amount: Int)
+    /// The least that any rank of this node has announced.
+    var announcedByAll: Int { get }
+    /// Starts to replace each element by its sum over nodes, and returns. The owners of a slice start the same sums in
+    /// the same order. The result has the same bits on every node.
+    /// - Parameter index: tells sums that are under way from each other; small, and the same for arrays of one size.
+    func start(_ values: UnsafeMutableBufferPointer<Float>, index: Int) throws
+    /// Moves what was started on, and returns at once: true where all is done.
+    func progress() throws -> Bool
 }
 
 extension Node {
     package var note: String? { nil }
+    package var exchange: (any NodeExchange)? { nil }
 
     /// The part of `count` elements that this rank owns; whole cache lines, but for the last.
     package func slice(of count: Int) -> Range<Int> {
@@ -33,18 +49,12 @@ extension Node {
     }
 }
 
-/// A node of one rank: it owns everything, and sums go over all ranks.
+/// A world of one rank: it owns everything.
 package final class LoneNode: Node {
-    package let place = 0, size = 1, owners = 1
-    package var nodes: Int { ranks.worldSize }
-    package let note: String?
-    private let ranks: any Ranks
+    package let place = 0, size = 1, owners = 1, nodes = 1
     private var blocks: [FloatBlock] = []
 
-    package init(_ ranks: any Ranks, note: String? = nil) {
-        self.ranks = ranks
-        self.note = note
-    }
+    package init() {}
 
     package func memory(_ count: Int) -> [UnsafeMutableBufferPointer<Float>] {
         blocks.append(FloatBlock(count))
@@ -52,15 +62,13 @@ package final class LoneNode: Node {
     }
 
     package func meet() {}
-
-    package func sumOverNodes(_ values: UnsafeMutableBufferPointer<Float>) throws { try ranks.sum(values) }
 }
 
 /// Floats that start at 0, on a cache line.
-final class FloatBlock {
-    let elements: UnsafeMutableBufferPointer<Float>
+package final class FloatBlock {
+    package let elements: UnsafeMutableBufferPointer<Float>
 
-    init(_ count: Int) {
+    package init(_ count: Int) {
         let block = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
         elements = UnsafeMutableBufferPointer(start: block.bindMemory(to: Float.self, capacity: count), count: count)
         elements.initialize(repeating: 0)

@@ -21,6 +21,6 @@ package final class SingleRank: Ranks {
         _ = piece.update(from: whole)
     }
     package func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) {}
-    package func node(sharing once: Int, each: Int) -> any Node { LoneNode(self) }
+    package func node(sharing once: Int, each: Int) -> any Node { LoneNode() }
     package func abort(status: Int32) -> Never { exit(status) }
 }

@@ -119,7 +119,6 @@ private final class ThreadNode: Node {
     }
 
     func meet() throws { try ranks.barrier() }
-    func sumOverNodes(_ values: UnsafeMutableBufferPointer<Float>) {}
 }
 
 /// Where the threads of one world wait for each other and leave pointers to their buffers.

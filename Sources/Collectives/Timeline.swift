@@ -69,6 +69,18 @@ package final class Timeline {
     private var now: Double { origin.duration(to: .now) / .seconds(1) }
 }
 
+extension Optional<Timeline> {
+    /// Runs `body`, as a piece of the timeline where there is one.
+    package func measured<Result>(
+        _ name: @autoclosure () -> String, _ kind: Timeline.Kind, _ body: () throws -> Result
+    ) rethrows -> Result {
+        switch self {
+        case .some(let timeline): try timeline.measure(name(), kind, body)
+        case .none: try body()
+        }
+    }
+}
+
 /// Ranks that write each collective call into a timeline, with the bytes that this rank gives.
 package final class TimedRanks: Ranks {
     private let ranks: any Ranks

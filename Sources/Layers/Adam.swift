@@ -53,14 +53,16 @@ package final class Adam {
     }
 
     /// Moves `parameters` along their gradients, which must have been summed over ranks.
-    /// - Parameter range: the elements to move; all by default.
-    package func update(_ parameters: ParameterSet, rate: Double, in range: Range<Int>? = nil) {
+    /// - Parameter ranges: the elements to move; all by default.
+    package func update(_ parameters: ParameterSet, rate: Double, in ranges: [Range<Int>]? = nil) {
         updates += 1
         let correction1 = 1 - power(settings.beta1, updates)
         let correction2 = 1 - power(settings.beta2, updates)
-        updateAdam(
-            parameters.values.base, gradient: parameters.gradients.base, mean: mean.base, square: square.base,
-            in: range ?? 0..<parameters.count, beta1: Float(settings.beta1), beta2: Float(settings.beta2),
-            step: Float(rate / correction1), inverse2: Float(1 / correction2), epsilon: Float(settings.epsilon))
+        for range in ranges ?? [0..<parameters.count] {
+            updateAdam(
+                parameters.values.base, gradient: parameters.gradients.base, mean: mean.base, square: square.base,
+                in: range, beta1: Float(settings.beta1), beta2: Float(settings.beta2),
+                step: Float(rate / correction1), inverse2: Float(1 / correction2), epsilon: Float(settings.epsilon))
+        }
     }
 }

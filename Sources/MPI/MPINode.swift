@@ -2,22 +2,26 @@ import CMPI
 import Collectives
 import Foundation
 
-/// The ranks of one machine, with memory that MPI maps into all of them.
+/// The ranks of one machine, with memory that MPI maps into all of them; or a rank alone, with memory of its own.
 final class MPINode: Node {
     let place: Int
     let size: Int
     let owners: Int
     let nodes: Int
-    /// Of the ranks of this machine, and of the owners of one slice on all machines.
-    private let machine: MPI_Comm, slice: MPI_Comm?
+    let note: String?
+    private(set) var exchange: (any NodeExchange)?
+    /// Of the ranks of this machine.
+    private let machine: MPI_Comm
     private var windows: [MPI_Win] = []
+    private var blocks: [FloatBlock] = []
     static let sharedMemoryFolder = "/dev/shm"
 
     /// Collective over `world`.
     /// - Parameters:
     ///   - machine: the ranks of this one's machine. Belongs to this object from here on.
-    init(_ machine: MPI_Comm, in world: MPI_Comm) throws {
+    init(_ machine: MPI_Comm, in world: MPI_Comm, note: String? = nil) throws {
         self.machine = machine
+        self.note = note
         try check("MPI_Comm_set_errhandler", MPI_Comm_set_errhandler(machine, cmpi_errors_return()))
         var value: Int32 = 0
         try check("MPI_Comm_rank", MPI_Comm_rank(machine, &value))
@@ -26,19 +30,23 @@ final class MPINode: Node {
         size = Int(value)
         try check("MPI_Allreduce", MPI_Allreduce(cmpi_in_place(), &value, 1, cmpi_int(), cmpi_minimum(), world))
         owners = Int(value)
+        value = place == 0 ? 1 : 0
+        try check("MPI_Allreduce", MPI_Allreduce(cmpi_in_place(), &value, 1, cmpi_int(), cmpi_sum(), world))
+        nodes = Int(value)
+    }
+
+    /// Prepares sums over nodes, where there are several. Collective over `world`.
+    func connect(in world: MPI_Comm) throws {
+        guard nodes > 1 else { return }
         var rank: Int32 = 0
         try check("MPI_Comm_rank", MPI_Comm_rank(world, &rank))
         var slice: MPI_Comm? = nil
         try check(
             "MPI_Comm_split",
             MPI_Comm_split(world, place < owners ? Int32(place) : Int32(MPI_UNDEFINED), rank, &slice))
-        self.slice = place < owners ? slice : nil
-        value = place == 0 ? 1 : 0
-        try check("MPI_Allreduce", MPI_Allreduce(cmpi_in_place(), &value, 1, cmpi_int(), cmpi_sum(), world))
-        nodes = Int(value)
-        if let slice = self.slice {
-            try check("MPI_Comm_set_errhandler", MPI_Comm_set_errhandler(slice, cmpi_errors_return()))
-        }
+        if place >= owners { slice = nil }
+        if let slice { try check("MPI_Comm_set_errhandler", MPI_Comm_set_errhandler(slice, cmpi_errors_return())) }
+        exchange = try MPIExchange(over: slice, nodes: nodes, place: place, counters: memory(2))
     }
 
     /// Bytes that this machine's shared memory has left.
@@ -50,6 +58,10 @@ final class MPINode: Node {
 
     /// C: `MPI_Win_allocate_shared`, `MPI_Win_shared_query`.
     func memory(_ count: Int) throws -> [UnsafeMutableBufferPointer<Float>] {
+        guard size > 1 else {
+            blocks.append(FloatBlock(count))
+            return [blocks[blocks.count - 1].elements]
+        }
         var own: UnsafeMutableRawPointer? = nil
         var window: MPI_Win? = nil
         // Whole cache lines, so that no two ranks' arrays share one.
@@ -83,12 +95,6 @@ final class MPINode: Node {
         for window in windows { try check("MPI_Win_sync", MPI_Win_sync(window)) }
         try check("MPI_Barrier", MPI_Barrier(machine))
         for window in windows { try check("MPI_Win_sync", MPI_Win_sync(window)) }
-    }
-
-    /// C: `MPI_Allreduce`, `MPI_SUM`.
-    func sumOverNodes(_ values: UnsafeMutableBufferPointer<Float>) throws {
-        guard nodes > 1, let slice else { return }
-        try allreduce(values, cmpi_float(), cmpi_sum(), slice)
     }
 
     /// Gives the memory back. Collective over the machine; nothing may use it afterwards.

@@ -68,17 +68,28 @@ package final class MPIRanks: Ranks {
             machine = part
         }
         let node = try MPINode(machine!, in: communicator)
-        guard node.owners > 1 else { return LoneNode(self) }
+        guard node.owners > 1 else { return try standAlone(note: nil) }
         // Asked by the first of each machine, before any of them takes memory.
         let needed = once + node.size * each
         let lacking = try gather(node.place == 0 && needed > MPINode.freeBytes ? needed : 0).max() ?? 0
         guard lacking == 0 else {
-            return LoneNode(
-                self,
+            return try standAlone(
                 note:
                     "ranks exchange gradients by messages, which is slower: \(MPINode.sharedMemoryFolder) of a machine "
                     + "has less than the \(lacking >> 20) MiB free that they would share (docker run --shm-size)")
         }
+        return try connected(node)
+    }
+
+    /// A node of this rank only. Collective. C: `MPI_Comm_split`.
+    private func standAlone(note: String?) throws -> MPINode {
+        var own: MPI_Comm? = nil
+        try check("MPI_Comm_split", MPI_Comm_split(communicator, Int32(rank), 0, &own))
+        return try connected(try MPINode(own!, in: communicator, note: note))
+    }
+
+    private func connected(_ node: MPINode) throws -> MPINode {
+        try node.connect(in: communicator)
         nodes.append(node)
         return node
     }

@@ -166,9 +166,8 @@ private final class Factor {
     private static let blockElements = 1 << 20
 
     private func measured(operations: Int, _ body: () throws -> Void) rethrows {
-        guard let timeline = device.timeline else { return try body() }
-        try timeline.measure("critic units", .computation) {
-            timeline.count(operations: operations)
+        try device.timeline.measured("critic units", .computation) {
+            device.timeline?.count(operations: operations)
             try body()
         }
     }

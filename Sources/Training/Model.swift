@@ -94,12 +94,16 @@ package final class Model {
     }
 
     /// Leaves this rank's part of the gradient of the global loss in all parameters. Collective.
-    package func gradients(images: Tensor, shares: Shares, ranks: any Ranks, step: Int) throws -> LossTerms {
+    /// - Parameter finished: called with some of the gradients as soon as they are finished.
+    package func gradients(
+        images: Tensor, shares: Shares, ranks: any Ranks, step: Int, finished: ((Tensor) throws -> Void)? = nil
+    ) throws -> LossTerms {
         let tape = Tape(device: device, ranks: ranks, shares: shares)
         guard microBatch == 0 || shares.counts.allSatisfy({ $0 <= microBatch }) else {
             return try gradientsInPieces(tape, images: images, step: step)
         }
         let terms = try terms(tape, images: images, step: step)
+        tape.finishedGradient = finished
         try tape.backward(from: tape.weightedSum(terms.map { ($0.value, Float($0.weight)) }))
         return LossTerms(terms)
     }

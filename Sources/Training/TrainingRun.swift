@@ -114,7 +114,8 @@ package final class TrainingRun {
         for step in firstStep..<max(steps, firstStep) {
             let (images, shares) = data.batch(step: step, device: device)
             let states = model.states.map(\.values)
-            var terms = try model.gradients(images: images, shares: shares, ranks: ranks, step: step)
+            var terms = try model.gradients(
+                images: images, shares: shares, ranks: ranks, step: step, finished: engine.take)
             let update = try engine.update(&terms, votes: [stop.isMade ? 1 : 0]) { $0.rate(at: step, of: steps) }
             let isStopping = update.votes[0] > 0
             if update.isFinite {

@@ -81,7 +81,8 @@ struct StepBenchmark {
 
     private func step(_ step: Int) throws {
         let (images, shares) = timeline.measure("data", .data) { batch(step) }
-        var terms = try model.gradients(images: images, shares: shares, ranks: ranks, step: step)
+        var terms = try model.gradients(
+            images: images, shares: shares, ranks: ranks, step: step, finished: engine.take)
         _ = try engine.update(&terms) { $0.rate }
     }
 }

@@ -33,7 +33,9 @@ final class ModelTests: XCTestCase {
         }
         var outcome = Outcome()
         for step in 0..<steps {
-            var terms = try model.gradients(images: images, shares: shares, ranks: ranks, step: step)
+            // The first step's gradients are looked at, so they are summed behind it, the others on the way.
+            var terms = try model.gradients(
+                images: images, shares: shares, ranks: ranks, step: step, finished: step == 0 ? nil : engine.take)
             if step == 0 {
                 for parameter in model.parameterSets.flatMap(\.parameters) {
                     var gradient = parameter.gradient.array
