@@ -69,7 +69,7 @@ package final class Timeline {
     private var now: Double { origin.duration(to: .now) / .seconds(1) }
 }
 
-extension Optional<Timeline> {
+extension Timeline? {
     /// Runs `body`, as a piece of the timeline where there is one.
     package func measured<Result>(
         _ name: @autoclosure () -> String, _ kind: Timeline.Kind, _ body: () throws -> Result

@@ -11,12 +11,16 @@ final class MPIExchange: NodeExchange {
     private let nodes: Int
     private let place: Int
     private let counters: [UnsafeMutablePointer<Int64>]
-    private var rings: [Int: RingSum] = [:]
+    /// By their index, which is the order in which they start.
+    private var rings: [RingSum] = []
+    /// Floats sent beyond those received.
+    private var ahead = 0
+
+    /// Floats that may be on their way: what ranks wait for behind them, such as a batch norm's sums, comes through soon.
+    private static let window = 1 << 18
 
     /// - Parameter counters: 8 bytes of each of this node's ranks that all of them see, 0.
-    init(
-        over communicator: MPI_Comm?, nodes: Int, place: Int, counters: [UnsafeMutableBufferPointer<Float>]
-    ) throws {
+    init(over communicator: MPI_Comm?, nodes: Int, place: Int, counters: [UnsafeMutableBufferPointer<Float>]) {
         self.communicator = communicator
         self.nodes = nodes
         self.place = place
@@ -29,18 +33,24 @@ final class MPIExchange: NodeExchange {
 
     func start(_ values: UnsafeMutableBufferPointer<Float>, index: Int) throws {
         guard let communicator, !values.isEmpty else { return }
-        if rings[index] == nil { rings[index] = try RingSum(over: communicator, nodes: nodes, tag: index) }
-        try rings[index]?.start(values)
+        while rings.count <= index {
+            rings.append(try RingSum(over: communicator, nodes: nodes, tag: rings.count))
+        }
+        try rings[index].start(values)
+        _ = try progress()
     }
 
     func progress() throws -> Bool {
         var isDone = true
-        for ring in rings.values where try !ring.progress() { isDone = false }
+        for ring in rings where !ring.isDone {
+            try ring.progress(&ahead, window: Self.window)
+            if !ring.isDone { isDone = false }
+        }
         return isDone
     }
 }
 
-/// A sum over ranks in a ring: 2(P - 1) messages of a P-th, the least bytes there can be (Patarasuk & Yuan 2009).
+/// A sum over ranks in a ring: 2(P - 1) times a P-th is sent, the least there can be (Patarasuk & Yuan 2009).
 ///
 /// First each piece travels round the ring and gathers every rank's part; then the finished pieces travel round once
 /// more. A piece is added up in one order and copied, so all ranks have the same bits.
@@ -51,9 +61,15 @@ private final class RingSum {
     private let tag: Int32
     private var values = UnsafeMutableBufferPointer<Float>(start: nil, count: 0)
     private var arrived = FloatBlock(0)
-    /// Messages that are through, in 0...2(P - 1).
-    private var step = 0
-    private var requests: [MPI_Request?] = [nil, nil]
+    /// Pieces that are through, in 0...2(P - 1).
+    private var step: Int
+    private var receiving = Requests()
+    private var sending = Requests()
+    private var unsent = 0..<0
+
+    /// Floats of a message: just small enough for Open MPI to send it at once over TCP. Larger ones are announced first,
+    /// and the answer waits behind what goes the other way, so that a link would carry one way at a time.
+    private static let messageSize = 15 << 10
 
     init(over communicator: MPI_Comm, nodes: Int, tag: Int) throws {
         self.communicator = communicator
@@ -65,7 +81,9 @@ private final class RingSum {
         step = 2 * (nodes - 1)
     }
 
-    private var isDone: Bool { step == 2 * (nodes - 1) }
+    var isDone: Bool { step == 2 * (nodes - 1) }
+    /// Whether pieces gather parts yet; later they are copied.
+    private var isAdding: Bool { step < nodes - 1 }
 
     func start(_ values: UnsafeMutableBufferPointer<Float>) throws {
         precondition(isDone, "a sum that is still under way")
@@ -73,27 +91,30 @@ private final class RingSum {
         let largest = (values.count + nodes - 1) / nodes
         if arrived.elements.count < largest { arrived = FloatBlock(largest) }
         step = 0
-        try post()
+        try receive()
     }
 
-    /// Returns whether the sum is done.
-    func progress() throws -> Bool {
+    /// Sends what may be sent, and adds what has come.
+    /// - Parameters:
+    ///   - ahead: floats sent beyond those received.
+    ///   - window: the most of them.
+    func progress(_ ahead: inout Int, window: Int) throws {
         while !isDone {
-            var isThrough: Int32 = 0
-            try check("MPI_Testall", MPI_Testall(2, &requests, &isThrough, nil))
-            guard isThrough != 0 else { return false }
-            if step < nodes - 1 {
+            ahead -= try receiving.test()
+            while !unsent.isEmpty && ahead < window { ahead += try send() }
+            _ = try sending.test()
+            guard receiving.isEmpty && sending.isEmpty && unsent.isEmpty else { return }
+            if isAdding {
                 let sum = piece(incoming)
                 for i in sum.indices { sum[i] += arrived.elements[i] }
             }
             step += 1
-            if !isDone { try post() }
+            if !isDone { try receive() }
         }
-        return true
     }
 
     /// The pieces that this step sends and receives.
-    private var outgoing: Int { step < nodes - 1 ? rank - step : rank + 1 - (step - (nodes - 1)) }
+    private var outgoing: Int { isAdding ? rank - step : rank + 1 - (step - (nodes - 1)) }
     private var incoming: Int { outgoing - 1 }
 
     private func piece(_ index: Int) -> UnsafeMutableBufferPointer<Float> {
@@ -101,16 +122,66 @@ private final class RingSum {
         return UnsafeMutableBufferPointer(rebasing: values[values.count * i / nodes..<values.count * (i + 1) / nodes])
     }
 
-    /// C: `MPI_Irecv`, `MPI_Isend`.
-    private func post() throws {
-        let (source, target) = (piece(outgoing), piece(incoming))
-        let destination = step < nodes - 1 ? arrived.elements.baseAddress : target.baseAddress
-        let (left, right) = (Int32((rank + nodes - 1) % nodes), Int32((rank + 1) % nodes))
-        try check(
-            "MPI_Irecv",
-            MPI_Irecv(destination, Int32(target.count), cmpi_float(), left, tag, communicator, &requests[0]))
-        try check(
-            "MPI_Isend",
-            MPI_Isend(source.baseAddress, Int32(source.count), cmpi_float(), right, tag, communicator, &requests[1]))
+    /// Awaits the step's piece. C: `MPI_Irecv`.
+    private func receive() throws {
+        let target = piece(incoming)
+        let destination = isAdding ? arrived.elements : target
+        unsent = 0..<piece(outgoing).count
+        for start in stride(from: 0, to: target.count, by: Self.messageSize) {
+            let count = min(Self.messageSize, target.count - start)
+            try receiving.add(count) {
+                try check(
+                    "MPI_Irecv",
+                    MPI_Irecv(
+                        destination.baseAddress! + start, Int32(count), cmpi_float(),
+                        Int32((rank + nodes - 1) % nodes), tag, communicator, &$0))
+            }
+        }
+    }
+
+    /// Sends the next message; returns its size. C: `MPI_Isend`.
+    private func send() throws -> Int {
+        let count = min(Self.messageSize, unsent.count)
+        let start = piece(outgoing).baseAddress! + unsent.lowerBound
+        try sending.add(count) {
+            try check(
+                "MPI_Isend",
+                MPI_Isend(
+                    start, Int32(count), cmpi_float(), Int32((rank + 1) % nodes), tag, communicator, &$0))
+        }
+        unsent = unsent.lowerBound + count..<unsent.upperBound
+        return count
+    }
+}
+
+/// Messages under way.
+private struct Requests {
+    private var handles: [MPI_Request?] = []
+    private var sizes: [Int] = []
+    private var indices: [Int32] = []
+
+    var isEmpty: Bool { handles.isEmpty }
+
+    mutating func add(_ size: Int, _ post: (inout MPI_Request?) throws -> Void) rethrows {
+        var request: MPI_Request? = nil
+        try post(&request)
+        handles.append(request)
+        sizes.append(size)
+    }
+
+    /// Forgets those that are through; returns the sum of their sizes. C: `MPI_Testsome`.
+    mutating func test() throws -> Int {
+        guard !isEmpty else { return 0 }
+        if indices.count < handles.count { indices = Array(repeating: 0, count: handles.count) }
+        var count: Int32 = 0
+        try check("MPI_Testsome", MPI_Testsome(Int32(handles.count), &handles, &count, &indices, nil))
+        guard count > 0 else { return 0 }
+        let through = indices[..<Int(count)].map(Int.init).sorted(by: >)
+        var total = 0
+        for index in through {
+            total += sizes.remove(at: index)
+            handles.remove(at: index)
+        }
+        return total
     }
 }

@@ -112,10 +112,26 @@ package final class MPIRanks: Ranks {
         try reduce(values, cmpi_float(), cmpi_maximum())
     }
 
+    /// C: `MPI_Allreduce`, or `MPI_Iallreduce` where sums over nodes may be under way.
     private func reduce<Element>(
         _ values: UnsafeMutableBufferPointer<Element>, _ type: MPI_Datatype, _ operation: MPI_Op
     ) throws {
-        try allreduce(values, type, operation, communicator)
+        // A blocking sum would leave sums over nodes standing where one waits for its next message. All ranks must choose
+        // alike, so the choice doesn't ask whether any is under way here.
+        let exchanges = nodes.compactMap(\.exchange)
+        guard !exchanges.isEmpty && values.count <= mostPolled else {
+            return try allreduce(values, type, operation, communicator)
+        }
+        var request: MPI_Request? = nil
+        try check(
+            "MPI_Iallreduce",
+            MPI_Iallreduce(
+                cmpi_in_place(), values.baseAddress, Int32(values.count), type, operation, communicator, &request))
+        var isDone: Int32 = 0
+        while isDone == 0 {
+            for exchange in exchanges { _ = try exchange.progress() }
+            try check("MPI_Test", MPI_Test(&request, &isDone, nil))
+        }
     }
 
     /// C: `MPI_Allgatherv`.
@@ -186,6 +202,9 @@ func allreduce<Element>(
             MPI_Allreduce(cmpi_in_place(), values.baseAddress! + start, Int32(count), type, operation, communicator))
     }
 }
+
+/// Larger sums are blocking ones: Open MPI's others send more bytes.
+private let mostPolled = 1 << 16
 
 /// Throws when an MPI call did not return `MPI_SUCCESS`.
 func check(_ call: StaticString, _ code: Int32) throws {

@@ -59,7 +59,8 @@ extension Program {
         notes: """
             Start it with the ranks of one node. What the ranks of a node do and exchange is taken as measured; the loss grows
             with the number of nodes, for each rank scores its images with those of all; sums take the better of recursive
-            doubling and a ring, gathers a latency for each doubling; gradients are summed over nodes behind the backward pass.
+            doubling and a ring, gathers a latency for each doubling; gradients are counted as if none of them were summed
+            behind backward, of which little is hidden over TCP. Give the bandwidth and latency that MPI reaches.
             Waits for nodes that are slower than others are not in it; nor is it that scores which don't fit one tile are
             made twice, which costs a third more of the loss and of the critic's units.
             """

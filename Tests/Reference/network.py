@@ -1,38 +1,119 @@
-"""Steps over a network with shaped delay and bandwidth, beside what `bench project` predicts for it.
+"""Steps over a network of two nodes with set delay and bandwidth, beside what `bench project` predicts for it.
 
-    sudo python3 Tests/Reference/network.py [PATH_OF_dim-dist] [UNITS]
+    sudo python3 Tests/Reference/network.py [PATH_OF_dim-dist] [UNITS] [ROUNDS]
 
-Makes two network namespaces on this machine, each a node with a core of its own, joined by a link that `tc netem` delays
-and limits, and removes them afterwards. Needs root, iproute2 and a kernel with network namespaces. For each network:
-the step of one node alone, its projection to two, the measured step on two, and the error of the projection.
+Makes two network namespaces on this machine, each a node with a core of its own, and removes them afterwards. Between
+them is a relay in this program, which holds each frame back as long as a link of that bandwidth and delay would: not
+every kernel has `tc netem`. Needs root, iproute2, network namespaces, /dev/net/tun and mpicc. For each network: what MPI
+makes of it (half a ping-pong of 8 bytes, and 2.3 MiB both ways in messages of 60 KiB), which is what `bench project` is told; the
+step of one node alone, its projection to two, the measured step on two, and the error of the projection.
 """
-import json, os, statistics, subprocess, sys, tempfile
+import collections, ctypes, fcntl, json, os, select, statistics, struct, subprocess, sys, tempfile, threading, time
 
-NETWORKS = [("50us", "10gbit"), ("200us", "1gbit"), ("1ms", "1gbit"), ("200us", "200mbit")]  # one way
+NETWORKS = [("200us", "1Gb"), ("1ms", "1Gb"), ("200us", "3Gb"), ("200us", "200Mb")]  # one way
+EXCHANGE = r"""
+#include <mpi.h>
+#include <stdio.h>
+#define MESSAGE (60 << 10)
+static char sent[40 * MESSAGE], received[40 * MESSAGE];
+static MPI_Request requests[2 * sizeof sent / MESSAGE + 2];
+static void exchange(int other) {  // of all, both ways at once
+    int count = 0;
+    for (size_t i = 0; i < sizeof sent; i += MESSAGE)
+        MPI_Irecv(received + i, MESSAGE, MPI_BYTE, other, 0, MPI_COMM_WORLD, &requests[count++]);
+    for (size_t i = 0; i < sizeof sent; i += MESSAGE)
+        MPI_Isend(sent + i, MESSAGE, MPI_BYTE, other, 0, MPI_COMM_WORLD, &requests[count++]);
+    MPI_Waitall(count, requests, MPI_STATUSES_IGNORE);
+}
+static void ping_pong(int rank) {
+    for (int turn = 0; turn < 2; turn++)
+        if (turn == rank) MPI_Send(sent, 8, MPI_BYTE, 1 - rank, 0, MPI_COMM_WORLD);
+        else MPI_Recv(received, 8, MPI_BYTE, 1 - rank, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+}
+int main(int count, char **words) {
+    MPI_Init(&count, &words);
+    int rank;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    double best[2] = {1e9, 1e9};  // seconds of an exchange, and of a ping-pong
+    for (int i = 0; i < 100; i++)
+        for (int kind = 0; kind < (i < 10 ? 2 : 1) ; kind++) {
+            MPI_Barrier(MPI_COMM_WORLD);
+            double start = MPI_Wtime();
+            if (kind == 1) exchange(1 - rank); else ping_pong(rank);
+            double time = MPI_Wtime() - start;
+            if (time < best[1 - kind]) best[1 - kind] = time;
+        }
+    double latency = best[1] / 2;
+    if (rank == 0) printf("[%g, %g]\n", latency * 1e6, sizeof sent / (best[0] - latency) / 1e6);
+    MPI_Finalize();
+}
+"""
 PLACES = ["dimdist1", "dimdist2"]
-ROUNDS = 3
+FRAME = 60000  # bytes, so that a frame's way through this program costs little beside what it carries
 
 
 def shell(command, check=True):
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     if check and done.returncode:
-        sys.exit(f"{command}: {done.stderr.strip()} (this needs root, and a kernel with CONFIG_NET_SCH_NETEM)")
+        sys.exit(f"{command}: {done.stderr.strip()} (this needs root, network namespaces and /dev/net/tun)")
     return done.stdout
+
+
+class Relay(threading.Thread):
+    """Carries frames between the devices of both namespaces, each way as a link of its own."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        home = os.open("/proc/self/ns/net", os.O_RDONLY)
+        self.ends = []
+        for place in PLACES:
+            enter(os.open(f"/run/netns/{place}", os.O_RDONLY))
+            end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+            fcntl.ioctl(end, 0x400454CA, struct.pack("16sH22x", b"dimdist", 0x1002))  # TUNSETIFF: a tap, plain frames
+            self.ends.append(end)
+            enter(home)
+        self.delay, self.rate = 0.0, 1e9
+
+    def shape(self, delay, bandwidth):
+        """Seconds one way, bytes a second."""
+        self.delay, self.rate = delay, bandwidth
+
+    def run(self):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))  # of this thread: frames don't wait for ranks
+        ctypes.CDLL(None).prctl(29, 1000, 0, 0, 0)  # PR_SET_TIMERSLACK: sleeps end within a microsecond
+        queues = [collections.deque(), collections.deque()]  # frames to end 0 and 1, with the time that each is due
+        free = [0.0, 0.0]  # when each way has sent what it has
+        while True:
+            due = min((queue[0][0] for queue in queues if queue), default=None)
+            wait = None if due is None else max(0, due - time.monotonic())
+            ready = select.select(self.ends, [], [], wait)[0]
+            now = time.monotonic()
+            for end in ready:
+                way = 1 - self.ends.index(end)
+                frame = os.read(end, 1 << 16)
+                free[way] = max(free[way], now) + len(frame) / self.rate
+                queues[way].append((free[way] + self.delay, frame))
+            for way, queue in enumerate(queues):
+                while queue and queue[0][0] <= now:
+                    os.write(self.ends[way], queue.popleft()[1])
+
+
+def enter(namespace):
+    if ctypes.CDLL(None, use_errno=True).setns(namespace, 0x40000000):
+        sys.exit(f"setns: {os.strerror(ctypes.get_errno())}")
 
 
 def make():
     for place in PLACES:
         shell(f"ip netns add {place}")
-    shell(f"ip link add dimdist-a netns {PLACES[0]} type veth peer name dimdist-a netns {PLACES[1]}")
+    relay = Relay()
     for number, place in enumerate(PLACES, 1):
-        shell(f"ip -n {place} addr add 10.213.0.{number}/24 dev dimdist-a")
-        for device in ("dimdist-a", "lo"):
+        shell(f"ip -n {place} addr add 10.213.0.{number}/24 dev dimdist")
+        shell(f"ip -n {place} link set dimdist mtu {FRAME} txqueuelen 1000")
+        for device in ("dimdist", "lo"):
             shell(f"ip -n {place} link set {device} up")
-
-
-def shape(delay, rate):
-    for place in PLACES:
-        shell(f"tc -n {place} qdisc replace dev dimdist-a root netem delay {delay} rate {rate} limit 100000")
+    relay.start()
+    return relay
 
 
 def remove():
@@ -40,9 +121,16 @@ def remove():
         shell(f"ip netns del {place}", check=False)
 
 
-def main():
+def quantity(text):
+    for unit, factor in (("us", 1e-6), ("ms", 1e-3), ("Gb", 1e9 / 8), ("Mb", 1e6 / 8)):
+        if text.endswith(unit):
+            return float(text[:-2]) * factor
+
+
+def main(relay):
     program = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else ".build/release/dim-dist")
     units = sys.argv[2] if len(sys.argv) > 2 else "512"
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 3
     environment = dict(
         os.environ, OMP_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     with tempfile.TemporaryDirectory() as folder:
@@ -52,43 +140,48 @@ def main():
                        'exec ip netns exec "$place" unshare --uts bash -c "hostname $place; $*"\n')
         with open(wrapper, "w") as file:  # a core for each node
             file.write('#!/bin/bash\nexec taskset -c "$OMPI_COMM_WORLD_RANK" "$@"\n')
+        with open(f"{folder}/exchange.c", "w") as file:
+            file.write(EXCHANGE)
+        shell(f"mpicc -O2 -o {folder}/exchange {folder}/exchange.c")
         os.chmod(agent, 0o755)
         os.chmod(wrapper, 0o755)
 
-        def run(ranks, arguments):
+        def run(ranks, *program):
             hosts = ",".join(f"10.213.0.{number}" for number in range(1, ranks + 1))
             command = [
                 "ip", "netns", "exec", PLACES[0], "unshare", "--uts", "bash", "-c",
                 f'hostname {PLACES[0]}; exec "$0" "$@"', "mpirun", "-np", str(ranks), "--host", hosts, "--bind-to",
                 "none", "--map-by", "node", "--mca", "plm_rsh_agent", agent, "--mca", "btl", "tcp,self", "--mca",
                 "btl_tcp_if_include", "10.213.0.0/24", "--mca", "oob_tcp_if_include", "10.213.0.0/24", "-x",
-                "OMP_NUM_THREADS", wrapper, program, "bench", *arguments, "--units", units, "--json"]
+                "OMP_NUM_THREADS", wrapper, *program]
             done = subprocess.run(command, env=environment, capture_output=True, text=True)
             if done.returncode:
                 sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
             return json.loads([line for line in done.stdout.splitlines() if line[:1] in "[{"][-1])
 
-        print("  delay     rate   one node  predicted  measured (range)              error")
-        for delay, rate in NETWORKS:
-            shape(delay, rate)
-            bits = {"gbit": "Gb", "mbit": "Mb"}
-            bandwidth = rate[:-4] + bits[rate[-4:]]
+        def bench(ranks, *arguments):
+            return run(ranks, program, "bench", *arguments, "--units", units, "--json")
+
+        print("  delay  bandwidth       MPI reaches   one node  predicted  measured (range)              error")
+        for delay, bandwidth in NETWORKS:
+            relay.shape(quantity(delay), quantity(bandwidth))
+            latency, speed = run(2, f"{folder}/exchange")  # us, MB/s
             alone, predicted, measured = [], [], []
-            for _ in range(ROUNDS):
-                rows = run(1, ["project", "--nodes", "2", "--bandwidth", bandwidth, "--latency", delay])
+            for _ in range(rounds):
+                rows = bench(
+                    1, "project", "--nodes", "2", "--bandwidth", f"{speed}MB", "--latency", f"{latency}us")
                 alone.append(rows[0]["step_ms"])
                 predicted.append(rows[1]["step_ms"])
-                measured.append(run(2, ["step"])["step_ms"])
+                measured.append(bench(2, "step")["step_ms"])
             one, guess, real = map(statistics.median, (alone, predicted, measured))
             spread = f"({min(measured):.1f} to {max(measured):.1f})"
-            print(f"{delay:>7}{rate:>9}{one:8.1f} ms{guess:8.1f} ms{real:7.1f} ms "
+            print(f"{delay:>7}{bandwidth:>11}{latency:6.0f} us{speed:5.0f} MB/s{one:8.1f} ms{guess:8.1f} ms{real:7.1f} ms "
                   f"{spread:18}{100 * (guess / real - 1):+6.1f} %", flush=True)
 
 
 if __name__ == "__main__":
     remove()
-    make()
     try:
-        main()
+        main(make())
     finally:
         remove()
