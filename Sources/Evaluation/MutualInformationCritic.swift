@@ -143,6 +143,6 @@ struct ConcatenatedPairCritic: MutualInformationCritic {
         let scores = ConcatenatedScores(
             locals: try firstX(tape, tape.constant(x)).value, globals: right, layers: layers.map(\.value),
             device: tape.device)
-        return scores.write
+        return { try scores.write($0, 0..<right.shape[0], into: $1) }
     }
 }

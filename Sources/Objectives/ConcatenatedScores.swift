@@ -61,19 +61,19 @@ package final class ConcatenatedScores: PairScores {
         layerGradients = layers.map { device.tensor($0.shape, filledWith: 0) }
     }
 
-    /// The layers of a block of pairs (row, global), [rows·N, H] each. The sums are those before normalisation.
+    /// The layers of a block of pairs (row, global), [rows·globals, H] each. The sums are those before normalisation.
     private struct Hidden {
         let firstSums: Tensor, first: Tensor, secondSums: Tensor, second: Tensor
     }
 
-    private func hidden(_ rows: Range<Int>) throws -> Hidden {
-        let (count, width) = (globals.shape[0], globals.shape[1])
+    private func hidden(_ rows: Range<Int>, _ columns: Range<Int>) throws -> Hidden {
+        let (count, width) = (columns.count, globals.shape[1])
         let shape = [rows.count * count, width]
         let firstSums = device.tensor(shape)
         for (place, row) in rows.enumerated() {
             let a = locals.matrix.row(row)
             for i in 0..<count {
-                let (b, sum) = (globals.matrix.row(i), firstSums.matrix.row(place * count + i))
+                let (b, sum) = (globals.matrix.row(columns.lowerBound + i), firstSums.matrix.row(place * count + i))
                 for c in 0..<width { sum[c] = a[c] + b[c] }
             }
         }
@@ -98,14 +98,14 @@ package final class ConcatenatedScores: PairScores {
         return result
     }
 
-    private func blocks(_ rows: Range<Int>) -> [Range<Int>] {
-        let size = max(1, Self.block / globals.shape[0])
+    private func blocks(_ rows: Range<Int>, _ columns: Range<Int>) -> [Range<Int>] {
+        let size = max(1, Self.block / columns.count)
         return stride(from: rows.lowerBound, to: rows.upperBound, by: size).map { $0..<min($0 + size, rows.upperBound) }
     }
 
-    package func write(_ rows: Range<Int>, into tile: Matrix) throws {
-        for block in blocks(rows) {
-            let second = try hidden(block).second
+    package func write(_ rows: Range<Int>, _ columns: Range<Int>, into tile: Matrix) throws {
+        for block in blocks(rows, columns) {
+            let second = try hidden(block, columns).second
             let scores = device.tensor([second.shape[0], 1])
             try multiply(second.matrix, layers.last.matrix.transposed, into: scores.matrix)
             let bias = layers.lastBias?.base[0] ?? 0
@@ -116,16 +116,16 @@ package final class ConcatenatedScores: PairScores {
         }
     }
 
-    func propagate(_ gradient: Matrix, _ rows: Range<Int>) throws {
-        for block in blocks(rows) {
+    func propagate(_ gradient: Matrix, _ rows: Range<Int>, _ columns: Range<Int>) throws {
+        for block in blocks(rows, columns) {
             let start = block.lowerBound - rows.lowerBound
-            try propagate(gradient[rows: start..<start + block.count], block: block)
+            try propagate(gradient[rows: start..<start + block.count], block: block, columns)
         }
     }
 
-    private func propagate(_ gradient: Matrix, block: Range<Int>) throws {
-        let count = globals.shape[0]
-        let hidden = try hidden(block)
+    private func propagate(_ gradient: Matrix, block: Range<Int>, _ columns: Range<Int>) throws {
+        let count = columns.count
+        let hidden = try hidden(block, columns)
         let slopes = device.tensor([block.count * count, 1])  // du
         slopes.reshaped([block.count, count]).matrix.copy(from: gradient)
         // du/dh₂ = w₃; both hidden layers from the last to the first
@@ -145,8 +145,8 @@ package final class ConcatenatedScores: PairScores {
         // da of a row: the sum over its pairs; db of a global: the sum over rows
         for (place, row) in block.enumerated() {
             let pairs = first.matrix[rows: place * count..<(place + 1) * count]
-            for (c, sum) in pairs.columnSums().enumerated() { localGradients.matrix.row(row)[c] = Float(sum) }
-            globalGradients.matrix.add(pairs)
+            for (c, sum) in pairs.columnSums().enumerated() { localGradients.matrix.row(row)[c] += Float(sum) }
+            globalGradients.matrix[rows: columns].add(pairs)
         }
     }
 

@@ -33,6 +33,8 @@ package struct ContrastiveLoss {
     package var partition: PartitionAverage?
     /// How many scores are held at a time; a tile has at least one image's.
     package var tileScores = 1 << 21
+    /// How many globals they are with, but where a location's scores have to be together.
+    package var tileGlobals = 1024
 
     package init(_ estimator: Estimator, anchor: Anchor = .global, compatibility: Compatibility = .exact) {
         self.estimator = estimator
@@ -59,12 +61,17 @@ package struct ContrastiveLoss {
             loss: loss, locals: scores.localGradients, layers: scores.layerGradients, globals: own)
     }
 
+    private var needsWholeRows: Bool {
+        if case .infoNCE = estimator.form { anchor != .global } else { false }
+    }
+
     /// This rank's part of the loss; leaves the gradients in `scores`. Collective.
     func value(
         of scores: any PairScores, locations: Int, shares: Shares, device: Device, ranks: any Ranks
     ) throws -> Double {
         let pass = ContrastivePass(
-            scores, locations: locations, shares: shares, tileScores: tileScores, device: device, ranks: ranks)
+            scores, locations: locations, shares: shares, tileScores: tileScores,
+            tileGlobals: needsWholeRows ? shares.total : tileGlobals, device: device, ranks: ranks)
         switch estimator.form {
         case .divergence(let divergence): return try pass.divergence(divergence)
         case .donskerVaradhan: return try pass.donskerVaradhan(partition: partition)

@@ -10,50 +10,70 @@ struct ContrastivePass {
     private let shares: Shares
     private let device: Device
     private let ranks: any Ranks
-    private let buffer: Tensor  // [tile images · M, N]
-    private let tileImages: Int
+    private let buffer: Tensor  // [rows, columns] of the largest tile
+    private let tiles: [Tile]
 
+    /// Scores that are held at a time: those of some own images' locations with some globals.
+    private struct Tile {
+        let images: Range<Int>
+        let globals: Range<Int>
+        /// Locations of the images.
+        let rows: Range<Int>
+    }
+
+    /// - Parameters:
+    ///   - tileScores: how many are held at a time, about.
+    ///   - tileGlobals: with so many globals at most.
     init(
-        _ scores: any PairScores, locations: Int, shares: Shares, tileScores: Int, device: Device, ranks: any Ranks
+        _ scores: any PairScores, locations: Int, shares: Shares, tileScores: Int, tileGlobals: Int, device: Device,
+        ranks: any Ranks
     ) {
         self.scores = scores
         self.locations = locations
         self.shares = shares
         self.device = device
         self.ranks = ranks
-        tileImages = min(max(1, tileScores / (locations * shares.total)), max(shares.own, 1))
-        buffer = device.tensor([tileImages * locations, shares.total])
+        let globals = min(shares.total, tileGlobals)
+        let images = min(max(1, tileScores / (locations * globals)), max(shares.own, 1))
+        buffer = device.tensor([images * locations, globals])
+        tiles = stride(from: 0, to: shares.own, by: images).flatMap { first in
+            let images = first..<min(first + images, shares.own)
+            return stride(from: 0, to: shares.total, by: globals).map {
+                Tile(
+                    images: images, globals: $0..<min($0 + globals, shares.total),
+                    rows: images.lowerBound * locations..<images.upperBound * locations)
+            }
+        }
     }
 
-    /// Images of each tile.
-    private var tiles: [Range<Int>] {
-        stride(from: 0, to: shares.own, by: tileImages).map { $0..<min($0 + tileImages, shares.own) }
+    private func matrix(_ tile: Tile) -> Matrix {
+        Matrix(base: buffer.base, rows: tile.rows.count, columns: tile.globals.count, stride: tile.globals.count)
     }
 
-    private func rows(_ images: Range<Int>) -> Range<Int> {
-        images.lowerBound * locations..<images.upperBound * locations
+    /// The scores of a tile, [rows, globals].
+    private func score(_ tile: Tile) throws -> Matrix {
+        let matrix = matrix(tile)
+        try scores.write(tile.rows, tile.globals, into: matrix)
+        return matrix
     }
 
-    private func tile(_ images: Range<Int>) -> Matrix { buffer.matrix[rows: 0..<images.count * locations] }
-
-    /// The scores of these images, [images·M, N].
-    private func score(_ images: Range<Int>) throws -> Matrix {
-        let tile = tile(images)
-        try scores.write(rows(images), into: tile)
-        return tile
+    /// The scores of a tile once more. Those of the only one are still there, but for the positives, which the caller
+    /// sets.
+    private func scoreAgain(_ tile: Tile) throws -> Matrix {
+        tiles.count == 1 ? matrix(tile) : try score(tile)
     }
 
-    /// The scores of these images once more. Those of a tile that holds all images are still there, but for the
-    /// positives, which the caller sets.
-    private func scoreAgain(_ images: Range<Int>) throws -> Matrix {
-        tileImages >= shares.own ? tile(images) : try score(images)
+    private func propagate(_ gradient: Matrix, _ tile: Tile) throws {
+        try scores.propagate(gradient, tile.rows, tile.globals)
     }
 
     /// Visits the score of every location with its own image's global: element, and place among the own locations.
-    private func forEachPositive(_ tile: Matrix, _ images: Range<Int>, _ body: (inout Float, _ place: Int) -> Void) {
-        for image in images {
+    private func forEachPositive(_ matrix: Matrix, _ tile: Tile, _ body: (inout Float, _ place: Int) -> Void) {
+        let own = shares.first + tile.images.lowerBound..<shares.first + tile.images.upperBound
+        for global in own.clamped(to: tile.globals) {
+            let image = global - shares.first
             for place in image * locations..<(image + 1) * locations {
-                body(&tile.row(place - images.lowerBound * locations)[shares.first + image], place)
+                body(&matrix.row(place - tile.rows.lowerBound)[global - tile.globals.lowerBound], place)
             }
         }
     }
@@ -67,20 +87,20 @@ struct ContrastivePass {
     func infoNCEAnchoredAtLocals() throws -> Double {
         let scale = 1 / pairs
         var loss = 0.0
-        for images in tiles {
-            let tile = try score(images)
-            loss += softmaxOfLocals(tile, images, scale: scale)
-            try scores.propagate(tile, rows(images))
+        for tile in tiles {
+            let matrix = try score(tile)
+            loss += softmaxOfLocals(matrix, tile, scale: scale)
+            try propagate(matrix, tile)
         }
         return loss * scale
     }
 
     /// Replaces the scores by the gradient of the loss anchored at locals; returns the sum of the losses.
-    private func softmaxOfLocals(_ tile: Matrix, _ images: Range<Int>, scale: Double) -> Double {
+    private func softmaxOfLocals(_ matrix: Matrix, _ tile: Tile, scale: Double) -> Double {
         var loss = 0.0
-        forEachPositive(tile, images) { u, _ in loss -= Double(u) }
-        loss += tile.replaceBySoftmaxOfRows(scale: Float(scale))
-        forEachPositive(tile, images) { u, _ in u -= Float(scale) }
+        forEachPositive(matrix, tile) { u, _ in loss -= Double(u) }
+        loss += matrix.replaceBySoftmaxOfRows(scale: Float(scale))
+        forEachPositive(matrix, tile) { u, _ in u -= Float(scale) }
         return loss
     }
 
@@ -116,18 +136,20 @@ struct ContrastivePass {
         }
         var offsets = try gather(own)
         let rowBuffer = both ? device.tensor(buffer.shape) : nil
-        for images in tiles {
-            let tile = try scoreAgain(images)
-            let rowTile = rowBuffer?.matrix[rows: 0..<tile.rows]
-            if let rowTile {
-                forEachPositive(tile, images) { u, place in u = Float(positiveScores[place]) }
-                rowTile.copy(from: tile)
-                loss += softmaxOfLocals(rowTile, images, scale: scale)
+        for tile in tiles {
+            let matrix = try scoreAgain(tile)
+            let byRows = rowBuffer?.matrix[rows: 0..<matrix.rows]
+            if let byRows {
+                forEachPositive(matrix, tile) { u, place in u = Float(positiveScores[place]) }
+                byRows.copy(from: matrix)
+                loss += softmaxOfLocals(byRows, tile, scale: scale)
             }
-            offsets.withUnsafeMutableBufferPointer { tile.replaceByExponentials(offsets: $0.baseAddress!) }
-            forEachPositive(tile, images) { u, place in u = Float(positives[place]) }
-            if let rowTile { tile.add(rowTile) }
-            try scores.propagate(tile, rows(images))
+            offsets.withUnsafeMutableBufferPointer {
+                matrix.replaceByExponentials(offsets: $0.baseAddress! + tile.globals.lowerBound)
+            }
+            forEachPositive(matrix, tile) { u, place in u = Float(positives[place]) }
+            if let byRows { matrix.add(byRows) }
+            try propagate(matrix, tile)
         }
         return loss * scale
     }
@@ -137,13 +159,13 @@ struct ContrastivePass {
     private func logSumsOfNegatives(_ positives: inout [Double]) throws -> [Double] {
         var maxima = [Float](repeating: emptyMaximum, count: shares.total)
         var sums = [Double](repeating: 0, count: shares.total)
-        for images in tiles {
-            let tile = try score(images)
-            forEachPositive(tile, images) { u, place in
+        for tile in tiles {
+            let matrix = try score(tile)
+            forEachPositive(matrix, tile) { u, place in
                 positives[place] = Double(u)
                 u = excludedScore
             }
-            tile.accumulateColumnSums(maxima: &maxima, sums: &sums)
+            matrix.accumulateColumnSums(maxima: &maxima, sums: &sums, from: tile.globals.lowerBound)
         }
         let ownMaxima = maxima
         try maxima.withUnsafeMutableBufferPointer { try ranks.maximum($0) }
@@ -176,11 +198,11 @@ struct ContrastivePass {
         partition?.update(logMean)
         var offsets = [Float](
             repeating: Float(-logCount - (partition?.logarithm ?? logMean)), count: shares.total)
-        for images in tiles {
-            let tile = try scoreAgain(images)
-            offsets.withUnsafeMutableBufferPointer { tile.replaceByExponentials(offsets: $0.baseAddress!) }
-            forEachPositive(tile, images) { u, _ in u = Float(-1 / pairs) }
-            try scores.propagate(tile, rows(images))
+        for tile in tiles {
+            let matrix = try scoreAgain(tile)
+            offsets.withUnsafeMutableBufferPointer { matrix.replaceByExponentials(offsets: $0.baseAddress!) }
+            forEachPositive(matrix, tile) { u, _ in u = Float(-1 / pairs) }
+            try propagate(matrix, tile)
         }
         return logMean * Double(shares.own) / Double(shares.total) - positives.reduce(0, +) / pairs
     }
@@ -189,21 +211,21 @@ struct ContrastivePass {
     func divergence(_ divergence: Divergence) throws -> Double {
         let negatives = pairs * Double(shares.total - 1)
         var loss = divergence.negativeConstant * Double(shares.own) / Double(shares.total)
-        for images in tiles {
-            let tile = try score(images)
-            var positives = [Double](repeating: 0, count: images.count * locations)
-            let first = images.lowerBound * locations
-            forEachPositive(tile, images) { u, place in
+        for tile in tiles {
+            let matrix = try score(tile)
+            var positives = [Double](repeating: 0, count: tile.rows.count)
+            let first = tile.rows.lowerBound
+            forEachPositive(matrix, tile) { u, place in
                 positives[place - first] = Double(u)
                 u = divergence.neutralScore
             }
-            loss += divergence.replaceByNegativeSlopes(tile, scale: Float(1 / negatives)) / negatives
-            forEachPositive(tile, images) { u, place in
+            loss += divergence.replaceByNegativeSlopes(matrix, scale: Float(1 / negatives)) / negatives
+            forEachPositive(matrix, tile) { u, place in
                 let (value, slope) = divergence.positive(positives[place - first])
                 loss -= value / pairs
                 u = Float(-slope / pairs)
             }
-            try scores.propagate(tile, rows(images))
+            try propagate(matrix, tile)
         }
         return loss
     }

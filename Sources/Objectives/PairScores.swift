@@ -4,10 +4,10 @@ import Tensors
 
 /// Scores of this rank's local rows with all globals, computed a tile at a time, and where their gradients go.
 protocol PairScores: AnyObject {
-    /// Writes the scores of some local rows with all N globals, [rows, N].
-    func write(_ rows: Range<Int>, into tile: Matrix) throws
-    /// Adds to all gradients, given the gradient by the scores of these rows, [rows, N], which it may overwrite.
-    func propagate(_ gradient: Matrix, _ rows: Range<Int>) throws
+    /// Writes the scores of some local rows with some globals, [rows, globals].
+    func write(_ rows: Range<Int>, _ globals: Range<Int>, into tile: Matrix) throws
+    /// Adds to all gradients, given the gradient by these scores, [rows, globals], which it may overwrite.
+    func propagate(_ gradient: Matrix, _ rows: Range<Int>, _ globals: Range<Int>) throws
     /// By all globals, [N, D]: this rank's part.
     var globalGradients: Tensor { get }
 }
@@ -58,27 +58,27 @@ final class SeparableScores: PairScores {
     /// By each factor's layer, [U, Dₖ + 1].
     var layerGradients: [Tensor?] { factors.map(\.layerGradient) }
 
-    func write(_ rows: Range<Int>, into tile: Matrix) throws {
+    func write(_ rows: Range<Int>, _ range: Range<Int>, into tile: Matrix) throws {
         for (k, factor) in factors.enumerated() {
             timeline?.count(operations: 2 * rows.count * factor.local.columns.count * tile.columns)
             try multiply(
-                factor.output(rows), globals.matrix[columns: factor.local.columns].transposed, into: tile,
+                factor.output(rows), globals.matrix[rows: range][columns: factor.local.columns].transposed, into: tile,
                 adding: k > 0)
         }
-        if let offsets { tile.addToRows(offsets.base) }
+        if let offsets { tile.addToRows(offsets.base + range.lowerBound) }
     }
 
-    func propagate(_ gradient: Matrix, _ rows: Range<Int>) throws {
+    func propagate(_ gradient: Matrix, _ rows: Range<Int>, _ range: Range<Int>) throws {
         for factor in factors {
             let columns = factor.local.columns
             timeline?.count(operations: 4 * rows.count * columns.count * gradient.columns)
             try factor.propagate(
-                gradient, rows, globals: globals.matrix[columns: columns],
-                globalGradients: globalGradients.matrix[columns: columns])
+                gradient, rows, globals: globals.matrix[rows: range][columns: columns],
+                globalGradients: globalGradients.matrix[rows: range][columns: columns])
         }
         if let offsetColumn {
             for (i, sum) in gradient.columnSums().enumerated() {
-                globalGradients.matrix.row(i)[offsetColumn] += Float(sum)
+                globalGradients.matrix.row(range.lowerBound + i)[offsetColumn] += Float(sum)
             }
         }
     }
@@ -92,16 +92,14 @@ private final class Factor {
     /// By W̃, as its transpose [Dₖ, U], and by b̃, [U].
     private let weightGradient: Tensor
     private let biasGradient: Tensor
-    private let isFirstToWrite: Bool
     private let device: Device
     private var units: (values: Tensor, rows: Range<Int>)?
 
     /// - Parameter gradient: where an earlier factor of the same locals writes theirs.
     init(_ local: LocalFactor, gradient: Tensor?, device: Device) {
         self.local = local
-        self.gradient = gradient ?? device.tensor(local.values.shape)
+        self.gradient = gradient ?? device.tensor(local.values.shape, filledWith: 0)
         self.device = device
-        isFirstToWrite = gradient == nil
         layer = local.layer.map { RectifiedLayer($0, device: device) }
         weightGradient = device.tensor([layer?.channels ?? 0, layer?.units ?? 0], filledWith: 0)
         biasGradient = device.tensor([layer?.units ?? 0], filledWith: 0)
@@ -133,7 +131,7 @@ private final class Factor {
     }
 
     /// Adds to the gradients by locals, layer and the globals' columns, given that by the scores of these rows,
-    /// [rows, N].
+    /// [rows, globals].
     func propagate(_ gradient: Matrix, _ rows: Range<Int>, globals: Matrix, globalGradients: Matrix) throws {
         let (input, output) = (local.values.matrix[rows: rows], try output(rows))
         let locals = self.gradient.matrix[rows: rows]
@@ -143,7 +141,7 @@ private final class Factor {
             let (gradient, locals) = (gradient[rows: block], locals[rows: block])
             try multiply(gradient.transposed, output[rows: block], into: globalGradients, adding: true)
             guard let layer else {
-                try multiply(gradient, globals, into: locals, adding: !isFirstToWrite)
+                try multiply(gradient, globals, into: locals, adding: true)
                 continue
             }
             let units = buffer.matrix[rows: 0..<block.count]
@@ -152,7 +150,7 @@ private final class Factor {
                 units.mask(wherePositive: output[rows: block])
                 try multiply(input[rows: block].transposed, units, into: weightGradient.matrix, adding: true)
                 for (u, sum) in units.columnSums().enumerated() { biasGradient.base[u] += Float(sum) }
-                try multiply(units, layer.weight, into: locals, adding: !isFirstToWrite)
+                try multiply(units, layer.weight, into: locals, adding: true)
             }
         }
     }

@@ -32,12 +32,14 @@ extension Matrix {
         }[0]
     }
 
-    /// Raises `maxima` (one a column) to the largest score of each column, and rescales `sums`, the sums of
-    /// e^(u - maximum), to the new maxima before adding this tile's.
-    package func accumulateColumnSums(maxima: inout [Float], sums: inout [Double]) {
+    /// Raises `maxima`, one a column from `first` on, to the largest score of each column, and rescales `sums`, the sums
+    /// of e^(u - maximum), to the new maxima before adding this tile's.
+    package func accumulateColumnSums(maxima: inout [Float], sums: inout [Double], from first: Int = 0) {
         maxima.withUnsafeMutableBufferPointer { maxima in
             sums.withUnsafeMutableBufferPointer { sums in
-                guard let maxima = maxima.baseAddress, let sums = sums.baseAddress else { return }
+                guard let maxima = maxima.baseAddress.map({ $0 + first }),
+                    let sums = sums.baseAddress.map({ $0 + first })
+                else { return }
                 // Threads take whole vectors of columns, all rows of them, and go through these in strips that stay in
                 // a cache between the maxima and the sums.
                 inParallel(columns, step: 16, elements: rows) { part in

@@ -20,6 +20,7 @@ final class ContrastiveLossTests: XCTestCase {
         let globals = batch.globals[own.lowerBound * d..<own.upperBound * d].map { Float($0) }
         var loss = item.loss
         loss.tileScores = tileScores
+        loss.tileGlobals = tileScores == 50 ? 3 : 1024
         // Two factors that split the dimensions must give what one gives.
         let cut = d / 2
         let whole = device.tensor([own.count * m, d], locals)
