@@ -192,7 +192,7 @@ package final class MPIRanks: Ranks {
 private let largestCount = 1 << 28
 
 /// C: `MPI_Allreduce`, in place.
-func allreduce<Element>(
+private func allreduce<Element>(
     _ values: UnsafeMutableBufferPointer<Element>, _ type: MPI_Datatype, _ operation: MPI_Op, _ communicator: MPI_Comm
 ) throws {
     for start in stride(from: 0, to: values.count, by: largestCount) {

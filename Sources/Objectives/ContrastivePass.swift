@@ -200,7 +200,9 @@ struct ContrastivePass {
             repeating: Float(-logCount - (partition?.logarithm ?? logMean)), count: shares.total)
         for tile in tiles {
             let matrix = try scoreAgain(tile)
-            offsets.withUnsafeMutableBufferPointer { matrix.replaceByExponentials(offsets: $0.baseAddress!) }
+            offsets.withUnsafeMutableBufferPointer {
+                matrix.replaceByExponentials(offsets: $0.baseAddress! + tile.globals.lowerBound)
+            }
             forEachPositive(matrix, tile) { u, _ in u = Float(-1 / pairs) }
             try propagate(matrix, tile)
         }

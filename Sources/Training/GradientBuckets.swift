@@ -32,8 +32,8 @@ final class GradientBuckets {
     private var past = 0
     private var isFinite = true
 
-    /// Elements of a bucket at least: 4 MiB, large enough for the network's full speed.
-    private static let smallest = 1 << 20
+    /// Elements of a bucket at most: 4 MiB, large enough for the network's full speed.
+    private static let largest = 1 << 20
 
     /// - Parameter gradients: of the ranks of the node, for each set.
     init(
@@ -43,10 +43,10 @@ final class GradientBuckets {
         self.gradients = gradients
         self.timeline = timeline
         exchange = node.exchange
-        let smallest = node.exchange == nil ? Int.max : Self.smallest
+        let largest = node.exchange == nil ? Int.max : Self.largest
         buckets = sets.indices.reversed().flatMap { set -> [Bucket] in
             let count = sets[set].count
-            let edges = Array(stride(from: count, to: 0, by: -min(smallest, max(count, 1)))) + [0]
+            let edges = Array(stride(from: count, to: 0, by: -min(largest, max(count, 1)))) + [0]
             return zip(edges.dropFirst(), edges).map { start, end in
                 let slice = node.slice(of: end - start)
                 return Bucket(
@@ -73,26 +73,24 @@ final class GradientBuckets {
             missing[place] -= bucket.range.clamped(to: start..<start + (gradient.count + 15) / 16 * 16).count
         }
         while finished < buckets.count && missing[finished] == 0 { finished += 1 }
-        _ = try advance()
+        _ = try timeline.measured("gradient sum over nodes", .communication, advance)
     }
 
     /// Sums what is finished on all ranks of the node, and moves the sums over nodes on. Returns whether all are done.
     private func advance() throws -> Bool {
         guard let exchange else { return true }
-        return try timeline.measured("gradient sum over nodes", .communication) {
-            exchange.announce(past + finished)
-            let common = min(finished, exchange.announcedByAll - past)
-            while summed < common {
-                sumOverNode(buckets[summed])
-                let slice = buckets[summed].slice
-                try exchange.start(
-                    UnsafeMutableBufferPointer(rebasing: sets[buckets[summed].set].gradients.elements[slice]),
-                    index: summed)
-                timeline?.count(bytes: 4 * slice.count)
-                summed += 1
-            }
-            return try exchange.progress() && summed == buckets.count
+        exchange.announce(past + finished)
+        let common = min(finished, exchange.announcedByAll - past)
+        while summed < common {
+            sumOverNode(buckets[summed])
+            let slice = buckets[summed].slice
+            try exchange.start(
+                UnsafeMutableBufferPointer(rebasing: sets[buckets[summed].set].gradients.elements[slice]),
+                index: summed)
+            timeline?.count(bytes: 4 * slice.count)
+            summed += 1
         }
+        return try exchange.progress() && summed == buckets.count
     }
 
     private func sumOverNode(_ bucket: Bucket) {
@@ -111,7 +109,9 @@ final class GradientBuckets {
             try meet()
             for bucket in buckets { sumOverNode(bucket) }
         } else {
-            while try !advance() { sched_yield() }
+            try timeline.measured("gradient sum over nodes", .communication) {
+                while try !advance() { sched_yield() }
+            }
             for bucket in buckets where !bucket.slice.isEmpty {
                 let sums = sets[bucket.set].gradients.view(from: bucket.slice.lowerBound, shape: [bucket.slice.count])
                 if !sums.isFinite { isFinite = false }

@@ -42,6 +42,28 @@ final class NodeTests: XCTestCase {
         }
     }
 
+    /// Several sums at a time, of sizes that ranks don't divide, in many messages and more than the window holds.
+    func testSumsUnderWayTogether() throws {
+        World.ranks.largestNode = 1
+        defer { World.ranks.largestNode = nil }
+        let node = try World.ranks.node(sharing: 4096, each: 4096)
+        guard let exchange = node.exchange else { return XCTAssertEqual(World.ranks.worldSize, 1) }
+        let size = World.ranks.worldSize
+        let sums = try [1_000_003, 700_001, 5].map { try node.memory($0)[0] }
+        for round in 1...4 {
+            for (index, sum) in sums.enumerated() {
+                for i in sum.indices { sum[i] = Float((i % 97 + index) * (World.ranks.rank + round)) }
+                try exchange.start(sum, index: index)
+            }
+            while try !exchange.progress() { sched_yield() }
+            let factor = Float(size * (size - 1) / 2 + size * round)
+            for (index, sum) in sums.enumerated() {
+                let isRight = sum.indices.allSatisfy { sum[$0] == Float($0 % 97 + index) * factor }
+                XCTAssertTrue(isRight, "sum \(index), round \(round), \(World.place)")
+            }
+        }
+    }
+
     private func sumOverNodes(_ values: UnsafeMutableBufferPointer<Float>, of node: any Node) throws {
         guard let exchange = node.exchange else { return XCTAssertEqual(node.nodes, 1) }
         try exchange.start(values, index: 0)
