@@ -1,7 +1,8 @@
 import CBLAS
 import COneDNN
 
-/// `c = a·b`, or `c += a·b` when adding. Matrices of any stride; transposes are read in place.
+/// `c = a·b`, or `c += a·b` when adding. Matrices of any stride. Transposes are read in
+/// place, or from a copy where that is faster.
 ///
 /// oneDNN's product, because it tells processors apart by what they can do (design 4.6).
 package func multiply(_ a: Matrix, _ b: Matrix, into c: Matrix, adding: Bool = false) throws {

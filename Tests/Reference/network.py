@@ -5,8 +5,9 @@
 Makes two network namespaces on this machine, each a node with a core of its own, and removes them afterwards. Between
 them is a relay in this program, which holds each frame back as long as a link of that bandwidth and delay would: not
 every kernel has `tc netem`. Needs root, iproute2, network namespaces, /dev/net/tun and mpicc. For each network: what
-MPI makes of it (half a ping-pong of 8 bytes, and 2.3 MiB both ways in messages of 60 KiB), which is what `bench project`
-is told; the step of one node alone, its projection to two, the measured step on two, and the error of the projection.
+MPI makes of it (half a ping-pong of 8 bytes, and 2.3 MiB both ways in messages of 60 KiB), which is what `bench
+project` is told; the step of one node alone, its projection to two, the measured step on two, and the error of the
+projection.
 """
 import collections, ctypes, fcntl, json, os, select, statistics, struct, subprocess, sys, tempfile, threading, time
 
