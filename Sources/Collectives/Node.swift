@@ -10,6 +10,8 @@ package protocol Node: AnyObject {
     var size: Int { get }
     /// Ranks of the smallest node: places from `owners` on own nothing.
     var owners: Int { get }
+    /// Whether this rank owns slices, and is the one to speak for their owners on all nodes.
+    var standsForOwners: Bool { get }
     /// How many nodes there are.
     var nodes: Int { get }
     /// Why ranks of one machine don't share memory, for the user.
@@ -40,6 +42,7 @@ package protocol NodeExchange: AnyObject {
 
 extension Node {
     package var note: String? { nil }
+    package var standsForOwners: Bool { place < owners }
     package var exchange: (any NodeExchange)? { nil }
 
     /// The part of `count` elements that this rank owns; whole cache lines, but for the last.

@@ -31,6 +31,9 @@ package protocol Ranks: AnyObject {
         _ whole: UnsafeBufferPointer<Float>, counts: [Int], into piece: UnsafeMutableBufferPointer<Float>) throws
     /// Copies root's bytes to every rank. Same size on every rank.
     func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws
+    /// Runs what waits for other ranks by means of a node (`Node.meet`, the end of a `NodeExchange`), so that it is seen
+    /// and timed like the calls above.
+    func waiting<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result
     /// The ranks that share memory with this one. Where what they are going to share doesn't fit the memory that a
     /// machine has for it, each rank is a node of its own.
     /// - Parameters:
@@ -42,6 +45,8 @@ package protocol Ranks: AnyObject {
 }
 
 extension Ranks {
+    package func waiting<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result { try body() }
+
     /// True on the rank that speaks for all.
     package var isFirst: Bool { rank == 0 }
 

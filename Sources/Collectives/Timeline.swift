@@ -134,6 +134,10 @@ package final class TimedRanks: Ranks {
         try measure("broadcast", bytes: bytes.count) { try ranks.broadcast(bytes, from: root) }
     }
 
+    package func waiting<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
+        try timeline.measure(name, .communication, body)
+    }
+
     package func node(sharing once: Int, each: Int) throws -> any Node { try ranks.node(sharing: once, each: each) }
 
     package func abort(status: Int32) -> Never { ranks.abort(status: status) }

@@ -38,7 +38,7 @@ final class SystemFile {
             case .create: O_WRONLY | O_CREAT | O_TRUNC
             }
         if mode != .create { try requireRegularFile(path) }
-        descriptor = open(path, flags | O_CLOEXEC, 0o644)
+        descriptor = open(path, flags | O_CLOEXEC, 0o666)
         self.path = path
         guard descriptor >= 0 else { throw InputError("\(path): can't be opened: \(systemReason())") }
     }

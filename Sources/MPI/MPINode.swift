@@ -10,6 +10,7 @@ final class MPINode: Node {
     let nodes: Int
     let note: String?
     private(set) var exchange: (any NodeExchange)?
+    private(set) var standsForOwners: Bool
     /// Of the ranks of this machine.
     private let machine: MPI_Comm
     private var windows: [MPI_Win] = []
@@ -33,6 +34,7 @@ final class MPINode: Node {
         value = place == 0 ? 1 : 0
         try check("MPI_Allreduce", MPI_Allreduce(cmpi_in_place(), &value, 1, cmpi_int(), cmpi_sum(), world))
         nodes = Int(value)
+        standsForOwners = place < owners
     }
 
     /// Prepares sums over nodes, where there are several. Collective over `world`.
@@ -45,7 +47,11 @@ final class MPINode: Node {
             "MPI_Comm_split",
             MPI_Comm_split(world, place < owners ? Int32(place) : Int32(MPI_UNDEFINED), rank, &slice))
         if place >= owners { slice = nil }
-        if let slice { try check("MPI_Comm_set_errhandler", MPI_Comm_set_errhandler(slice, cmpi_errors_return())) }
+        if let slice {
+            try check("MPI_Comm_set_errhandler", MPI_Comm_set_errhandler(slice, cmpi_errors_return()))
+            try check("MPI_Comm_rank", MPI_Comm_rank(slice, &rank))
+            standsForOwners = rank == 0
+        }
         exchange = try MPIExchange(over: slice, nodes: nodes, place: place, counters: memory(2))
     }
 

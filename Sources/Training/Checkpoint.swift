@@ -1,8 +1,6 @@
 import CZlib
 import Collectives
 import Foundation
-import Layers
-import Tensors
 
 /// The list of contents that makes a checkpoint whole. Written last, so a folder without it is not a checkpoint.
 struct CheckpointManifest: Codable {
@@ -17,16 +15,18 @@ struct CheckpointManifest: Codable {
     let step: Int
     /// Adam's count of updates: fewer than steps when some were skipped.
     let updates: Int
+    /// Mean loss of the steps since the checkpoint before; nil where there were none.
+    let loss: Double?
     let card: ModelCard
     let files: [File]
 }
 
 /// Where the checkpoints of a run are. Nothing in one depends on the world size.
 package struct CheckpointStore {
+    static let modelName = "model.safetensors"
+    static let optimiserName = "optimiser.safetensors"
     let folder: String
     private static let manifestName = "manifest.json"
-    private static let modelName = "model.safetensors"
-    private static let optimiserName = "optimiser.safetensors"
 
     package init(run: String) { folder = run + "/checkpoints" }
 
@@ -46,43 +46,50 @@ package struct CheckpointStore {
         }.sorted()
     }
 
-    /// Writes a checkpoint whole or not at all: into a temporary folder, forced to disk, renamed. Then removes all
-    /// but the newest `keep`. For one rank.
-    func write(step: Int, model: Model, optimisers: [Adam], card: ModelCard, keep: Int) throws {
-        let files = FileManager.default
-        let final = path(step)
-        let temporary = "\(folder)/.writing-\(step)"
-        for name in (try? files.contentsOfDirectory(atPath: folder)) ?? [] where name.hasPrefix(".writing-") {
-            try? files.removeItem(atPath: "\(folder)/\(name)")  // of a run that was killed
-        }
-        try files.createDirectory(atPath: temporary, withIntermediateDirectories: true)
-        defer { try? files.removeItem(atPath: temporary) }
-        let states = model.stateArrays
-        let written = [
-            try write(model.arrays + states.arrays, to: temporary, Self.modelName),
-            try write(model.moments(of: optimisers), to: temporary, Self.optimiserName),
-        ]
-        states.release()
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        let manifest = CheckpointManifest(step: step, updates: optimisers[0].updates, card: card, files: written)
-        try DurableFile.write(try encoder.encode(manifest), to: "\(temporary)/\(Self.manifestName)")
-        try DurableFile.synchronise(folder: temporary)
-        try? files.removeItem(atPath: final)  // the same step, written by a run that was resumed from before it
-        try DurableFile.rename(temporary, to: final)
-        try DurableFile.synchronise(folder: folder)
-        for old in steps.dropLast(keep) where old != step { try? files.removeItem(atPath: path(old)) }
+    /// The step of the checkpoint with the least mean loss; nil where none has one.
+    package var best: Int? {
+        let losses = steps.compactMap { step in (try? manifest(step).loss).flatMap { $0 }.map { (step, $0) } }
+        return losses.min { $0.1 < $1.1 }?.0
     }
 
-    private func write(_ arrays: [NamedArray], to folder: String, _ name: String) throws -> CheckpointManifest.File {
-        let header = try SafeTensors.header(arrays)
-        return try header.withUnsafeBytes { header in
-            let pieces = [header] + arrays.map { UnsafeRawBufferPointer($0.values) }
-            try DurableFile.write(pieces, to: "\(folder)/\(name)")
-            return CheckpointManifest.File(
-                name: name, bytes: pieces.reduce(0) { $0 + $1.count }, crc32: checksum(pieces))
+    // MARK: - Writing, for one rank
+
+    /// The folder in which a checkpoint is written before it gets its name.
+    func temporaryPath(_ step: Int) -> String { "\(folder)/.writing-\(step)" }
+
+    /// Makes the temporary folder, and removes what earlier runs left of theirs.
+    func prepare(_ step: Int) throws {
+        let files = FileManager.default
+        for name in (try? files.contentsOfDirectory(atPath: folder)) ?? [] where name.hasPrefix(".writing-") {
+            try? files.removeItem(atPath: "\(folder)/\(name)")
+        }
+        try makeFolder(temporaryPath(step))
+    }
+
+    /// Makes a checkpoint of the files in the temporary folder, which are on the disk already: whole or not at all.
+    /// Then removes all but the newest `keep` and the best.
+    func seal(_ manifest: CheckpointManifest, keep: Int) throws {
+        let temporary = temporaryPath(manifest.step)
+        let final = path(manifest.step)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        try DurableFile.write(try encoder.encode(manifest), to: "\(temporary)/\(Self.manifestName)")
+        try DurableFile.synchronise(folder: temporary)
+        // The same step, written by a run that was resumed from before it: not a checkpoint any more before it is gone.
+        try? FileManager.default.removeItem(atPath: "\(final)/\(Self.manifestName)")
+        try? FileManager.default.removeItem(atPath: final)
+        try DurableFile.rename(temporary, to: final)
+        try DurableFile.synchronise(folder: folder)
+        let best = best
+        for old in steps.dropLast(keep) where old != manifest.step && old != best {
+            try? FileManager.default.removeItem(atPath: path(old))
         }
     }
+
+    /// Removes what was written of a checkpoint that failed.
+    func discard(_ step: Int) { try? FileManager.default.removeItem(atPath: temporaryPath(step)) }
+
+    // MARK: - Reading
 
     /// The newest checkpoint that is whole; damaged ones are named to `warn` and passed over. nil when there is none.
     /// - Throws: `InputError` when there are some and all are damaged.
@@ -101,94 +108,48 @@ package struct CheckpointStore {
     /// Reads a checkpoint and holds it against its checksums.
     package func load(_ step: Int) throws -> LoadedCheckpoint {
         let place = path(step)
-        func contents(_ name: String) throws -> Foundation.Data {
-            do {
-                return try Foundation.Data(contentsOf: URL(fileURLWithPath: "\(place)/\(name)"), options: .alwaysMapped)
-            } catch {
-                throw InputError("\(place)/\(name) can't be read: \(error.localizedDescription)")
-            }
-        }
-        guard
-            let manifest = try? JSONDecoder().decode(
-                CheckpointManifest.self, from: try contents(Self.manifestName)),
-            manifest.format == 1, manifest.step == step
-        else { throw InputError("\(place)/\(Self.manifestName) is damaged or of another version") }
+        let manifest = try manifest(step)
         try manifest.card.normalisation.check(channels: manifest.card.channels)
         var data: [String: Foundation.Data] = [:]
-        for file in manifest.files {
-            let bytes = try contents(file.name)
+        for name in [Self.modelName, Self.optimiserName] {
+            guard let file = manifest.files.first(where: { $0.name == name }) else {
+                throw InputError("\(place)/\(Self.manifestName) lacks \(name)")
+            }
+            let bytes = try contents("\(place)/\(name)")
             guard bytes.count == file.bytes else {
-                throw InputError("\(place)/\(file.name) has \(bytes.count) bytes, expected \(file.bytes): truncated")
+                throw InputError("\(place)/\(name) has \(bytes.count) bytes, expected \(file.bytes): truncated")
             }
-            guard bytes.withUnsafeBytes({ checksum([$0]) }) == file.crc32 else {
-                throw InputError("\(place)/\(file.name) fails its checksum: damaged")
+            guard bytes.withUnsafeBytes({ checksum($0) }) == file.crc32 else {
+                throw InputError("\(place)/\(name) fails its checksum: damaged")
             }
-            data[file.name] = bytes
-        }
-        guard let model = data[Self.modelName], let optimiser = data[Self.optimiserName] else {
-            throw InputError("\(place)/\(Self.manifestName) lacks \(Self.modelName) or \(Self.optimiserName)")
+            data[name] = bytes
         }
         return LoadedCheckpoint(
-            folder: place, step: step, updates: manifest.updates, card: manifest.card, model: model,
-            optimiser: optimiser)
-    }
-}
-
-/// A checkpoint whose checksums held.
-package struct LoadedCheckpoint {
-    package let folder: String
-    package let step: Int
-    let updates: Int
-    package let card: ModelCard
-    fileprivate let model: Foundation.Data
-    fileprivate let optimiser: Foundation.Data
-
-    /// Sets a model's parameters and states. Throws `InputError` when it has other arrays.
-    package func restore(_ model: Model) throws {
-        let states = model.stateArrays
-        defer { states.release() }
-        try SafeTensors.read(self.model, file: "\(folder)/model.safetensors", into: model.arrays + states.arrays)
-        for (state, array) in zip(model.states, states.arrays) { state.values = Array(array.values) }
+            folder: place, step: step, updates: manifest.updates, card: manifest.card, model: data[Self.modelName]!,
+            optimiser: data[Self.optimiserName]!)
     }
 
-    /// Sets the moments of the optimisers of a model's parameter sets.
-    func restore(_ optimisers: [Adam], of model: Model) throws {
-        try SafeTensors.read(
-            self.optimiser, file: "\(folder)/optimiser.safetensors", into: model.moments(of: optimisers))
-        for optimiser in optimisers { optimiser.updates = updates }
-    }
-}
-
-extension Model {
-    package var states: [StateArray] { parameterSets.flatMap(\.states) }
-
-    /// Copies of the states, with what frees them.
-    fileprivate var stateArrays: (arrays: [NamedArray], release: () -> Void) {
-        let arrays = states.map { state in
-            let copy = UnsafeMutableBufferPointer<Float>.allocate(capacity: state.values.count)
-            _ = copy.initialize(fromContentsOf: state.values)
-            return NamedArray(name: state.name, shape: [state.values.count], values: copy)
-        }
-        return (arrays, { for array in arrays { array.values.deallocate() } })
+    private func manifest(_ step: Int) throws -> CheckpointManifest {
+        let path = "\(path(step))/\(Self.manifestName)"
+        guard let manifest = try? JSONDecoder().decode(CheckpointManifest.self, from: try contents(path)),
+            manifest.format == 1, manifest.step == step, manifest.updates >= 0
+        else { throw InputError("\(path) is damaged or of another version") }
+        return manifest
     }
 
-    fileprivate func moments(of optimisers: [Adam]) -> [NamedArray] {
-        zip(parameterSets, optimisers).flatMap { set, optimiser in
-            [("first_moment", optimiser.mean), ("second_moment", optimiser.square)].flatMap { name, flat in
-                set.parameters.map { parameter in
-                    let start = parameter.value.base - set.values.base
-                    return NamedArray(
-                        name: "\(name).\(parameter.name)", shape: parameter.shape,
-                        values: flat.view(from: start, shape: parameter.shape).elements)
-                }
-            }
+    private func contents(_ path: String) throws -> Foundation.Data {
+        do { return try Foundation.Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped) } catch {
+            throw InputError("\(path) can't be read: \(error.localizedDescription)")
         }
     }
 }
 
-private func checksum(_ pieces: [UnsafeRawBufferPointer]) -> UInt32 {
-    UInt32(
-        pieces.reduce(crc32_z(0, nil, 0)) {
-            crc32_z($0, $1.bindMemory(to: UInt8.self).baseAddress, $1.count)
-        })
+/// zlib's CRC-32.
+func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+    UInt32(crc32_z(0, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count))
+}
+
+/// The checksum of one thing and another behind it, from theirs.
+func checksum(_ first: UInt32, followedBy second: UInt32, bytes: Int) -> UInt32 {
+    UInt32(crc32_combine(uLong(first), uLong(second), bytes))
 }

@@ -37,7 +37,7 @@ package struct Configuration: Codable, Equatable, Sendable {
     package struct CheckpointSettings: Codable, Equatable, Sendable {
         /// Steps between checkpoints; 0 writes only the last.
         package var every = 1000
-        /// How many of the newest are kept, at least 1.
+        /// How many of the newest are kept, at least 1. The one of the least mean loss stays beside them.
         package var keep = 2
     }
 
@@ -56,6 +56,8 @@ package struct Configuration: Codable, Equatable, Sendable {
     package var seed: UInt64 = 0
     /// Threads of each rank's kernels; 0 takes OMP_NUM_THREADS, or 1 where that isn't set.
     package var threads = 0
+    /// Seconds that a collective call may take before the job is ended, with who waits for whom; 0 for any time.
+    package var stallTimeout = 300
     package var checkpoint = CheckpointSettings()
 
     package init() {}
@@ -63,7 +65,8 @@ package struct Configuration: Codable, Equatable, Sendable {
     /// Settings that may change when a run is resumed; all others decide what its past steps computed. So does the
     /// rate, but a run that has gone astray has to be able to go on with a lower one.
     private static let changeable = [
-        "steps", "threads", "microBatch", "data.path", "data.skipBroken", "checkpoint.every", "checkpoint.keep",
+        "steps", "threads", "stallTimeout", "microBatch", "data.path", "data.skipBroken", "checkpoint.every",
+        "checkpoint.keep",
         "optimiser.rate",
         "objective.prior.optimiser.rate",
     ]
@@ -169,6 +172,7 @@ package struct Configuration: Codable, Equatable, Sendable {
         try require((0...1 << 24).contains(microBatch), "microBatch", microBatch, "0 to \(1 << 24) images")
         try require((0...1 << 40).contains(steps), "steps", steps, "0 to \(1 << 40)")
         try require((0...1024).contains(threads), "threads", threads, "0 to 1024")
+        try require((0...1 << 30).contains(stallTimeout), "stallTimeout", stallTimeout, "0 to \(1 << 30) seconds")
         try require((1...65536).contains(critic.units), "critic.units", critic.units, "1 to 65536")
         try encoder.check()
         try require(

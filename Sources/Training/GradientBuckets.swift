@@ -21,7 +21,9 @@ final class GradientBuckets {
     private let sets: [ParameterSet]
     /// Gradients of the ranks of the node, for each set.
     private let gradients: [[UnsafeMutablePointer<Float>]]
+    private let node: any Node
     private let exchange: (any NodeExchange)?
+    private let ranks: any Ranks
     private let timeline: Timeline?
     /// Elements that backward hasn't finished yet, of each bucket.
     private var missing: [Int]
@@ -37,11 +39,14 @@ final class GradientBuckets {
 
     /// - Parameter gradients: of the ranks of the node, for each set.
     init(
-        _ sets: [ParameterSet], gradients: [[UnsafeMutablePointer<Float>]], node: any Node, timeline: Timeline?
+        _ sets: [ParameterSet], gradients: [[UnsafeMutablePointer<Float>]], node: any Node, ranks: any Ranks,
+        timeline: Timeline?
     ) {
         self.sets = sets
         self.gradients = gradients
         self.timeline = timeline
+        self.node = node
+        self.ranks = ranks
         exchange = node.exchange
         let largest = node.exchange == nil ? Int.max : Self.largest
         buckets = sets.indices.reversed().flatMap { set -> [Bucket] in
@@ -103,13 +108,13 @@ final class GradientBuckets {
 
     /// Returns when this rank's slices hold the sums over all ranks, and whether these are finite. Every rank of the
     /// node has finished its gradients when it calls this.
-    func finish(meet: () throws -> Void) throws -> Bool {
+    func finish() throws -> Bool {
         finished = buckets.count
         if exchange == nil {
-            try meet()
+            try ranks.waiting("meeting of the node", node.meet)
             for bucket in buckets { sumOverNode(bucket) }
         } else {
-            try timeline.measured("gradient sum over nodes", .communication) {
+            try ranks.waiting("gradient sum over nodes") {
                 while try !advance() { sched_yield() }
             }
             for bucket in buckets where !bucket.slice.isEmpty {

@@ -30,7 +30,8 @@ package final class GradientEngine {
         timeline = device.timeline
         let gradients = try sets.map { try node.memory($0.count) }
         buckets = GradientBuckets(
-            sets, gradients: gradients.map { $0.map { $0.baseAddress! } }, node: node, timeline: device.timeline)
+            sets, gradients: gradients.map { $0.map { $0.baseAddress! } }, node: node, ranks: ranks,
+            timeline: device.timeline)
         for (place, (set, optimiser)) in zip(sets, optimisers).enumerated() {
             let count = set.count
             func tensor(_ memory: UnsafeMutableBufferPointer<Float>, _ place: Int) -> Tensor {
@@ -49,7 +50,7 @@ package final class GradientEngine {
             optimiser.move(mean: copies[1], square: copies[2])
         }
         device.memory.trim()  // of the arrays that were moved
-        try node.meet()
+        try ranks.waiting("meeting of the node", node.meet)
     }
 
     /// For `Model.gradients`: takes a gradient that backward has finished, to sum it over nodes while it goes on.
@@ -65,7 +66,7 @@ package final class GradientEngine {
     package func update(
         _ terms: inout LossTerms, votes: [Double] = [], rate: (AdamSettings) -> Double
     ) throws -> (isFinite: Bool, votes: [Double]) {
-        var isFinite = try buckets.finish(meet: meet)
+        var isFinite = try buckets.finish()
         let sums = try ranks.sum(terms.values + votes + [isFinite ? 0 : 1])
         terms.values = Array(sums[..<terms.values.count])
         isFinite = sums[sums.count - 1] == 0 && terms.values.allSatisfy(\.isFinite)
@@ -77,10 +78,19 @@ package final class GradientEngine {
                     optimiser.update(set, rate: rate(optimiser.settings), in: slices)
                 }
             }
-            try meet()
+            try ranks.waiting("meeting of the node", node.meet)
         }
         return (isFinite, Array(sums[terms.values.count..<sums.count - 1]))
     }
 
-    private func meet() throws { try timeline.measured("meeting of the node", .communication, node.meet) }
+    /// What this rank is to write of a checkpoint: those of its slices that it stands for among the nodes, of
+    /// parameters and moments. Each is some rank's.
+    var ownedRegions: [UnsafeMutableBufferPointer<Float>] {
+        guard node.standsForOwners else { return [] }
+        return zip(sets, optimisers).enumerated().flatMap { place, pair in
+            [pair.0.values, pair.1.mean, pair.1.square].flatMap { flat in
+                buckets.slices(of: place).map { UnsafeMutableBufferPointer(rebasing: flat.elements[$0]) }
+            }
+        }
+    }
 }

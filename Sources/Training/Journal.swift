@@ -15,9 +15,11 @@ package struct Metric: Encodable, Sendable {
     package let imagesPerSecond: Double
     /// Since this start of the program.
     package let seconds: Double
+    /// What the ranks computed a step, on lines before which they were compared.
+    let computing: SlowRanks.Comparison?
 
     private enum CodingKeys: String, CodingKey {
-        case step, epoch, loss, terms, rate, seconds
+        case step, epoch, loss, terms, rate, seconds, computing
         case mutualInformation = "mutual_information"
         case imagesPerSecond = "images_per_second"
     }
@@ -34,33 +36,43 @@ package struct Metric: Encodable, Sendable {
         try container.encode(rate, forKey: .rate)
         try container.encode(imagesPerSecond, forKey: .imagesPerSecond)
         try container.encode(seconds, forKey: .seconds)
+        try container.encodeIfPresent(computing, forKey: .computing)
     }
 }
 
 /// Appends lines to `metrics.jsonl`. For the first rank. Several programs may append at once.
+///
+/// What a full disk doesn't take is kept, up to a limit, and written with a later line.
 package final class Journal {
-    private let file: FileHandle
+    private let path: String
+    private let descriptor: Int32
     private let encoder = JSONEncoder()
+    private var unwritten = Foundation.Data()
+    /// What hinders writing now, for the user; nil where nothing does.
+    package private(set) var problem: String?
+
+    private static let mostUnwritten = 64 << 20
 
     /// - Parameter start: for the run itself: lines of later steps, from a run that went further than its checkpoint,
     ///   and broken ones are dropped first. nil keeps all.
     package init(run: String, from start: Int?) throws {
-        let path = run + "/metrics.jsonl"
+        path = run + "/metrics.jsonl"
         if let start, FileManager.default.fileExists(atPath: path) {
             let old = try Foundation.Data(contentsOf: URL(fileURLWithPath: path))
             try DurableFile.replace(path, by: Self.lines(old, upTo: start))
         }
-        let descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
+        descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw FileError(action: "open", path: path, code: errno) }
-        file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // A line that a kill cut off must not swallow the next.
         var last = UInt8(ascii: "\n")
         let size = lseek(descriptor, 0, SEEK_END)
         if size > 0 && pread(descriptor, &last, 1, size - 1) == 1 && last != UInt8(ascii: "\n") {
-            try file.write(contentsOf: Foundation.Data("\n".utf8))
+            unwritten.append(UInt8(ascii: "\n"))
         }
     }
+
+    deinit { close(descriptor) }
 
     /// The lines that are whole and of no later step than this.
     private static func lines(_ old: Foundation.Data, upTo start: Int) -> Foundation.Data {
@@ -76,6 +88,16 @@ package final class Journal {
     }
 
     package func note(_ line: some Encodable) throws {
-        try file.write(contentsOf: try encoder.encode(line) + Foundation.Data("\n".utf8))
+        if unwritten.count < Self.mostUnwritten { unwritten += try encoder.encode(line) + [UInt8(ascii: "\n")] }
+        problem = nil
+        while !unwritten.isEmpty {
+            let count = unwritten.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else {
+                problem = FileError(action: "write", path: path, code: errno).description
+                return
+            }
+            unwritten = Foundation.Data(unwritten.dropFirst(count))
+        }
     }
 }

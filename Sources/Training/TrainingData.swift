@@ -49,13 +49,16 @@ package final class TrainingData {
 
     /// This rank's images of a step's global batch, augmented and normalised, [n, H, W, channels].
     package func batch(step: Int, device: Device) -> (images: Tensor, shares: Shares) {
-        let indices = plan.indices(step: step, rank: rank, worldSize: worldSize)
+        let indices = indices(step: step)
         let images = device.tensor([indices.count, dataset.shape.height, dataset.shape.width, dataset.shape.channels])
         dataset.fill(
             images.base, indices: indices, normalisation: normalisation, augmentation: augmentation, seed: seed,
             epoch: plan.epoch(ofStep: step))
         return (images, shares(step: step))
     }
+
+    /// Numbers in the data set of this rank's images of a step.
+    func indices(step: Int) -> [Int] { plan.indices(step: step, rank: rank, worldSize: worldSize) }
 
     private func shares(step: Int) -> Shares {
         Shares(

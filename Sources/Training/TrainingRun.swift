@@ -6,8 +6,8 @@ import Layers
 import Objectives
 import Tensors
 
-/// Training that has gone astray.
-private struct NotFinite: Error, CustomStringConvertible {
+/// Training that can't go on.
+private struct Failure: Error, CustomStringConvertible {
     let description: String
 }
 
@@ -15,8 +15,8 @@ private struct NotFinite: Error, CustomStringConvertible {
 package final class TrainingRun {
     package enum Outcome: Equatable, Sendable {
         case finished
-        /// Stopped by a signal behind this many steps, with a checkpoint.
-        case interrupted(step: Int)
+        /// Stopped by a signal or a file behind this many steps. With a checkpoint, or with what hindered it.
+        case interrupted(step: Int, problem: String?)
     }
 
     package let model: Model
@@ -28,21 +28,35 @@ package final class TrainingRun {
     /// One for each of the model's parameter sets.
     private let optimisers: [Adam]
     private let engine: GradientEngine
-    private let store: CheckpointStore
+    private let writer: CheckpointWriter
+    private let activity: Activity
+    /// On the first rank.
+    private let directory: RunDirectory?
     private let output: String
+    private var slowRanksTold: Set<Int> = []
+    private var isJournalTold = false
 
     /// So many steps without a finite loss and gradient in a row end the run.
     private static let mostSkipped = 10
+
+    /// What the ranks tell each other with each step's sums.
+    private enum Vote: Int, CaseIterable {
+        case stop, save, hasWritten, compareRanks
+    }
 
     /// Prepares a run in the directory `output`, from its newest checkpoint when resuming. Collective.
     package init(
         _ configuration: Configuration, output: String, resume: Bool, device: Device, ranks: any Ranks
     ) throws {
+        let watched = WatchedRanks(ranks)
+        let ranks: any Ranks = watched
         self.ranks = ranks
+        activity = watched.activity
         self.device = device
         self.output = output
+        let warn = { (text: String) in warning(text, from: ranks) }
         let store = CheckpointStore(run: output)
-        self.store = store
+        directory = try ranks.agree { ranks.isFirst ? try RunDirectory(output, warn: warn) : nil }
         let checkpoint: LoadedCheckpoint? = try ranks.agree {
             guard !store.steps.isEmpty else { return nil }
             guard resume else {
@@ -55,9 +69,7 @@ package final class TrainingRun {
                     "steps is \(configuration.steps), and \(output) holds a run of \(store.steps.last ?? 0): ask for more"
                 )
             }
-            return try store.newest {
-                if ranks.isFirst { FileHandle.standardError.write(Foundation.Data("\(ranks.label) \($0)\n".utf8)) }
-            }
+            return try store.newest { if ranks.isFirst { warn($0) } }
         }
         let starts = try ranks.gather(checkpoint?.step ?? 0)
         try ranks.agree {
@@ -91,9 +103,10 @@ package final class TrainingRun {
             try checkpoint.restore(optimisers, of: model)
         }
         engine = try GradientEngine(model, optimisers: optimisers, ranks: ranks)
-        if let note = engine.note, ranks.isFirst {
-            FileHandle.standardError.write(Foundation.Data("\(ranks.label) \(note)\n".utf8))
-        }
+        if let note = engine.note, ranks.isFirst { warn(note) }
+        writer = CheckpointWriter(
+            store, model: model, optimisers: optimisers, card: card, keep: configuration.checkpoint.keep, ranks: ranks,
+            owned: engine.ownedRegions, warn: warn)
         try ranks.agree {
             guard ranks.isFirst else { return }
             try makeFolder(store.folder)
@@ -108,50 +121,102 @@ package final class TrainingRun {
         let steps = configuration.steps
         let journal = try ranks.agree { ranks.isFirst ? try Journal(run: output, from: firstStep) : nil }
         let progress = Progress(steps: steps, from: firstStep, isTerminal: isTerminal)
+        let hosts = try ranks.gatherText(ranks.host)
+        let slowRanks = SlowRanks(activity, hosts: hosts, ranks: ranks)
+        let watchdog = try watchdog(hosts)
+        defer { watchdog?.stop() }
         device.memory.resetPeak()
         var skipped = 0
+        var losses: [Double] = []  // since the last checkpoint
         var before = progress.seconds
         for step in firstStep..<max(steps, firstStep) {
+            activity.begin(step: step)
             let (images, shares) = data.batch(step: step, device: device)
             let states = model.states.map(\.values)
             var terms = try model.gradients(
                 images: images, shares: shares, ranks: ranks, step: step, finished: engine.take)
-            let update = try engine.update(&terms, votes: [stop.isMade ? 1 : 0]) { $0.rate(at: step, of: steps) }
-            let isStopping = update.votes[0] > 0
+            let votes = ballot([
+                .stop: stop.isMade || directory?.isAskedToStop == true, .save: writer.wantsAnother,
+                .hasWritten: writer.hasWritten, .compareRanks: slowRanks.isDue,
+            ])
+            let update = try engine.update(&terms, votes: votes) { $0.rate(at: step, of: steps) }
+            func count(_ vote: Vote) -> Int { Int(update.votes[vote.rawValue]) }
+            let isStopping = count(.stop) > 0
             if update.isFinite {
                 skipped = 0
+                losses.append(terms.loss)
             } else {
                 for (state, values) in zip(model.states, states) { state.values = values }
                 skipped += 1
-                try ranks.agree { try refuseToGoOn(skipped: skipped, step: step, loss: terms.loss) }
+                try skip(step: step, inARow: skipped, loss: terms.loss, images: images)
             }
 
+            slowRanks.endStep()
+            let comparison = count(.compareRanks) > 0 ? try slowRanks.compare() : nil
             let now = progress.seconds
-            try note(step: step, terms, shares: shares, seconds: now, since: before, to: journal, progress)
+            try note(
+                step: step, terms, shares: shares, seconds: now, since: before, comparison: comparison, to: journal,
+                progress)
             before = now
+            try writer.advance(everyoneHasWritten: count(.hasWritten) == ranks.worldSize)
             let every = configuration.checkpoint.every
-            if isStopping || step + 1 == steps || every > 0 && (step + 1) % every == 0 {
-                try save(step: step + 1)
+            let isDue = every > 0 && (step + 1) % every == 0
+            if isStopping || isDue || step + 1 == steps || count(.save) > 0 {
+                try writer.start(step: step + 1, loss: mean(losses))
+                losses.removeAll(keepingCapacity: true)
             }
             if isStopping && step + 1 < steps {
+                let problem = try writer.finish()
+                directory?.takeStop()
                 progress.end()
-                return .interrupted(step: step + 1)
+                return .interrupted(step: step + 1, problem: problem)
             }
         }
-        if firstStep == 0 && steps == 0 { try save(step: 0) }
+        if firstStep == 0 && steps == 0 { try writer.start(step: 0, loss: nil) }
+        try finish(skipped: skipped)
+        return .finished
+    }
+
+    /// The last checkpoint is on the disk, or the run has failed.
+    private func finish(skipped: Int) throws {
+        let problem = try writer.finish()
+        directory?.takeStop()
         try ranks.agree {
+            if let problem {
+                throw Failure(
+                    description: "the run's last \(problem); make room, and --resume goes on from the one before")
+            }
             guard skipped > 0 else { return }
-            throw NotFinite(
+            throw Failure(
                 description:
                     "the run's last \(skipped) steps had no finite loss and gradient, and changed nothing: lower "
                     + "optimiser.rate (\(configuration.optimiser.rate)) and start anew, or go on with more --steps")
         }
-        return .finished
+    }
+
+    private func ballot(_ votes: [Vote: Bool]) -> [Double] { Vote.allCases.map { votes[$0] == true ? 1 : 0 } }
+
+    private func mean(_ values: [Double]) -> Double? {
+        values.isEmpty ? nil : values.reduce(0, +) / Double(values.count)
+    }
+
+    private func watchdog(_ hosts: [String]) throws -> Watchdog? {
+        guard ranks.worldSize > 1 && configuration.stallTimeout > 0 else { return nil }
+        let folder = output + "/stalled"
+        if ranks.isFirst { try? FileManager.default.removeItem(atPath: folder) }
+        try ranks.barrier()
+        let label = ranks.label
+        return Watchdog(
+            activity, rank: ranks.rank, hosts: hosts, folder: folder, timeout: Double(configuration.stallTimeout)
+        ) { message in
+            if let message { writeError("\(label) \(message)") } else { Thread.sleep(forTimeInterval: 2) }
+            _exit(1)  // at once: what an orderly end waits for is what doesn't come
+        }
     }
 
     private func note(
-        step: Int, _ terms: LossTerms, shares: Shares, seconds: Double, since before: Double, to journal: Journal?,
-        _ progress: Progress
+        step: Int, _ terms: LossTerms, shares: Shares, seconds: Double, since before: Double,
+        comparison: SlowRanks.Comparison?, to journal: Journal?, _ progress: Progress
     ) throws {
         guard ranks.isFirst else { return }
         try journal?.note(
@@ -159,7 +224,11 @@ package final class TrainingRun {
                 step: step + 1, epoch: data.plan.epoch(ofStep: step), terms: terms,
                 mutualInformation: mutualInformation(terms, images: shares.total),
                 rate: configuration.optimiser.rate(at: step, of: configuration.steps),
-                imagesPerSecond: Double(shares.total) / max(seconds - before, 1e-9), seconds: seconds))
+                imagesPerSecond: Double(shares.total) / max(seconds - before, 1e-9), seconds: seconds,
+                computing: comparison))
+        if let problem = journal?.problem, !isJournalTold { warning("\(problem); training goes on", from: ranks) }
+        isJournalTold = journal?.problem != nil
+        if let comparison, comparison.isSlow { warnOfSlow(comparison) }
         progress.show(step: step + 1, loss: terms.loss, images: shares.total)
     }
 
@@ -176,18 +245,47 @@ package final class TrainingRun {
         return bound.flatMap { $0.isFinite ? $0 : nil }
     }
 
-    private func refuseToGoOn(skipped: Int, step: Int, loss: Double) throws {
-        guard skipped >= Self.mostSkipped else { return }
-        throw NotFinite(
-            description: "loss \(loss) or its gradient was not finite in \(skipped) steps in a row, up to step "
-                + "\(step + 1): lower optimiser.rate (\(configuration.optimiser.rate)) and --resume")
+    private func warnOfSlow(_ comparison: SlowRanks.Comparison) {
+        guard !slowRanksTold.contains(comparison.rank) else { return }
+        slowRanksTold.insert(comparison.rank)
+        warning(
+            String(
+                format:
+                    "rank %ld on %@ is slow: it computes %.0f ms a step, the median rank %.0f ms, and the others wait "
+                    + "for it", comparison.rank, comparison.host, comparison.slowest, comparison.median), from: ranks)
     }
 
-    private func save(step: Int) throws {
+    /// A step that changed nothing: keeps the batch of the first in a row, and ends the run at the last that is borne.
+    private func skip(step: Int, inARow skipped: Int, loss: Double, images: Tensor) throws {
+        let broken = NonFiniteBatch(run: output)
+        let isKept = try skipped == 1 && ranks.gather(ranks.isFirst && broken.hasRoom ? 1 : 0)[0] == 1
+        if isKept {
+            let problem = Result {
+                try broken.write(
+                    step: step + 1, rank: ranks.rank, images: images, indices: data.indices(step: step))
+            }
+            if case .failure(let error) = problem {
+                warning("batch of step \(step + 1) not kept: \(error)", from: ranks)
+            }
+        }
+        if skipped == 1 && ranks.isFirst {
+            warning(
+                "step \(step + 1) skipped, its loss \(loss) or a gradient is not finite"
+                    + (isKept ? "; its images are in \(output)/nonfinite/step-\(step + 1)" : ""), from: ranks)
+        }
+        guard skipped >= Self.mostSkipped else { return }
+        try writer.finish()
         try ranks.agree {
-            guard ranks.isFirst else { return }
-            try store.write(
-                step: step, model: model, optimisers: optimisers, card: data.card, keep: configuration.checkpoint.keep)
+            throw Failure(
+                description: "loss \(loss) or its gradient was not finite in \(skipped) steps in a row, up to step "
+                    + "\(step + 1): lower optimiser.rate (\(configuration.optimiser.rate)) and --resume")
         }
     }
 }
+
+/// Says something on standard error, whether or not anybody hears it.
+private func writeError(_ text: String) {
+    try? FileHandle.standardError.write(contentsOf: Foundation.Data("\(text)\n".utf8))
+}
+
+private func warning(_ text: String, from ranks: any Ranks) { writeError("\(ranks.label) \(text)") }

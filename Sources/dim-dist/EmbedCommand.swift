@@ -11,7 +11,7 @@ extension Program {
         usage: "--run DIR --data PATH --output FILE.npy [--layer L] [--split SPLIT]",
         options: [
             Option("run", "DIR", "run directory of train"),
-            Option("step", "N", "of which checkpoint; the newest by default"),
+            Option("step", "N|best", "of which checkpoint; the newest by default, best: of the least mean loss"),
             Option("data", "PATH", "images; those of the run by default"),
             Option("split", "train|test|unlabelled", "which part of the data; train by default"),
             TrainedRun.skipBroken,

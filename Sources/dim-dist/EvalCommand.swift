@@ -31,7 +31,7 @@ extension Program {
         usage: "--run DIR [--data PATH] [--layer L,…] [--probe P,…] [--seeds K]",
         options: [
             Option("run", "DIR", "run directory of train"),
-            Option("step", "N", "of which checkpoint; the newest by default"),
+            Option("step", "N|best", "of which checkpoint; the newest by default, best: of the least mean loss"),
             Option("data", "PATH", "images with a train and a test split, labelled; those of the run by default"),
             Option("layer", "L,…", "features, of \(TrainedRun.layerNames); code by default"),
             Option(
@@ -75,7 +75,9 @@ extension Program {
             device: run.device
         ) { score in
             // Opened anew each time: the run may be training on.
-            try Journal(run: directory, from: nil).note(EvaluationLine(step: run.step, score: score))
+            let journal = try Journal(run: directory, from: nil)
+            try journal.note(EvaluationLine(step: run.step, score: score))
+            if let problem = journal.problem { complain("\(problem); the score is below, and not in it") }
         }
         try run.judge(run.model, "trained", layers, seeds: seeds, by: judge)
         if !arguments.has("without-controls") {

@@ -67,7 +67,7 @@ struct Program {
     }
 
     static func complain(_ message: String) {
-        FileHandle.standardError.write(Data("dim-dist: \(message)\n".utf8))
+        try? FileHandle.standardError.write(contentsOf: Data("dim-dist: \(message)\n".utf8))  // nobody may be there
     }
 
     private static var help: String {

@@ -15,6 +15,9 @@ private let settings = [
     Option("seed", "S", "of every random number", setting: "seed"),
     Option("threads", "T", "threads of each rank", setting: "threads"),
     Option(
+        "stall-timeout", "S", "seconds that ranks wait for one before the job is ended; 0 for ever",
+        setting: "stallTimeout"),
+    Option(
         "compat", "exact|published", "published: infoNCE with the published code's mask of -10",
         setting: "objective.compatibility"),
     Option("set", "KEY=VALUE", "any setting, such as critic.units=1024", repeats: true),
@@ -48,6 +51,8 @@ extension Program {
                 listing: output + "/skipped.txt", tell: complain)
         }
         if ranks.isFirst { print(header(run, configuration, ranks: ranks, output: output)) }
+        signal(SIGPIPE, SIG_IGN)  // a reader of what is printed may leave,
+        signal(SIGXFSZ, SIG_IGN)  // a limit of file sizes is an error of the write
         let stop = StopRequest()
         let isTerminal = Progress.reachesTerminal(environment: ProcessInfo.processInfo.environment)
         let outcome = try run.train(stop: stop, isTerminal: isTerminal)
@@ -57,8 +62,13 @@ extension Program {
         case .finished:
             print("trained: \(output)  (tensor memory at its peak: \(String(format: "%.1f", peak)) MiB a rank)")
             return .success
-        case .interrupted(let step):
+        case .interrupted(let step, nil):
             print("interrupted behind step \(step), checkpoint written: the same command with --resume goes on")
+            return .interrupted
+        case .interrupted(let step, let problem?):
+            print(
+                "interrupted behind step \(step), \(problem): the same command with --resume goes on from the one before"
+            )
             return .interrupted
         }
     }

@@ -27,8 +27,9 @@ struct TrainedRun {
             configuration.threads = try arguments.number("threads", in: 0...1024, default: configuration.threads)
             let store = CheckpointStore(run: run)
             if let text = arguments.text("step") {
+                if text == "best", let best = store.best { return (configuration, try store.load(best)) }
                 guard let step = Int(text), store.steps.contains(step) else {
-                    throw InputError("--step is \(text): \(run) has checkpoints of steps \(store.steps)")
+                    throw InputError("--step is \(text): \(run) has checkpoints of steps \(store.steps), or take best")
                 }
                 return (configuration, try store.load(step))
             }

@@ -1,13 +1,16 @@
-"""Steps over a network of two nodes with set delay and bandwidth, beside what `bench project` predicts for it.
+"""Steps over a network of nodes with set delay and bandwidth, beside what `bench project` predicts for it.
 
-    sudo python3 Tests/Reference/network.py [PATH_OF_dim-dist] [UNITS] [ROUNDS]
+    sudo python3 Tests/Reference/network.py [PATH_OF_dim-dist] [UNITS] [ROUNDS] [NODES] [RANKS_OF_A_NODE]
 
-Makes two network namespaces on this machine, each a node with a core of its own, and removes them afterwards. Between
-them is a relay in this program, which holds each frame back as long as a link of that bandwidth and delay would: not
-every kernel has `tc netem`. Needs root, iproute2, network namespaces, /dev/net/tun and mpicc. For each network: what
-MPI makes of it (half a ping-pong of 8 bytes, and 2.3 MiB both ways in messages of 60 KiB), which is what `bench
-project` is told; the step of one node alone, its projection to two, the measured step on two, and the error of the
-projection.
+Makes network namespaces on this machine (two, unless NODES says otherwise), each a node with a core, and removes them
+afterwards. Between them is a relay in this program, which holds each frame back as long as a link of that bandwidth and
+delay would: not every kernel has `tc netem`. Needs root, iproute2, network namespaces, /dev/net/tun and mpicc. For each
+network: what MPI makes of it (half a ping-pong of 8 bytes, and 2.3 MiB both ways in messages of 60 KiB), which is what
+`bench project` is told; the step of one node alone, its projection to all, the measured step on all, and the error of
+the projection.
+
+Where there are more nodes than cores, nodes share them, and "alone" is the slowest of as many nodes that work at once
+without a network between them. A node that waits then leaves its core to another, which no cluster does.
 """
 import collections, ctypes, fcntl, json, os, select, statistics, struct, subprocess, sys, tempfile, threading, time
 
@@ -49,7 +52,6 @@ int main(int count, char **words) {
     MPI_Finalize();
 }
 """
-PLACES = ["dimdist1", "dimdist2"]
 FRAME = 60000  # bytes, so that a frame's way through this program costs little beside what it carries
 
 
@@ -61,13 +63,13 @@ def shell(command, check=True):
 
 
 class Relay(threading.Thread):
-    """Carries frames between the devices of both namespaces, each way as a link of its own."""
+    """Carries frames between the devices of all namespaces, each with a link of its own to a switch."""
 
-    def __init__(self):
+    def __init__(self, places):
         super().__init__(daemon=True)
         home = os.open("/proc/self/ns/net", os.O_RDONLY)
         self.ends = []
-        for place in PLACES:
+        for place in places:
             enter(os.open(f"/run/netns/{place}", os.O_RDONLY))
             end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
             fcntl.ioctl(end, 0x400454CA, struct.pack("16sH22x", b"dimdist", 0x1002))  # TUNSETIFF: a tap, plain frames
@@ -82,21 +84,28 @@ class Relay(threading.Thread):
     def run(self):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))  # of this thread: frames don't wait for ranks
         ctypes.CDLL(None).prctl(29, 1000, 0, 0, 0)  # PR_SET_TIMERSLACK: sleeps end within a microsecond
-        queues = [collections.deque(), collections.deque()]  # frames to end 0 and 1, with the time that each is due
-        free = [0.0, 0.0]  # when each way has sent what it has
+        queues = {end: collections.deque() for end in self.ends}  # frames to it, with the time that each is due
+        sent = dict.fromkeys(self.ends, 0.0)  # when an end's link has carried all that it sent,
+        received = dict.fromkeys(self.ends, 0.0)  # and all that goes to it
+        places = {}  # the end behind an address
         while True:
-            due = min((queue[0][0] for queue in queues if queue), default=None)
+            due = min((queue[0][0] for queue in queues.values() if queue), default=None)
             wait = None if due is None else max(0, due - time.monotonic())
             ready = select.select(self.ends, [], [], wait)[0]
             now = time.monotonic()
             for end in ready:
-                way = 1 - self.ends.index(end)
                 frame = os.read(end, 1 << 16)
-                free[way] = max(free[way], now) + len(frame) / self.rate
-                queues[way].append((free[way] + self.delay, frame))
-            for way, queue in enumerate(queues):
+                places[frame[6:12]] = end
+                duration = len(frame) / self.rate
+                sent[end] = max(sent[end], now) + duration
+                known = places.get(frame[:6])
+                for other in [known] if known else [other for other in self.ends if other != end]:
+                    # What several send to one waits at its link; a frame alone passes both links at once.
+                    received[other] = max(received[other] + duration, sent[end])
+                    queues[other].append((received[other] + self.delay, frame))
+            for end, queue in queues.items():
                 while queue and queue[0][0] <= now:
-                    os.write(self.ends[way], queue.popleft()[1])
+                    os.write(end, queue.popleft()[1])
 
 
 def enter(namespace):
@@ -104,11 +113,11 @@ def enter(namespace):
         sys.exit(f"setns: {os.strerror(ctypes.get_errno())}")
 
 
-def make():
-    for place in PLACES:
+def make(places):
+    for place in places:
         shell(f"ip netns add {place}")
-    relay = Relay()
-    for number, place in enumerate(PLACES, 1):
+    relay = Relay(places)
+    for number, place in enumerate(places, 1):
         shell(f"ip -n {place} addr add 10.213.0.{number}/24 dev dimdist")
         shell(f"ip -n {place} link set dimdist mtu {FRAME} txqueuelen 1000")
         for device in ("dimdist", "lo"):
@@ -117,8 +126,8 @@ def make():
     return relay
 
 
-def remove():
-    for place in PLACES:
+def remove(places):
+    for place in places:
         shell(f"ip netns del {place}", check=False)
 
 
@@ -128,52 +137,65 @@ def quantity(text):
             return float(text[:-2]) * factor
 
 
-def main(relay):
-    program = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else ".build/release/dim-dist")
-    units = sys.argv[2] if len(sys.argv) > 2 else "512"
-    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 3
+def argument(place, default):
+    return type(default)(sys.argv[place]) if len(sys.argv) > place else default
+
+
+def main(relay, places, each):
+    program = os.path.abspath(argument(1, ".build/release/dim-dist"))
+    units, rounds = argument(2, "512"), argument(3, 3)
     environment = dict(
         os.environ, OMP_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     with tempfile.TemporaryDirectory() as folder:
-        agent, wrapper = f"{folder}/agent", f"{folder}/wrapper"
+        agent = f"{folder}/agent"
         with open(agent, "w") as file:  # what mpirun starts its daemons with, in the place of ssh
             file.write('#!/bin/bash\nplace=dimdist${1##*.}\nshift\n'
                        'exec ip netns exec "$place" unshare --uts bash -c "hostname $place; $*"\n')
-        with open(wrapper, "w") as file:  # a core for each node
-            file.write('#!/bin/bash\nexec taskset -c "$OMPI_COMM_WORLD_RANK" "$@"\n')
         with open(f"{folder}/exchange.c", "w") as file:
             file.write(EXCHANGE)
         shell(f"mpicc -O2 -o {folder}/exchange {folder}/exchange.c")
         os.chmod(agent, 0o755)
-        os.chmod(wrapper, 0o755)
 
-        def run(ranks, *program):
-            hosts = ",".join(f"10.213.0.{number}" for number in range(1, ranks + 1))
+        def start(numbers, ranks, *program):
+            """On the nodes of these numbers, from 1 up, so many ranks a node."""
+            first = places[numbers[0] - 1]
+            hosts = ",".join(f"10.213.0.{number}:{ranks}" for number in numbers)
+            core = 'place=$(hostname); exec taskset -c $(((${place#dimdist} - 1) % $(getconf _NPROCESSORS_ONLN))) "$@"'
             command = [
-                "ip", "netns", "exec", PLACES[0], "unshare", "--uts", "bash", "-c",
-                f'hostname {PLACES[0]}; exec "$0" "$@"', "mpirun", "-np", str(ranks), "--host", hosts, "--bind-to",
-                "none", "--map-by", "node", "--mca", "plm_rsh_agent", agent, "--mca", "btl", "tcp,self", "--mca",
-                "btl_tcp_if_include", "10.213.0.0/24", "--mca", "oob_tcp_if_include", "10.213.0.0/24", "-x",
-                "OMP_NUM_THREADS", wrapper, *program]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True)
-            if done.returncode:
-                sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
-            return json.loads([line for line in done.stdout.splitlines() if line[:1] in "[{"][-1])
+                "ip", "netns", "exec", first, "unshare", "--uts", "bash", "-c", f'hostname {first}; exec "$0" "$@"',
+                "mpirun", "-np", str(ranks * len(numbers)), "--host", hosts, "--bind-to", "none", "--mca",
+                "mpi_yield_when_idle", "1" if ranks > 1 or len(places) > os.cpu_count() else "0", "--mca",
+                "plm_rsh_agent", agent, "--mca", "btl", "tcp,vader,self", "--mca", "btl_tcp_if_include",
+                "10.213.0.0/24", "--mca", "oob_tcp_if_include", "10.213.0.0/24", "-x", "OMP_NUM_THREADS", "bash", "-c",
+                core, "bash", *program]
+            return command, subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-        def bench(ranks, *arguments):
-            return run(ranks, program, "bench", *arguments, "--units", units, "--json")
+        def result(command, process):
+            output, errors = process.communicate()
+            if process.returncode:
+                sys.exit(f"{' '.join(command)}\n{output}{errors}")
+            return json.loads([line for line in output.splitlines() if line[:1] in "[{"][-1])
 
+        def run(*arguments):
+            return result(*start(*arguments))
+
+        bench = [program, "bench"]
+        numbers = list(range(1, len(places) + 1))
         print("  delay  bandwidth       MPI reaches   one node  predicted  measured (range)              error")
         for delay, bandwidth in NETWORKS:
             relay.shape(quantity(delay), quantity(bandwidth))
-            latency, speed = run(2, f"{folder}/exchange")  # us, MB/s
+            latency, speed = run([1, 2], 1, f"{folder}/exchange")  # us, MB/s
             alone, predicted, measured = [], [], []
+            project = [*bench, "project", "--nodes", str(len(places)), "--bandwidth", f"{speed}MB", "--latency",
+                       f"{latency}us", "--units", units, "--json"]
             for _ in range(rounds):
-                rows = bench(
-                    1, "project", "--nodes", "2", "--bandwidth", f"{speed}MB", "--latency", f"{latency}us")
+                nodes = numbers if len(numbers) > os.cpu_count() else numbers[:1]
+                rows = [result(*started) for started in [start([node], each, *project) for node in nodes]]
+                rows = max(rows, key=lambda row: row[0]["step_ms"])
                 alone.append(rows[0]["step_ms"])
                 predicted.append(rows[1]["step_ms"])
-                measured.append(bench(2, "step")["step_ms"])
+                measured.append(run(numbers, each, *bench, "step", "--units", units, "--json")["step_ms"])
             one, guess, real = map(statistics.median, (alone, predicted, measured))
             spread = f"({min(measured):.1f} to {max(measured):.1f})"
             print(f"{delay:>7}{bandwidth:>11}{latency:6.0f} us{speed:5.0f} MB/s{one:8.1f} ms{guess:8.1f} ms{real:7.1f} ms "
@@ -181,8 +203,9 @@ def main(relay):
 
 
 if __name__ == "__main__":
-    remove()
+    places = [f"dimdist{number}" for number in range(1, argument(4, 2) + 1)]
+    remove(places)
     try:
-        main(make())
+        main(make(places), places, argument(5, 1))
     finally:
-        remove()
+        remove(places)

@@ -1,3 +1,4 @@
+import Collectives
 import Data
 import Foundation
 import Layers
@@ -54,9 +55,17 @@ import Testing
         }
     }
 
-    private func write(_ trained: Trained, step: Int, to store: CheckpointStore, keep: Int = 9) throws {
-        try store.write(
-            step: step, model: trained.model, optimisers: trained.optimisers, card: Self.card, keep: keep)
+    private func write(
+        _ trained: Trained, step: Int, to store: CheckpointStore, keep: Int = 9, loss: Double? = nil
+    ) throws {
+        let owned = zip(trained.model.parameterSets, trained.optimisers).flatMap { set, optimiser in
+            [set.values, optimiser.mean, optimiser.square].map(\.elements)
+        }
+        let writer = CheckpointWriter(
+            store, model: trained.model, optimisers: trained.optimisers, card: Self.card, keep: keep,
+            ranks: SingleRank(), owned: owned, warn: { Issue.record("\($0)") })
+        try writer.start(step: step, loss: loss)
+        #expect(try writer.finish() == nil)
     }
 
     private func names(_ store: CheckpointStore) throws -> [String] {
@@ -121,6 +130,20 @@ import Testing
         for optimiser in trained.optimisers { optimiser.updates = 77 }
         try write(trained, step: 101, to: store, keep: 1)  // over the same step
         #expect(try store.newest { Issue.record("\($0)") }?.updates == 77)
+    }
+
+    @Test func theBestIsKeptBesideTheNewest() throws {
+        let folder = try TemporaryFolder()
+        let store = CheckpointStore(run: folder.path)
+        let trained = try Trained(seed: 1)
+        #expect(store.best == nil)
+        for (step, loss) in [(1, 3.0), (2, 1.5), (3, 2.0), (4, 2.5)] as [(Int, Double?)] + [(5, nil)] {
+            try write(trained, step: step, to: store, keep: 1, loss: loss)
+        }
+        #expect(store.steps == [2, 5])
+        #expect(store.best == 2)
+        try write(trained, step: 6, to: store, keep: 1, loss: 1.25)
+        #expect(store.steps == [6])
     }
 
     @Test func whatIsHalfWrittenIsNoCheckpoint() throws {

@@ -55,7 +55,7 @@ struct ConfigurationTests {
         "optimiser.beta1": .number(0.5), "optimiser.beta2": .number(0.99), "optimiser.epsilon": .number(1e-6),
         "optimiser.schedule": .string("cosine"), "optimiser.warmupSteps": .integer(0), "batch": .integer(64),
         "microBatch": .integer(32), "steps": .integer(7), "seed": .integer(.max), "threads": .integer(2),
-        "checkpoint.every": .integer(5),
+        "stallTimeout": .integer(30), "checkpoint.every": .integer(5),
         "checkpoint.keep": .integer(1),
     ]
 
@@ -81,7 +81,8 @@ struct ConfigurationTests {
         ("optimiser.beta2", .number(-0.1)), ("optimiser.epsilon", .number(0)), ("optimiser.schedule", .string("step")),
         ("optimiser.warmupSteps", .integer(-1)), ("batch", .integer(1)), ("batch", .integer(1 << 25)),
         ("steps", .integer(-1)), ("steps", .integer(1 << 41)), ("seed", .integer(-1)), ("threads", .integer(-1)),
-        ("threads", .integer(1025)), ("checkpoint.every", .integer(-1)), ("checkpoint.keep", .integer(0)),
+        ("stallTimeout", .integer(-1)), ("threads", .integer(1025)), ("checkpoint.every", .integer(-1)),
+        ("checkpoint.keep", .integer(0)),
         ("checkpoint.keep", .integer(1001)),
     ]
 
@@ -181,7 +182,7 @@ struct ConfigurationTests {
     @Test func aRunKeepsWhatDecidedItsSteps() throws {
         let changeable: Set = [
             "steps", "threads", "data.path", "data.skipBroken", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
-            "objective.prior.optimiser.rate", "microBatch",
+            "objective.prior.optimiser.rate", "microBatch", "stallTimeout",
         ]
         for (path, value) in Self.others {
             let changed = try configuration(path, value)

@@ -1,5 +1,6 @@
 import Autodiff
 import Collectives
+import Data
 import Foundation
 import Layers
 import Synchronization
@@ -82,6 +83,18 @@ final class TrainingRunTests: XCTestCase {
         }
     }
 
+    /// Four images a batch over five and eight ranks: somebody has none in every step.
+    func testRanksWithoutImagesTakePart() throws {
+        let configuration = try makeConfiguration(data: images, steps: 4, ["batch": .integer(4)])
+        var alone: (losses: [Double], result: RankResult)?
+        for worldSize in [1, 5, 8] {
+            let results = try train(configuration, output: output("\(worldSize)"), worldSize: worldSize)
+            assertAgree(results)
+            let found = (try losses("\(worldSize)"), results[0])
+            if let alone { assertClose(found, alone, "\(worldSize) ranks") } else { alone = found }
+        }
+    }
+
     func testOneNumberOfRanksGivesTheSameBits() throws {
         for worldSize in [1, 3] {
             let configuration = try makeConfiguration(data: images, steps: 3)
@@ -91,6 +104,16 @@ final class TrainingRunTests: XCTestCase {
             XCTAssertTrue(results[0].states == results[1].states)
             XCTAssertEqual(try losses(names[0]), try losses(names[1]))
         }
+    }
+
+    func testARunGoesOnFromFourRanksToOneToThree() throws {
+        let expected = try train(makeConfiguration(data: images, steps: 6), output: output("whole"), worldSize: 4)
+        var results: [RankResult] = []
+        for (steps, worldSize) in [(2, 4), (4, 1), (6, 3)] {
+            let part = try makeConfiguration(data: images, steps: steps)
+            results = try train(part, output: output("parts"), worldSize: worldSize, resume: true)
+        }
+        assertClose((try losses("parts"), results[0]), (try losses("whole"), expected[0]), "4, 1, 3 ranks")
     }
 
     func testARunGoesOnWithAnotherNumberOfRanks() throws {
@@ -189,7 +212,36 @@ final class TrainingRunTests: XCTestCase {
                 XCTAssertTrue(message.contains("10 steps in a row, up to step 10"), "\(name): \(message)")
             }
             XCTAssertEqual(CheckpointStore(run: run).steps, [])
+            try assertBatchIsKept(of: run, configuration: configuration)
         }
+    }
+
+    /// The first step's images of both ranks, and which they are.
+    private func assertBatchIsKept(of run: String, configuration: Configuration) throws {
+        struct Description: Decodable {
+            let step: Int, rank: Int
+            let images: [Int], broken: [Int]
+        }
+        let place = run + "/nonfinite/step-1/rank-"
+        let found = try (0..<2).map { rank in
+            try JSONDecoder().decode(
+                Description.self, from: Foundation.Data(contentsOf: URL(fileURLWithPath: "\(place)\(rank).json")))
+        }
+        XCTAssertEqual(found.map(\.step), [1, 1])
+        XCTAssertEqual(found.map(\.rank), [0, 1])
+        XCTAssertEqual(found.map(\.broken), [[], []])
+        let expected = try onRanks(2) { ranks in
+            let data = try TrainingData(configuration, ranks: ranks)
+            let images = try data.batch(step: 0, device: Device()).images
+            return (data.indices(step: 0), images.array)
+        }
+        for rank in 0..<2 {
+            XCTAssertEqual(found[rank].images, expected[rank].0)
+            let array = try NumPyArray(path: "\(place)\(rank).npy")
+            XCTAssertEqual(array.shape, [expected[rank].0.count, 28, 28, 1])
+            XCTAssertEqual(try array.read(rows: 0..<array.rows), expected[rank].1)
+        }
+        XCTAssertEqual(try FileManager.default.contentsOfDirectory(atPath: run + "/nonfinite"), ["step-1"])
     }
 
     func testAStopOnOneRankStopsAllBehindTheSameStep() throws {
@@ -204,7 +256,7 @@ final class TrainingRunTests: XCTestCase {
                 return request
             })
         assertAgree(results)
-        XCTAssertEqual(results[0].outcome, .interrupted(step: 1))
+        XCTAssertEqual(results[0].outcome, .interrupted(step: 1, problem: nil))
         XCTAssertEqual(CheckpointStore(run: output("run")).steps, [1])
     }
 

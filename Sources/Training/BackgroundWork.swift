@@ -1,0 +1,27 @@
+import Foundation
+import Synchronization
+
+/// Work on a thread of its own.
+final class BackgroundWork<Success: Sendable>: Sendable {
+    private let outcome = Mutex<Result<Success, any Error>?>(nil)
+    private let end = DispatchSemaphore(value: 0)
+
+    init(_ name: String, _ work: @escaping @Sendable () throws -> Success) {
+        let thread = Thread { [self] in
+            let result = Result { try work() }
+            outcome.withLock { $0 = result }
+            end.signal()
+        }
+        thread.name = name
+        thread.start()
+    }
+
+    var isDone: Bool { outcome.withLock { $0 != nil } }
+
+    /// Waits for the end, and returns what came of it or throws what it threw.
+    func wait() throws -> Success {
+        end.wait()
+        end.signal()  // for the next who asks
+        return try outcome.withLock { $0! }.get()
+    }
+}

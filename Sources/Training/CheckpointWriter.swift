@@ -1,0 +1,246 @@
+import Collectives
+import Foundation
+import Layers
+import Tensors
+
+/// Writes checkpoints while training goes on.
+///
+/// Nothing is gathered: each rank copies what it owns of parameters and moments, and a thread of its own writes that to
+/// its place in the files. When all have said, by the votes of a step, that theirs is on the disk, the first rank makes
+/// a checkpoint of it. One that can't be written costs nothing but itself: it is told, and tried again soon.
+final class CheckpointWriter {
+    /// This rank's vote of a step: whether nothing of the last checkpoint is left for it to write.
+    var hasWritten: Bool { writing?.work.isDone ?? true }
+    /// On the first rank, whether it is time to try again what failed.
+    var wantsAnother: Bool { retry.map { $0 < .now } ?? false }
+
+    private let store: CheckpointStore
+    private let model: Model
+    private let optimisers: [Adam]
+    private let card: ModelCard
+    private let keep: Int
+    private let ranks: any Ranks
+    private let owned: [UnsafeMutableBufferPointer<Float>]
+    private let warn: (String) -> Void
+    /// Where `owned` is copied to; grows once.
+    private var copies = FloatBlock(0)
+    private var writing: Writing?
+    private var sealing: (step: Int, work: BackgroundWork<Void>)?
+    private var retry: ContinuousClock.Instant?
+    /// Why the last one failed, as every rank knows.
+    private var failure: String?
+
+    private static let pauseBeforeRetry = Duration.seconds(60)
+
+    private struct Writing {
+        let step: Int
+        let updates: Int
+        let loss: Double?
+        /// Of the files' headers, which the first rank has written: model, optimiser.
+        let headers: [(bytes: Int, crc32: UInt32)]
+        let work: BackgroundWork<[WrittenPiece]>
+    }
+
+    /// - Parameters:
+    ///   - owned: what this rank writes of parameters and moments.
+    ///   - warn: called on the first rank.
+    init(
+        _ store: CheckpointStore, model: Model, optimisers: [Adam], card: ModelCard, keep: Int, ranks: any Ranks,
+        owned: [UnsafeMutableBufferPointer<Float>], warn: @escaping (String) -> Void
+    ) {
+        self.store = store
+        self.model = model
+        self.optimisers = optimisers
+        self.card = card
+        self.keep = keep
+        self.ranks = ranks
+        self.owned = owned
+        self.warn = warn
+    }
+
+    /// Starts to write a checkpoint of what is there now. Waits for the one before. Collective.
+    /// - Parameter loss: mean of the steps since the checkpoint before.
+    func start(step: Int, loss: Double?) throws {
+        try finish()
+        (retry, failure) = (nil, nil)
+        let states = model.stateArrays
+        defer { states.release() }
+        let files = [
+            (CheckpointStore.modelName, model.arrays + states.arrays),
+            (CheckpointStore.optimiserName, model.moments(of: optimisers)),
+        ]
+        let own = owned + (ranks.isFirst ? states.arrays.map(\.values) : [])
+        do {
+            let (headers, pieces) = try ranks.agree {
+                let headers = try files.map { try SafeTensors.header($0.1) }
+                if ranks.isFirst {
+                    try store.prepare(step)
+                    for ((name, arrays), header) in zip(files, headers) {
+                        try DurableFile.create(
+                            "\(store.temporaryPath(step))/\(name)", opening: header,
+                            bytes: header.count + 4 * arrays.reduce(0) { $0 + $1.values.count })
+                    }
+                }
+                let pieces = zip(files, headers).enumerated().flatMap { place, file in
+                    Piece.pieces(of: file.0.1, in: own, file: place, from: file.1.count)
+                }
+                return (headers, pieces)
+            }
+            let snapshot = Snapshot(pieces, in: &copies)
+            let paths = files.map { "\(store.temporaryPath(step))/\($0.0)" }
+            writing = Writing(
+                step: step, updates: optimisers[0].updates, loss: loss,
+                headers: headers.map { header in (header.count, header.withUnsafeBytes { checksum($0) }) },
+                work: BackgroundWork("checkpoint") { try snapshot.write(to: paths) })
+        } catch let error as AgreedError {
+            fail(step, error)
+        }
+    }
+
+    /// Goes on with what was started, when `hasWritten` was true on every rank. Collective where it was.
+    func advance(everyoneHasWritten: Bool) throws {
+        if writing != nil && everyoneHasWritten { try collect() }
+        if sealing?.work.isDone == true { sealed() }
+    }
+
+    /// Waits until what was started is on the disk, or has failed. Collective.
+    /// - Returns: why it failed; nil where it didn't.
+    @discardableResult
+    func finish() throws -> String? {
+        if writing != nil { try collect() }
+        if ranks.isFirst { sealed() }
+        let problem = try ranks.broadcast(failure ?? "", from: 0)
+        return problem.isEmpty ? nil : problem
+    }
+
+    /// Every rank's checksums, from which the first makes the manifest. Collective.
+    private func collect() throws {
+        guard let writing else { return }
+        self.writing = nil
+        let mine: [WrittenPiece]
+        do { mine = try ranks.agree { try writing.work.wait() } } catch let error as AgreedError {
+            if ranks.isFirst { store.discard(writing.step) }
+            return fail(writing.step, error)
+        }
+        let all = try ranks.gather(mine, filler: WrittenPiece(file: 0, offset: 0, bytes: 0, crc32: 0))
+        guard ranks.isFirst else { return }
+        let work = BackgroundWork("checkpoint") { [store, card, keep] in
+            let names = [CheckpointStore.modelName, CheckpointStore.optimiserName]
+            let files = names.enumerated().map { place, name in
+                WrittenPiece.file(name, header: writing.headers[place], pieces: all.filter { $0.file == place })
+            }
+            do {
+                try store.seal(
+                    CheckpointManifest(
+                        step: writing.step, updates: writing.updates, loss: writing.loss, card: card, files: files),
+                    keep: keep)
+            } catch {
+                store.discard(writing.step)
+                throw error
+            }
+        }
+        sealing = (writing.step, work)
+    }
+
+    /// On the first rank, waits until the manifest is written.
+    private func sealed() {
+        guard let sealing else { return }
+        self.sealing = nil
+        do { try sealing.work.wait() } catch { fail(sealing.step, error) }
+    }
+
+    private func fail(_ step: Int, _ error: any Error) {
+        var reason = "\(error)"
+        if reason.hasPrefix(ranks.label + " ") { reason.removeFirst(ranks.label.count + 1) }
+        let problem = "checkpoint of step \(step) not written: \(reason)"
+        failure = problem
+        guard ranks.isFirst else { return }
+        warn("\(problem); those before are kept, and training goes on")
+        retry = .now + Self.pauseBeforeRetry
+    }
+}
+
+/// A stretch of a checkpoint's file, and where what it is to hold lies in memory.
+private struct Piece {
+    /// Place in the list of files.
+    let file: Int
+    /// Bytes from the file's start.
+    let offset: Int
+    let values: UnsafeMutableBufferPointer<Float>
+
+    /// What lies of a file's arrays in certain regions of memory.
+    /// - Parameter start: bytes before the first array.
+    static func pieces(
+        of arrays: [NamedArray], in regions: [UnsafeMutableBufferPointer<Float>], file: Int, from start: Int
+    ) -> [Piece] {
+        var offset = start
+        var result: [Piece] = []
+        for array in arrays {
+            let first = array.values.baseAddress!
+            for region in regions {
+                guard let other = region.baseAddress else { continue }
+                let from = max(first, other)
+                let end = min(first + array.values.count, other + region.count)
+                guard from < end else { continue }
+                result.append(
+                    Piece(
+                        file: file, offset: offset + 4 * (from - first),
+                        values: UnsafeMutableBufferPointer(start: from, count: end - from)))
+            }
+            offset += 4 * array.values.count
+        }
+        return result
+    }
+}
+
+/// What a rank writes, as it was when this was made.
+private struct Snapshot: @unchecked Sendable {  // nothing else touches the memory before the writing has ended
+    private let pieces: [Piece]
+
+    /// - Parameter memory: made larger where it is too small.
+    init(_ pieces: [Piece], in memory: inout FloatBlock) {
+        let count = pieces.reduce(0) { $0 + $1.values.count }
+        if memory.elements.count < count { memory = FloatBlock(count) }
+        var rest = memory.elements[...]
+        self.pieces = pieces.map { piece in
+            let copy = UnsafeMutableBufferPointer(rebasing: rest.prefix(piece.values.count))
+            rest = rest.dropFirst(copy.count)
+            _ = copy.update(fromContentsOf: piece.values)
+            return Piece(file: piece.file, offset: piece.offset, values: copy)
+        }
+    }
+
+    /// Writes each piece to its place, and forces it to the disk.
+    func write(to paths: [String]) throws -> [WrittenPiece] {
+        for (place, path) in paths.enumerated() {
+            let parts = pieces.filter { $0.file == place }.map { ($0.offset, UnsafeRawBufferPointer($0.values)) }
+            if !parts.isEmpty { try DurableFile.update(path, parts) }
+        }
+        return pieces.map {
+            WrittenPiece(
+                file: $0.file, offset: $0.offset, bytes: 4 * $0.values.count,
+                crc32: checksum(UnsafeRawBufferPointer($0.values)))
+        }
+    }
+}
+
+/// What some rank has written.
+private struct WrittenPiece: BitwiseCopyable {
+    let file: Int
+    let offset: Int
+    let bytes: Int
+    let crc32: UInt32
+
+    /// A file's line in the manifest, from all that was written of it.
+    static func file(
+        _ name: String, header: (bytes: Int, crc32: UInt32), pieces: [WrittenPiece]
+    ) -> CheckpointManifest.File {
+        var (end, sum) = header
+        for piece in pieces.sorted(by: { $0.offset < $1.offset }) {
+            precondition(piece.offset == end, "\(name) has byte \(end) from no rank, or from two")
+            sum = checksum(sum, followedBy: piece.crc32, bytes: piece.bytes)
+            end += piece.bytes
+        }
+        return CheckpointManifest.File(name: name, bytes: end, crc32: sum)
+    }
+}

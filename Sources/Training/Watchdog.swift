@@ -1,0 +1,142 @@
+import Collectives
+import Foundation
+import Synchronization
+
+/// Ends a job that stands still, and says who waits for whom.
+///
+/// A thread on each rank looks at what its rank does. When a collective call, or the work between two, takes half the
+/// time that is allowed, it writes that into a folder of the run directory; when a call takes all of it, the lowest
+/// rank that waits reads what the others wrote, tells, and each of them ends its process, so that the launcher ends the
+/// job. No messages, for those may be what stands still. A rank that wrote nothing doesn't run, or has no link.
+final class Watchdog: Sendable {
+    /// What a rank writes.
+    struct Report: Codable, Equatable {
+        let rank: Int
+        let step: Int
+        let calls: Int
+        /// The collective call that it waits in; nil while it computes.
+        let call: String?
+        let seconds: Double
+    }
+
+    private let activity: Activity
+    private let place: (rank: Int, hosts: [String])
+    private let folder: String
+    private let timeout: Double
+    private let end: @Sendable (String?) -> Void
+    private let isOver = Mutex(false)
+
+    /// Of a rank's looks. Time is counted in them, so that a job that was suspended as a whole has not waited.
+    private static let pause = 0.25
+
+    /// Starts to watch.
+    /// - Parameters:
+    ///   - hosts: of each rank.
+    ///   - folder: for this start of the job; all ranks see it, where they can.
+    ///   - timeout: seconds.
+    ///   - end: called once on a rank that has waited that long, with what there is to tell, or nil where another rank
+    ///     tells it.
+    init(
+        _ activity: Activity, rank: Int, hosts: [String], folder: String, timeout: Double,
+        end: @escaping @Sendable (String?) -> Void
+    ) {
+        self.activity = activity
+        place = (rank, hosts)
+        self.folder = folder
+        self.timeout = timeout
+        self.end = end
+        let thread = Thread { [self] in watch() }
+        thread.name = "watchdog"
+        thread.start()
+    }
+
+    func stop() { isOver.withLock { $0 = true } }
+
+    private func watch() {
+        var last = activity.now
+        var looks = 0
+        var isReported = false
+        while !isOver.withLock({ $0 }) {
+            Thread.sleep(forTimeInterval: Self.pause)
+            let state = activity.now
+            guard state.calls == last.calls && state.call == last.call else {
+                if isReported { try? FileManager.default.removeItem(atPath: path(place.rank)) }
+                (last, looks, isReported) = (state, 0, false)
+                continue
+            }
+            looks += 1
+            let seconds = Double(looks) * Self.pause
+            if seconds >= timeout / 2 && !isReported {
+                report(state, seconds)
+                isReported = true
+            }
+            if seconds >= timeout && state.call != nil {
+                report(state, seconds)
+                // Those who came into the call a little later write their last report, too.
+                Thread.sleep(forTimeInterval: min(2, timeout / 4))
+                guard activity.now.calls == state.calls && activity.now.call != nil else { continue }
+                return tell(state, seconds)
+            }
+        }
+    }
+
+    private func path(_ rank: Int) -> String { "\(folder)/rank-\(rank).json" }
+
+    private func report(_ state: Activity.State, _ seconds: Double) {
+        let report = Report(
+            rank: place.rank, step: state.step, calls: state.calls, call: state.call, seconds: seconds)
+        try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try? JSONEncoder().encode(report).write(to: URL(fileURLWithPath: path(place.rank)), options: .atomic)
+    }
+
+    private func tell(_ state: Activity.State, _ seconds: Double) {
+        let reports = place.hosts.indices.map { rank in
+            FileManager.default.contents(atPath: path(rank)).flatMap {
+                try? JSONDecoder().decode(Report.self, from: $0)
+            }
+        }
+        let speaker = reports.firstIndex { $0?.calls == state.calls && $0?.call != nil } ?? place.rank
+        guard speaker == place.rank else { return end(nil) }
+        end(Self.description(state, seconds, reports: reports, hosts: place.hosts))
+    }
+
+    /// One line: who waits, in which call, for how long, and what is known of the others.
+    static func description(
+        _ state: Activity.State, _ seconds: Double, reports: [Report?], hosts: [String]
+    ) -> String {
+        var waiting: [Int] = []
+        var missing: [String] = []
+        for (rank, report) in reports.enumerated() {
+            if let report, report.calls == state.calls && report.call != nil {
+                waiting.append(rank)
+            } else if let report {
+                let doing = report.call.map { "in \($0) \(report.calls)" } ?? "computing behind call \(report.calls)"
+                missing.append("rank \(rank) on \(hosts[rank]) (\(doing), for \(Int(report.seconds)) s)")
+            } else {
+                missing.append("rank \(rank) on \(hosts[rank]) (no word from it: stopped, dead or cut off)")
+            }
+        }
+        let others =
+            missing.isEmpty
+            ? "all ranks are in it: the network between them fails"
+            : "not there: \(missing.prefix(8).joined(separator: ", "))"
+                + (missing.count > 8 ? " and \(missing.count - 8) more" : "")
+        return "step \(state.step + 1) stands still: rank\(waiting.count == 1 ? "" : "s") \(ranges(waiting)) "
+            + "wait\(waiting.count == 1 ? "s" : "") in collective \(state.calls), \(state.call ?? ""), "
+            + "for \(Int(seconds)) s (--stall-timeout); \(others)"
+    }
+
+    /// `0-3, 5`.
+    private static func ranges(_ numbers: [Int]) -> String {
+        var parts: [ClosedRange<Int>] = []
+        for number in numbers {
+            if let last = parts.last, last.upperBound == number - 1 {
+                parts[parts.count - 1] = last.lowerBound...number
+            } else {
+                parts.append(number...number)
+            }
+        }
+        return parts.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
+            .joined(separator: ", ")
+    }
+}

@@ -1,0 +1,50 @@
+import Collectives
+import Foundation
+import Testing
+
+@testable import Training
+
+@Suite struct RunDirectoryTests {
+    private func directory(_ path: String) throws -> RunDirectory {
+        try RunDirectory(path) { Issue.record("\($0)") }
+    }
+
+    @Test func onlyOneJobHasIt() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/run"
+        var first: RunDirectory? = try directory(path)
+        expectInputError("another job trains in \(path)", "process \(getpid())", "STOP") { try directory(path) }
+        try Foundation.Data().write(to: URL(fileURLWithPath: path + "/config.json"))
+        withExtendedLifetime(first) {}
+        first = nil
+        _ = try directory(path)  // its end lets go
+        #expect(FileManager.default.fileExists(atPath: path + "/config.json"))
+    }
+
+    @Test func whatItMadeForNothingIsRemoved() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/run"
+        var directory: RunDirectory? = try directory(path)
+        #expect(directory?.path == path && FileManager.default.fileExists(atPath: path))
+        directory = nil
+        #expect(!FileManager.default.fileExists(atPath: path))
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        directory = try self.directory(path)
+        directory = nil
+        #expect(FileManager.default.fileExists(atPath: path), "it was there before")
+    }
+
+    @Test func aFileAsksToStopOnce() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("STOP", "")  // from before
+        var warnings: [String] = []
+        let directory = try RunDirectory(folder.path) { warnings.append($0) }
+        #expect(warnings.count == 1 && warnings[0].contains("STOP"), "\(warnings)")
+        #expect(!directory.isAskedToStop)
+        try folder.write("STOP", "")
+        usleep(600_000)  // looks are half a second apart
+        #expect(directory.isAskedToStop)
+        directory.takeStop()
+        #expect(!FileManager.default.fileExists(atPath: folder.path + "/STOP"))
+    }
+}

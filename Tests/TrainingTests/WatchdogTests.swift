@@ -1,0 +1,93 @@
+import Collectives
+import Foundation
+import Synchronization
+import Testing
+
+@testable import Training
+
+@Suite struct WatchdogTests {
+    private static func state(calls: Int, in call: String?) throws -> Activity.State {
+        let ranks = WatchedRanks(SingleRank())
+        for _ in 1..<calls { try ranks.barrier() }
+        guard call != nil else {
+            try ranks.barrier()
+            return ranks.activity.now
+        }
+        return ranks.waiting(call!) { ranks.activity.now }
+    }
+
+    @Test func callsAreCountedAndTimed() throws {
+        let ranks = WatchedRanks(SingleRank())
+        ranks.activity.begin(step: 7)
+        #expect(ranks.activity.now.calls == 0 && ranks.activity.now.call == nil && ranks.activity.now.step == 7)
+        let inside = ranks.waiting("meeting") {
+            usleep(20_000)
+            return ranks.activity.now
+        }
+        #expect(inside.calls == 1 && inside.call == "meeting")
+        #expect(ranks.activity.now.calls == 1 && ranks.activity.now.call == nil)
+        #expect(ranks.activity.now.waited >= .milliseconds(20))
+        _ = try ranks.gather(3)
+        #expect(ranks.activity.now.calls == 2)
+    }
+
+    @Test func aLineSaysWhoWaitsForWhom() throws {
+        let hosts = ["a", "a", "b", "b", "c"]
+        func report(_ rank: Int, _ calls: Int, _ call: String?) -> Watchdog.Report {
+            Watchdog.Report(rank: rank, step: 4, calls: calls, call: call, seconds: 31.4)
+        }
+        let state = try Self.state(calls: 9, in: "sum")
+        let line = Watchdog.description(
+            state, 30,
+            reports: [report(0, 9, "sum"), report(1, 9, "sum"), report(2, 8, nil), report(3, 9, "sum"), nil],
+            hosts: hosts)
+        #expect(
+            line
+                == "step 1 stands still: ranks 0-1, 3 wait in collective 9, sum, for 30 s (--stall-timeout); not there: "
+                + "rank 2 on b (computing behind call 8, for 31 s), rank 4 on c (no word from it: stopped, dead or cut off)"
+        )
+        let all = Watchdog.description(
+            state, 30, reports: [report(0, 9, "sum")], hosts: ["a"])
+        #expect(all.contains("rank 0 waits in") && all.contains("all ranks are in it"))
+    }
+
+    /// One rank of three computes for ever, one comes late to the call before but isn't blamed.
+    @Test func whoIsWaitedForTooLongIsNamed() throws {
+        let folder = try TemporaryFolder()
+        let told = Mutex<[Int: String?]>([:])
+        let isTold = DispatchSemaphore(value: 0)
+        try ThreadRank.run(3) { ranks in
+            let watched = WatchedRanks(ranks)
+            let rank = ranks.rank
+            let watchdog = Watchdog(
+                watched.activity, rank: ranks.rank, hosts: ["x", "y", "z"], folder: folder.path + "/stalled", timeout: 2
+            ) { message in
+                told.withLock { $0[rank] = .some(message) }
+                isTold.signal()
+            }
+            if ranks.rank == 2 { usleep(1_500_000) }  // slow, and not too slow
+            try watched.barrier()
+            if ranks.rank == 1 {  // the others wait for it until they have told
+                for _ in 0..<2 { #expect(isTold.wait(timeout: .now() + 20) == .success) }
+            }
+            try watched.barrier()
+            watchdog.stop()
+        }
+        let messages = told.withLock { $0 }
+        #expect(messages.keys.sorted() == [0, 2])
+        #expect(messages[2] == .some(nil))
+        let line = try #require(messages[0] ?? nil)
+        #expect(line.contains("ranks 0, 2 wait in collective 2, barrier"), "\(line)")
+        #expect(line.contains("rank 1 on y (computing behind call 1"), "\(line)")
+    }
+
+    @Test func theSlowestIsToldFromTheOthers() {
+        let hosts = ["a", "b", "c", "d"]
+        let even = SlowRanks.comparison(microseconds: [60_000, 61_000, 75_000, 60_500], hosts: hosts)
+        #expect(even.rank == 2 && !even.isSlow)
+        let slow = SlowRanks.comparison(microseconds: [60_000, 210_000, 59_000, 61_000], hosts: hosts)
+        #expect(slow.rank == 1 && slow.host == "b" && slow.isSlow)
+        #expect(slow.slowest == 210 && slow.median == 60)
+        #expect(!SlowRanks.comparison(microseconds: [1000, 3000], hosts: hosts).isSlow)  // of milliseconds it's noise
+    }
+}
