@@ -13,8 +13,14 @@ private let received = Atomic<UInt64>(0)
 package struct StopRequest: Sendable {
     private let signals: [Int32]
 
-    /// - Parameter signals: taken over from their default action, which would end the program at once.
-    package init(signals: [Int32] = [SIGTERM, SIGUSR1, SIGINT]) {
+    /// - Parameter signals: taken over from their default action, which would end the program at once. What is ignored
+    ///   stays so: `nohup` means it.
+    package init(signals: [Int32] = [SIGTERM, SIGUSR1, SIGINT, SIGHUP]) {
+        let signals = signals.filter { number in
+            var action = sigaction()
+            sigaction(number, nil, &action)
+            return unsafeBitCast(action.__sigaction_handler, to: Int.self) != unsafeBitCast(SIG_IGN, to: Int.self)
+        }
         self.signals = signals
         var set = sigset_t()
         sigemptyset(&set)

@@ -26,15 +26,14 @@ final class FeatureCommandTests: CommandTestCase {
         return zip(a.joined(), b.joined()).reduce(0) { max($0, abs($1.0 - $1.1)) }
     }
 
-    func testEmbedWritesTheSameBytesAtAnyNumberOfRanks() throws {
+    /// But for rounding: a processor's kernel for 32 images may not be that for 96.
+    func testEmbedWritesTheSameRowsAtAnyNumberOfRanks() throws {
         let rows = try embed("1.npy")
         XCTAssertEqual(rows.count, 96)
         XCTAssertEqual(rows.map(\.count), Array(repeating: 64, count: 96))
         XCTAssertEqual(Set(rows).count, 96)
-        let bytes = try Data(contentsOf: URL(fileURLWithPath: path("1.npy")))
         for ranks in [2, 3] {
-            _ = try embed("\(ranks).npy", Self.threads(ranks))
-            XCTAssertEqual(try Data(contentsOf: URL(fileURLWithPath: path("\(ranks).npy"))), bytes, "\(ranks) ranks")
+            XCTAssertLessThan(distance(try embed("\(ranks).npy", Self.threads(ranks)), rows), 1e-5, "\(ranks) ranks")
         }
     }
 

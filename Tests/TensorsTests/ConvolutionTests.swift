@@ -65,15 +65,17 @@ import Testing
         let (input, weights) = (device.tensor(shape.input, x), device.tensor(shape.weights, w))
         let outputGradient = device.tensor(shape.output, dy)
         let kernel = try device.convolution(shape)
+        // Kernels differ from processor to processor in how they order the terms of a sum, here of up to 1,024.
+        let tolerance = 3e-6
         let output = device.tensor(shape.output, filledWith: .nan)
         try kernel.forward(input, weights, into: output)
-        expectClose(output.array, y, within: 1e-6, "output")
+        expectClose(output.array, y, within: tolerance, "output")
         let inputGradient = device.tensor(shape.input, filledWith: .nan)
         try kernel.backward(outputGradient, weights, intoInput: inputGradient)
-        expectClose(inputGradient.array, dx, within: 1e-6, "input gradient")
+        expectClose(inputGradient.array, dx, within: tolerance, "input gradient")
         let weightGradient = device.tensor(shape.weights, filledWith: .nan)
         try kernel.backward(outputGradient, input: input, intoWeights: weightGradient)
-        expectClose(weightGradient.array, dw, within: 1e-6, "weight gradient")
+        expectClose(weightGradient.array, dw, within: tolerance, "weight gradient")
         #expect(input.array == x && weights.array == w && outputGradient.array == dy)
     }
 

@@ -71,6 +71,19 @@ struct JournalTests {
         #expect(try folder.read("metrics.jsonl").hasSuffix("\n{\"st\n{\"name\":\"a/b\",\"step\":2}\n"))
     }
 
+    /// A disk that stays full: training goes on, and hears of it.
+    @Test func aFullDiskIsNoError() throws {
+        let folder = try TemporaryFolder()
+        try FileManager.default.createSymbolicLink(
+            atPath: folder.path + "/metrics.jsonl", withDestinationPath: "/dev/full")
+        let journal = try Journal(run: folder.path, from: nil)
+        #expect(journal.problem == nil)
+        for step in 1...2 {
+            try journal.note(Line(step: step))
+            #expect(journal.problem?.contains("metrics.jsonl: No space left") == true)
+        }
+    }
+
     @Test func aMissingFolderIsAnError() throws {
         let folder = try TemporaryFolder()
         #expect(throws: FileError.self) { try Journal(run: folder.path + "/none", from: 0) }

@@ -15,4 +15,14 @@ struct StopRequestTests {
         #expect(request.isMade)
         #expect(!other.isMade)
     }
+
+    /// `nohup dim-dist train …` means that the end of its terminal is nothing to it.
+    @Test func whatIsIgnoredStaysIgnored() {
+        signal(SIGHUP, SIG_IGN)
+        defer { signal(SIGHUP, SIG_DFL) }
+        let request = StopRequest(signals: [SIGHUP])
+        #expect(kill(getpid(), SIGHUP) == 0)
+        usleep(20_000)
+        #expect(!request.isMade)
+    }
 }
