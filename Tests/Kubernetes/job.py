@@ -191,6 +191,10 @@ def main(work):
     description = json.loads((work / "image.json").read_text())
     objects = manifest.read(manifest.MANIFEST.read_text())
     output = adapt(objects)
+    for name, replica in objects["MPIJob"]["spec"]["mpiReplicaSpecs"].items():
+        user = str(replica["template"]["spec"]["securityContext"]["runAsUser"])
+        if user != description["user"]:
+            sys.exit(f"FAILED  {name} runs as user {user}, and the image's user is {description['user']}")
     run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
     if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):  # CLONE_NEWNET
         sys.exit(f"Tests/container: no network of its own: {os.strerror(ctypes.get_errno())}")
