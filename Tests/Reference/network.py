@@ -12,7 +12,9 @@ the projection.
 Where there are more nodes than cores, nodes share them, and "alone" is the slowest of as many nodes that work at once
 without a network between them. A node that waits then leaves its core to another, which no cluster does.
 """
-import collections, ctypes, fcntl, json, os, select, statistics, struct, subprocess, sys, tempfile, threading, time
+import json, os, statistics, subprocess, sys, tempfile
+
+import relay
 
 NETWORKS = [("200us", "1Gb"), ("1ms", "1Gb"), ("200us", "3Gb"), ("200us", "200Mb")]  # one way
 EXCHANGE = r"""
@@ -52,96 +54,13 @@ int main(int count, char **words) {
     MPI_Finalize();
 }
 """
-FRAME = 60000  # bytes, so that a frame's way through this program costs little beside what it carries
-
-
-def shell(command, check=True):
-    done = subprocess.run(command, shell=True, capture_output=True, text=True)
-    if check and done.returncode:
-        sys.exit(f"{command}: {done.stderr.strip()} (this needs root, network namespaces and /dev/net/tun)")
-    return done.stdout
-
-
-class Relay(threading.Thread):
-    """Carries frames between the devices of all namespaces, each with a link of its own to a switch."""
-
-    def __init__(self, places):
-        super().__init__(daemon=True)
-        home = os.open("/proc/self/ns/net", os.O_RDONLY)
-        self.ends = []
-        for place in places:
-            enter(os.open(f"/run/netns/{place}", os.O_RDONLY))
-            end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-            fcntl.ioctl(end, 0x400454CA, struct.pack("16sH22x", b"dimdist", 0x1002))  # TUNSETIFF: a tap, plain frames
-            self.ends.append(end)
-            enter(home)
-        self.delay, self.rate = 0.0, 1e9
-
-    def shape(self, delay, bandwidth):
-        """Seconds one way, bytes a second."""
-        self.delay, self.rate = delay, bandwidth
-
-    def run(self):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))  # of this thread: frames don't wait for ranks
-        ctypes.CDLL(None).prctl(29, 1000, 0, 0, 0)  # PR_SET_TIMERSLACK: sleeps end within a microsecond
-        queues = {end: collections.deque() for end in self.ends}  # frames to it, with the time that each is due
-        sent = dict.fromkeys(self.ends, 0.0)  # when an end's link has carried all that it sent,
-        received = dict.fromkeys(self.ends, 0.0)  # and all that goes to it
-        places = {}  # the end behind an address
-        while True:
-            due = min((queue[0][0] for queue in queues.values() if queue), default=None)
-            wait = None if due is None else max(0, due - time.monotonic())
-            ready = select.select(self.ends, [], [], wait)[0]
-            now = time.monotonic()
-            for end in ready:
-                frame = os.read(end, 1 << 16)
-                places[frame[6:12]] = end
-                duration = len(frame) / self.rate
-                sent[end] = max(sent[end], now) + duration
-                known = places.get(frame[:6])
-                for other in [known] if known else [other for other in self.ends if other != end]:
-                    # What several send to one waits at its link; a frame alone passes both links at once.
-                    received[other] = max(received[other] + duration, sent[end])
-                    queues[other].append((received[other] + self.delay, frame))
-            for end, queue in queues.items():
-                while queue and queue[0][0] <= now:
-                    os.write(end, queue.popleft()[1])
-
-
-def enter(namespace):
-    if ctypes.CDLL(None, use_errno=True).setns(namespace, 0x40000000):
-        sys.exit(f"setns: {os.strerror(ctypes.get_errno())}")
-
-
-def make(places):
-    for place in places:
-        shell(f"ip netns add {place}")
-    relay = Relay(places)
-    for number, place in enumerate(places, 1):
-        shell(f"ip -n {place} addr add 10.213.0.{number}/24 dev dimdist")
-        shell(f"ip -n {place} link set dimdist mtu {FRAME} txqueuelen 1000")
-        for device in ("dimdist", "lo"):
-            shell(f"ip -n {place} link set {device} up")
-    relay.start()
-    return relay
-
-
-def remove(places):
-    for place in places:
-        shell(f"ip netns del {place}", check=False)
-
-
-def quantity(text):
-    for unit, factor in (("us", 1e-6), ("ms", 1e-3), ("Gb", 1e9 / 8), ("Mb", 1e6 / 8)):
-        if text.endswith(unit):
-            return float(text[:-2]) * factor
 
 
 def argument(place, default):
     return type(default)(sys.argv[place]) if len(sys.argv) > place else default
 
 
-def main(relay, places, each):
+def main(network, places, each):
     program = os.path.abspath(argument(1, ".build/release/dim-dist"))
     units, rounds = argument(2, "512"), argument(3, 3)
     environment = dict(
@@ -153,7 +72,7 @@ def main(relay, places, each):
                        'exec ip netns exec "$place" unshare --uts bash -c "hostname $place; $*"\n')
         with open(f"{folder}/exchange.c", "w") as file:
             file.write(EXCHANGE)
-        shell(f"mpicc -O2 -o {folder}/exchange {folder}/exchange.c")
+        relay.shell(f"mpicc -O2 -o {folder}/exchange {folder}/exchange.c")
         os.chmod(agent, 0o755)
 
         def start(numbers, ranks, *program):
@@ -184,7 +103,7 @@ def main(relay, places, each):
         numbers = list(range(1, len(places) + 1))
         print("  delay  bandwidth       MPI reaches   one node  predicted  measured (range)              error")
         for delay, bandwidth in NETWORKS:
-            relay.shape(quantity(delay), quantity(bandwidth))
+            network.shape(relay.quantity(delay), relay.quantity(bandwidth))
             latency, speed = run([1, 2], 1, f"{folder}/exchange")  # us, MB/s
             alone, predicted, measured = [], [], []
             project = [*bench, "project", "--nodes", str(len(places)), "--bandwidth", f"{speed}MB", "--latency",
@@ -204,8 +123,8 @@ def main(relay, places, each):
 
 if __name__ == "__main__":
     places = [f"dimdist{number}" for number in range(1, argument(4, 2) + 1)]
-    remove(places)
+    relay.remove(places)
     try:
-        main(make(places), places, argument(5, 1))
+        main(relay.make(places), places, argument(5, 1))
     finally:
-        remove(places)
+        relay.remove(places)
