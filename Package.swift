@@ -15,6 +15,9 @@ let kernels: [SwiftSetting] = [
     .unsafeFlags(["-O"], .when(configuration: .debug)),
 ]
 
+/// `Tests/fuzz` sets this: FuzzTests then become a program that libFuzzer drives.
+let isFuzzed = Context.environment["DIM_DIST_FUZZ"] == "1"
+
 let package = Package(
     name: "dim-dist",
     products: [.executable(name: "dim-dist", targets: ["dim-dist"])],
@@ -109,6 +112,21 @@ let package = Package(
             dependencies: [
                 "Training", "Data", "Encoders", "Objectives", "Layers", "Autodiff", "Tensors", "MPI", "Collectives",
             ], exclude: ["Fixtures"], swiftSettings: kernels),
-    ],
+    ]
+        + (isFuzzed
+            ? [
+                .systemLibrary(name: "CFuzzer", path: "Tests/FuzzTests/CFuzzer"),
+                .executableTarget(
+                    name: "FuzzTests",
+                    dependencies: [
+                        "Training", "Data", "Encoders", "Objectives", "Tensors", "Collectives", "CZlib", "CFuzzer",
+                    ], path: "Tests/FuzzTests", exclude: ["CFuzzer", "Corpus", "CorpusTests.swift"]),
+            ]
+            : [
+                .testTarget(
+                    name: "FuzzTests",
+                    dependencies: ["Training", "Data", "Encoders", "Objectives", "Tensors", "Collectives", "CZlib"],
+                    exclude: ["CFuzzer", "Corpus", "Fuzz.swift"])
+            ]),
     swiftLanguageModes: [.v6]
 )

@@ -2,7 +2,16 @@
 package struct InputError: Error, CustomStringConvertible {
     package let description: String
 
-    package init(_ description: String) { self.description = description }
+    /// What would break the line, or change the terminal, such as a line end in a name from a file, is written as in
+    /// Swift: `\n`.
+    package init(_ description: String) {
+        self.description = description.unicodeScalars.map { scalar in
+            switch scalar.properties.generalCategory {
+            case .control, .lineSeparator, .paragraphSeparator: scalar.escaped(asASCII: true)
+            default: String(scalar)
+            }
+        }.joined()
+    }
 }
 
 /// A failure that every rank knows of, so that all can end in order.

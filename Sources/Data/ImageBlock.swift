@@ -55,11 +55,14 @@ protocol ImageReader: Sendable {
     var count: Int { get }
     var shape: ImageShape { get }
     var classes: Int? { get }
+    /// Bytes of a value in memory.
+    var valueSize: Int { get }
     /// Differs, most likely, where two ranks see other files under one path.
     var fingerprint: Int { get }
     func load(images: Range<Int>) throws -> ImageBlock
 }
 
 extension ImageReader {
+    var valueSize: Int { 1 }
     var fingerprint: Int { count }
 }

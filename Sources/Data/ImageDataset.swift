@@ -32,7 +32,7 @@ package final class ImageDataset: Sendable {
     ///     }
     ///     let normalisation = try Normalisation(of: dataset, in: shards, over: ranks)
     package init(_ source: ImageSource, images: Range<Int>) throws {
-        try Self.check(images.count, source.shape, path: source.path)
+        try Self.check(images.count, source.shape, valueSize: source.valueSize, path: source.path)
         let block = try source.load(images: images)
         shape = source.shape
         count = source.count
@@ -42,16 +42,17 @@ package final class ImageDataset: Sendable {
         pixels = block.pixels
     }
 
-    /// Throws when so many images, as bytes, can't fit the machine's memory.
+    /// Throws when so many images, of values of so many bytes, can't fit the machine's memory.
     static func check(
-        _ count: Int, _ shape: ImageShape, path: String, memory: UInt64 = ProcessInfo.processInfo.physicalMemory
+        _ count: Int, _ shape: ImageShape, valueSize: Int, path: String,
+        memory: UInt64 = ProcessInfo.processInfo.physicalMemory
     ) throws {
-        let bytes = count * shape.size  // below 2^31 * 2^30
-        guard bytes <= memory else {
+        let bytes = Double(count) * Double(shape.size * valueSize)
+        guard bytes <= Double(memory) else {
             func gigabytes(_ bytes: Double) -> String { String(format: "%.1f GB", bytes / 1e9) }
             throw InputError(
                 "\(path): \(count) images of \(shape.height)x\(shape.width)x\(shape.channels) on one rank take "
-                    + "\(gigabytes(Double(bytes))), and the machine has \(gigabytes(Double(memory))): "
+                    + "\(gigabytes(bytes)), and the machine has \(gigabytes(Double(memory))): "
                     + "use more machines, or --set data.imageSize=64 (or another)")
         }
     }

@@ -20,6 +20,11 @@ enum ImageDecoder {
     private static let largestFile = 1 << 28
     /// A header that claims more pixels is taken for an attack or an error: 384 MiB as RGB.
     private static let largestImage = 1 << 27
+    /// Pixels that a byte of a file can hold. JPEG: a block of 8x8 samples takes at least a bit, and at most 128 pixels
+    /// share one. (Not so in arithmetic codes, which nobody writes: flat images of that kind are refused.)
+    private static let pixelsOfJPEGByte = 8 * 128
+    /// PNG: deflate makes at most 1032 bytes of one, and a pixel has at least one bit.
+    private static let pixelsOfPNGByte = 8 * 1032
 
     private enum Kind {
         case jpeg, png
@@ -62,9 +67,13 @@ enum ImageDecoder {
             switch try kind(of: file) {
             case .jpeg:
                 let jpeg = try JPEGDecoder(file)
-                try check(jpeg.height, jpeg.width)
+                try check(jpeg.height, jpeg.width, bytes: file.count, pixelsOfByte: pixelsOfJPEGByte)
+                try jpeg.scans.check(pixels: jpeg.height * jpeg.width)
                 return try jpeg.decode(channels: channels, side: side)
-            case .png: return try decodePNG(file, channels: channels, check: check)
+            case .png:
+                return try decodePNG(file, channels: channels) {
+                    try check($0, $1, bytes: file.count, pixelsOfByte: pixelsOfPNGByte)
+                }
             }
         }
     }
@@ -92,9 +101,13 @@ enum ImageDecoder {
         throw Undecodable(description: "\(found), expected a JPEG (ff d8 ff) or PNG (89 50 4e 47)")
     }
 
-    private static func check(_ height: Int, _ width: Int) throws {
+    /// Holds a header's size against what we decode and against the file, before anything is allocated for it.
+    private static func check(_ height: Int, _ width: Int, bytes: Int, pixelsOfByte: Int) throws {
         guard height > 0, width > 0, height <= largestImage / width else {
             throw Undecodable(description: "\(height)x\(width) pixels by its header, expected 1 to \(largestImage)")
+        }
+        guard height * width <= bytes * pixelsOfByte else {
+            throw Undecodable(description: "\(height)x\(width) pixels by its header, more than its \(bytes) bytes hold")
         }
     }
 }

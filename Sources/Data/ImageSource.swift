@@ -43,6 +43,8 @@ package struct ImageSource: Sendable {
     package var shape: ImageShape { reader.shape }
     /// Labels lie below this; nil when there are none. In IDX and `.npy` files, which don't say, 1 + the largest label.
     package var classes: Int? { reader.classes }
+    /// Bytes of a value in memory: images as bytes, or as floats.
+    var valueSize: Int { reader.valueSize }
 
     /// Opens `--data PATH`: a folder whose format is told by the files in it, or one file.
     ///

@@ -5,6 +5,7 @@ import CTurboJPEG
 final class JPEGDecoder {
     let height: Int
     let width: Int
+    let scans: JPEGScans
     private let isCMYK: Bool
     private let file: [UInt8]
     private let handle: tjhandle
@@ -29,6 +30,7 @@ final class JPEGDecoder {
         }
         self.height = Int(height)
         self.width = Int(width)
+        scans = JPEGScans(file)
         self.file = file
         self.handle = handle
         isCMYK = [TJCS_CMYK.rawValue, TJCS_YCCK.rawValue].contains(UInt32(space))

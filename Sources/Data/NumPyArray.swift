@@ -20,6 +20,8 @@ package struct NumPyArray: Sendable {
     static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
     /// NumPy's own headers take a few hundred bytes.
     private static let longestHeader = 1 << 20
+    /// As NumPy 2 has it.
+    private static let mostAxes = 64
 
     /// Reads the header, of format 1.0, 2.0 or 3.0, and holds the shape against the size of the file.
     /// - Parameter elements: types that are taken; others are refused.
@@ -56,6 +58,9 @@ package struct NumPyArray: Sendable {
     private init(path: String, header: NumPyHeader, dataOffset: Int) throws {
         let shape = header.shape
         guard !shape.isEmpty else { throw InputError("\(path): a single number, expected at least one axis") }
+        guard shape.count <= Self.mostAxes else {
+            throw InputError("\(path): \(shape.count) axes, expected at most \(Self.mostAxes)")
+        }
         guard !shape.contains(0) else { throw InputError("\(path): shape \(shape) holds no values, expected some") }
         var bytes = header.element.size
         for axis in shape {

@@ -9,6 +9,10 @@ struct NumPyReader: ImageReader {
     let shape: ImageShape
     let classes: Int?
     var count: Int { array.rows }
+    var valueSize: Int { holdsBytes ? 1 : 4 }
+
+    /// Vectors of bytes come as floats too: what follows by column is for few columns where it is by value.
+    private var holdsBytes: Bool { array.element == .uint8 && !shape.isVector }
 
     /// Enough for images of satellites.
     private static let mostChannels = 64
@@ -67,11 +71,10 @@ struct NumPyReader: ImageReader {
         }
     }
 
-    /// Vectors of bytes come as floats too: what follows by column is for few columns where it is by value.
     func load(images range: Range<Int>) throws -> ImageBlock {
         let isBytes = array.element == .uint8
         var (bytes, floats): ([UInt8], [Float]) = ([], [])
-        if isBytes && !shape.isVector {
+        if holdsBytes {
             bytes = try array.readBytes(rows: range)
         } else {
             floats.reserveCapacity(range.count * shape.size)
@@ -90,7 +93,7 @@ struct NumPyReader: ImageReader {
             }
         }
         return ImageBlock(
-            pixels: isBytes && !shape.isVector ? .bytes(bytes) : .floats(floats),
+            pixels: holdsBytes ? .bytes(bytes) : .floats(floats),
             labels: labels.map { Array($0[range]) })
     }
 }

@@ -34,7 +34,7 @@ private func withPNG<Result>(
     _ file: [UInt8], _ body: (UnsafeMutablePointer<png_image>) throws -> Result
 ) throws -> Result {
     var image = png_image()
-    return try file.withUnsafeBytes { file in
+    return try withoutUnusedChunks(file).withUnsafeBytes { file in
         try withUnsafeMutablePointer(to: &image) { image in
             image.pointee.version = UInt32(PNG_IMAGE_VERSION)
             defer { png_image_free(image) }
@@ -44,6 +44,34 @@ private func withPNG<Result>(
             return try body(image)
         }
     }
+}
+
+/// A PNG without the chunks that no pixel depends on, up to its end. libpng allocates what a chunk's length claims before
+/// it has seen the bytes, and unpacks compressed texts and colour profiles to any size.
+/// - Throws: `Undecodable` where a chunk is longer than the rest of the file.
+private func withoutUnusedChunks(_ file: [UInt8]) throws -> [UInt8] {
+    let signature = 8
+    let used = ["tRNS", "gAMA", "cHRM", "sRGB"]
+    var result = Array(file.prefix(signature))
+    result.reserveCapacity(file.count)
+    var place = signature
+    while place < file.count {
+        // Length, type, data and checksum.
+        guard file.count - place >= 12 else {
+            throw Undecodable(description: "broken PNG: ends within a chunk, at byte \(file.count)")
+        }
+        let length = file[place..<place + 4].reduce(0) { $0 << 8 | Int($1) }
+        let type = String(decoding: file[place + 4..<place + 8], as: UTF8.self)
+        guard length <= file.count - place - 12 else {
+            throw Undecodable(
+                description: "broken PNG: a chunk \(type) of \(length) bytes at byte \(place) of \(file.count)")
+        }
+        let isCritical = file[place + 4] & 0x20 == 0  // a capital letter
+        if isCritical || used.contains(type) { result += file[place..<place + 12 + length] }
+        if type == "IEND" { break }
+        place += 12 + length
+    }
+    return result
 }
 
 private func message(_ image: png_image) -> String {

@@ -43,6 +43,7 @@ struct ResizingReader: ImageReader {
 
     var count: Int { base.count }
     var classes: Int? { base.classes }
+    var valueSize: Int { base.valueSize }
     var fingerprint: Int { base.fingerprint }
 
     init(_ base: any ImageReader, to side: Int, path: String) throws {

@@ -8,7 +8,7 @@ func systemReason() -> String { String(cString: strerror(errno)) }
 package func requireRegularFile(_ path: String) throws { _ = try fileSize(path) }
 
 /// Bytes of a regular file, as stored. Throws for anything else.
-func fileSize(_ path: String) throws -> Int {
+package func fileSize(_ path: String) throws -> Int {
     var information = stat()
     guard stat(path, &information) == 0 else { throw InputError("\(path): can't be opened: \(systemReason())") }
     guard information.st_mode & S_IFMT == S_IFREG else {

@@ -45,6 +45,10 @@ package enum JSONValue: Codable, Equatable, Sendable {
 
     /// Reads JSON5: comments, unquoted keys, single quotes and trailing commas are allowed.
     package static func parse(_ data: Foundation.Data) throws -> JSONValue {
+        // Foundation's reader of JSON5 crashes on other bytes.
+        guard String(validating: data, as: UTF8.self) != nil else {
+            throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "its text is not UTF-8"))
+        }
         let decoder = JSONDecoder()
         decoder.allowsJSON5 = true
         return try decoder.decode(JSONValue.self, from: data)

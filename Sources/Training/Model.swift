@@ -26,6 +26,7 @@ package final class Model {
     /// - Throws: `InputError` when the configured encoder doesn't fit the images.
     package init(_ configuration: Configuration, card: ModelCard, device: Device) throws {
         self.device = device
+        try card.check()
         let architecture = try configuration.encoder.architecture(for: card.image)
         let declare = Declarations()
         encoder = try declare.scope("encoder") {
@@ -189,6 +190,16 @@ package struct ModelCard: Codable, Equatable, Sendable {
         self.width = width
         self.channels = channels
         self.normalisation = normalisation
+    }
+
+    /// Throws where no images are like that. A card may come from a file.
+    func check() throws {
+        let sides = 1...ImageShape.longestSide
+        guard sides.contains(height), sides.contains(width), (1...1 << 16).contains(channels) else {
+            throw InputError(
+                "a model for images of \(height)x\(width)x\(channels), expected sides of 1 to \(sides.upperBound) and "
+                    + "1 to \(1 << 16) channels: the checkpoint is damaged")
+        }
     }
 
     /// Shape of the images.

@@ -76,11 +76,11 @@ extension Program {
     /// The defaults, then a resumed run's settings, then the file's, then what was typed.
     static func configuration(from arguments: Arguments, over resumed: JSONValue? = nil) throws -> Configuration {
         var layers = resumed.map { [$0] } ?? []
-        if let path = arguments.text("config") { layers.append(try readSettings(path)) }
+        if let path = arguments.text("config") { layers.append(try JSONValue.settings(file: path)) }
         if arguments.has("skip-broken") { layers.append(.leaf("data.skipBroken", .boolean(true))) }
         for option in settings {
             if let setting = option.setting, let text = arguments.text(option.name) {
-                layers.append(.leaf(setting, setting == "data.path" ? .string(text) : value(text)))
+                layers.append(.leaf(setting, setting == "data.path" ? .string(text) : .typed(text)))
             }
         }
         return try Configuration(layers: layers + settingsTyped(arguments))
@@ -88,38 +88,13 @@ extension Program {
 
     /// What `--set` says.
     static func settingsTyped(_ arguments: Arguments) throws -> [JSONValue] {
-        try arguments.all("set").map { text in
-            let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
-            guard parts.count == 2 else { throw InputError("--set \(text): write --set KEY=VALUE") }
-            return .leaf(parts[0], value(parts[1]))
-        }
+        try arguments.all("set").map { try JSONValue.setting(typed: $0) }
     }
 
     /// The settings that a run directory keeps; nil where there is no run.
     static func savedConfiguration(run: String) throws -> JSONValue? {
         let path = run + "/config.json"
-        return FileManager.default.fileExists(atPath: path) ? try readSettings(path) : nil
-    }
-
-    private static func readSettings(_ path: String) throws -> JSONValue {
-        let data: Data
-        do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
-            // Of a folder or a device Foundation says that permission is missing.
-            if FileManager.default.fileExists(atPath: path) { try requireRegularFile(path) }
-            throw InputError("\(path) can't be read: \(error.localizedDescription)")
-        }
-        do { return try JSONValue.parse(data) } catch let DecodingError.dataCorrupted(context) {
-            let reason = (context.underlyingError as NSError?)?.userInfo[NSDebugDescriptionErrorKey] as? String
-            throw InputError("\(path) is not JSON5: \(reason ?? context.debugDescription)")
-        } catch let DecodingError.typeMismatch(_, context) {
-            let place = context.codingPath.map(\.stringValue).joined(separator: ".")
-            throw InputError("\(path): the number at \(place) is not finite or too large")
-        }
-    }
-
-    /// A number, `true`, `null`, … where the text is one, else the text itself.
-    private static func value(_ text: String) -> JSONValue {
-        (try? JSONValue.parse(Data(text.utf8))) ?? .string(text)
+        return FileManager.default.fileExists(atPath: path) ? try JSONValue.settings(file: path) : nil
     }
 
     private static func header(

@@ -58,6 +58,8 @@ final class UsageTests: CommandTestCase {
             (train + ["--output", "b"], ["--output is given twice"]),
             (train + ["--resume=yes"], ["--resume takes no value"]),
             (train + ["--set", "batch"], ["--set batch", "KEY=VALUE"]),
+            (train + ["--set", "a\n\u{1B}=1"], ["unknown setting a\\n\\u{001B}"]),  // one line
+            (train + ["--set", String(repeating: "a.", count: 60_000) + "=1"], ["--set a.a.", "no setting has a name"]),
             (train + ["--set", "batch=1"], ["batch is 1", "2 to "]),
             (train + ["--set", "batch=many"], ["batch is \"many\"", "a whole number"]),
             (train + ["--set", "batch=97"], ["batch of 97", "--batch 96"]),
@@ -121,9 +123,11 @@ final class UsageTests: CommandTestCase {
     func testBadConfigurationFilesAreNamed() throws {
         try writeData()
         let train = trainArguments("run", steps: 1, ["--config", path("run.json5")])
-        try assertRefused(train, [path("run.json5"), "can't be read"])
+        try assertRefused(train, [path("run.json5"), "can't be opened"])
         for (text, said) in [
             ("{ batch: 12", [path("run.json5"), "not JSON5"]), ("", [path("run.json5"), "not JSON5"]),
+            ("{ batch: 'a\nb' }", [path("run.json5"), "not JSON5"]), ("{ 'a\\nb': 1 }", ["unknown setting a\\nb"]),
+            (String(repeating: " ", count: 1 << 20 + 1), [path("run.json5"), "1048577 bytes", "at most 1048576"]),
             ("[1]", ["has parts", "batch"]), ("{ critic: 5 }", ["critic", "units"]),
             ("{ critic: { units: 'many' } }", ["critic.units is", "a whole number"]),
             ("{ critic: { unit: 5 } }", ["unknown setting critic.unit", "critic.units"]),

@@ -120,9 +120,11 @@ struct ImageDatasetTests {
 
     @Test func refusesMoreThanTheMemory() throws {
         let shape = ImageShape(height: 256, width: 256, channels: 3)
-        try ImageDataset.check(1000, shape, path: "x", memory: 196_608_000)
-        expectInputError("x: 1001 images of 256x256x3 on one rank take 0.2 GB, and the machine has 0.2 GB") {
-            try ImageDataset.check(1001, shape, path: "x", memory: 196_608_000)
+        for (valueSize, memory) in [(1, 196_608_000), (4, 786_432_000)] as [(Int, UInt64)] {
+            try ImageDataset.check(1000, shape, valueSize: valueSize, path: "x", memory: memory)
+            expectInputError("x: 1001 images of 256x256x3 on one rank take 0.", " GB, and the machine has 0.") {
+                try ImageDataset.check(1001, shape, valueSize: valueSize, path: "x", memory: memory)
+            }
         }
     }
 

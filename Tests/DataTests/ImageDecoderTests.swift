@@ -1,5 +1,6 @@
 import CZlib
 import Collectives
+import Foundation
 import Testing
 
 @testable import Data
@@ -97,6 +98,71 @@ struct ImageDecoderTests {
                 try ImageDecoder.decode(path, channels: 3, side: 32)
             }
         }
+        // Within what we decode, and more than so few bytes hold.
+        png.replaceSubrange(16..<24, with: bigEndian(8000) + bigEndian(8000))
+        jpeg.replaceSubrange(frame + 5..<frame + 9, with: [0x1F, 0x40, 0x1F, 0x40])
+        for (name, file) in [("x.png", png), ("x.jpg", jpeg)] {
+            let path = try folder.write(name, file)
+            expectInputError("\(name): 8000x8000 pixels", "more than its \(file.count) bytes hold") {
+                try ImageDecoder.decode(path, channels: 3, side: 32)
+            }
+        }
+    }
+
+    /// libpng would allocate it.
+    @Test func refusesChunksLongerThanTheFile() throws {
+        let folder = try TemporaryFolder()
+        var file = try ImageFixtures.file("rgb.png")
+        file.insert(contentsOf: [0x7F, 0, 0, 1] + Array("tEXtTitle\0".utf8), at: 33)
+        let path = try folder.write("x.png", file)
+        expectInputError("x.png: broken PNG: a chunk tEXt of 2130706433 bytes at byte 33 of \(file.count)") {
+            try ImageDecoder.decode(path, channels: 3, side: 0)
+        }
+    }
+
+    /// Each would be unpacked, to 8 MB.
+    @Test func looksAtNoTexts() throws {
+        let folder = try TemporaryFolder()
+        var file = try ImageFixtures.file("rgb.png")
+        let whole = try ImageDecoder.decode(ImageFixtures.path("rgb.png"), channels: 3, side: 0)
+        let text = [UInt8](repeating: 0x41, count: 8_000_000 - 100)
+        var size = compressBound(uLong(text.count))
+        var packed = [UInt8](repeating: 0, count: Int(size))
+        #expect(compress(&packed, &size, text, uLong(text.count)) == Z_OK)
+        let body = Array("zTXtComment\0\0".utf8) + packed.prefix(Int(size))
+        let checksum = body.withUnsafeBytes { crc32_z(0, $0.bindMemory(to: UInt8.self).baseAddress, body.count) }
+        let chunk = bigEndian(body.count - 4) + body + bigEndian(Int(checksum))
+        file.insert(contentsOf: (0..<200).flatMap { _ in chunk }, at: 33)
+        let path = try folder.write("x.png", file)
+        let before = try peakMemory()
+        #expect(try ImageDecoder.decode(path, channels: 3, side: 0).pixels == whole.pixels)
+        #expect(try peakMemory() - before < 200 << 20)
+    }
+
+    /// Bytes of memory that this process has had at most.
+    private func peakMemory() throws -> Int {
+        var usage = rusage()
+        try #require(getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0)
+        return usage.ru_maxrss * 1024
+    }
+
+    @Test func countsScansOfJPEGFiles() throws {
+        let baseline = JPEGScans(try ImageFixtures.file("rgb.jpg"))
+        #expect(baseline.count == 1 && !baseline.areKept)
+        let file = try ImageFixtures.file("progressive.jpg")
+        let progressive = JPEGScans(file)
+        #expect(progressive.count == 10 && progressive.areKept)
+        try baseline.check(pixels: 1 << 27)
+        try progressive.check(pixels: 1 << 26)
+        #expect(throws: Undecodable.self) { try progressive.check(pixels: 1 << 26 + 1) }
+        // The last scan, without end, 400 times more: nothing for a small image, minutes for a large one.
+        let last = try #require((0..<file.count - 1).last { file[$0] == 0xFF && file[$0 + 1] == 0xDA })
+        var long = Array(file.prefix(last))
+        for _ in 0..<400 { long += file[last..<last + 10] }
+        let scans = JPEGScans(long)
+        #expect(scans.count == 409)
+        try scans.check(pixels: 1 << 22)
+        #expect(throws: Undecodable.self) { try scans.check(pixels: 1 << 26) }
     }
 
     /// A large JPEG is decoded at half its size where that leaves twice the pixels asked for.

@@ -123,6 +123,17 @@ struct ConfigurationTests {
         expectInputError("67108865 parameters", "critic.units") { try Model.checkMemory(1 << 26 + 1, memory: 1 << 30) }
     }
 
+    /// Of checkpoints.
+    @Test func modelsForImpossibleImagesAreRefused() throws {
+        for (height, width, channels) in [(0, 4, 1), (4, 4097, 1), (Int.max, Int.max, 1), (4, 4, -1), (4, 4, 65537)] {
+            let card = ModelCard(
+                height: height, width: width, channels: channels, normalisation: Normalisation(mean: [], deviation: []))
+            expectInputError("images of \(height)x\(width)x\(channels)", "sides of 1 to 4096") {
+                try Model(Configuration(), card: card, device: Device())
+            }
+        }
+    }
+
     @Test func laterLayersWin() throws {
         let result = try Configuration(layers: [
             .leaf("batch", .integer(10)), .leaf("steps", .integer(3)), .leaf("batch", .integer(12)),

@@ -30,6 +30,13 @@ struct JSONValueTests {
         #expect(throws: DecodingError.self) { try parse(text) }
     }
 
+    /// Foundation's own reader would crash.
+    @Test func refusesWhatIsNoText() {
+        for bytes in [[0x7B, 0x80, 0x61, 0x3A, 0x31, 0x7D], [0xFF], [0x7B, 0xC3]] as [[UInt8]] {
+            #expect(throws: DecodingError.self) { try JSONValue.parse(Foundation.Data(bytes)) }
+        }
+    }
+
     /// JSON5 has these, but nothing here can be set to them, and JSON can't write them down.
     @Test(arguments: ["NaN", "Infinity", "-Infinity", "{ a: NaN }", "1e999"])
     func refusesNumbersThatAreNotFinite(_ text: String) {

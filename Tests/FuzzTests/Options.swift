@@ -1,0 +1,1 @@
+../../Sources/dim-dist/Options.swift
