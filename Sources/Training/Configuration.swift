@@ -192,7 +192,7 @@ package struct Configuration: Codable, Equatable, Sendable {
             ("coordinatesWeight", objective.coordinatesWeight),
         ]
         for (name, weight) in weights {
-            try require(weight >= 0 && weight.isFinite, "objective.\(name)", weight, "0 or more")
+            try require(weight >= 0 && Float(weight).isFinite, "objective.\(name)", weight, "0 or more, as float32")
         }
         guard objective.globalWeight + objective.localWeight + objective.coordinatesWeight > 0 else {
             throw InputError(
@@ -211,10 +211,13 @@ package struct Configuration: Codable, Equatable, Sendable {
                     + "for \(objective.estimator.rawValue) anchored at \(objective.anchor.rawValue)")
         }
         for (name, adam) in [("optimiser", optimiser), ("objective.prior.optimiser", objective.prior.optimiser)] {
-            try require(adam.rate > 0 && adam.rate.isFinite, "\(name).rate", adam.rate, "above 0")
+            try require(
+                Float(adam.rate) > 0 && Float(adam.rate).isFinite, "\(name).rate", adam.rate, "above 0, as float32")
             try require((0..<1).contains(adam.beta1), "\(name).beta1", adam.beta1, "in 0..<1")
             try require((0..<1).contains(adam.beta2), "\(name).beta2", adam.beta2, "in 0..<1")
-            try require(adam.epsilon > 0 && adam.epsilon.isFinite, "\(name).epsilon", adam.epsilon, "above 0")
+            try require(
+                Float(adam.epsilon) > 0 && Float(adam.epsilon).isFinite, "\(name).epsilon", adam.epsilon,
+                "above 0, as float32")
             try require(adam.warmupSteps >= 0, "\(name).warmupSteps", adam.warmupSteps, "0 or more steps")
         }
     }

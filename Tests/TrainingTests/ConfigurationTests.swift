@@ -84,6 +84,9 @@ struct ConfigurationTests {
         ("stallTimeout", .integer(-1)), ("threads", .integer(1025)), ("checkpoint.every", .integer(-1)),
         ("checkpoint.keep", .integer(0)),
         ("checkpoint.keep", .integer(1001)),
+        // Infinite or 0 as float32.
+        ("optimiser.rate", .number(1e39)), ("optimiser.rate", .number(1e-46)), ("optimiser.epsilon", .number(1e-46)),
+        ("objective.prior.optimiser.epsilon", .number(1e39)), ("objective.localWeight", .number(1e39)),
     ]
 
     @Test func defaultsAreValid() throws {
