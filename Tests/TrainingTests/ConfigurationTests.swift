@@ -1,4 +1,6 @@
+import Data
 import Foundation
+import Tensors
 import Testing
 
 @testable import Training
