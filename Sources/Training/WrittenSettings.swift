@@ -24,7 +24,8 @@ extension JSONValue {
             throw InputError("\(path) is not JSON5: \(reason ?? context.debugDescription)")
         } catch let DecodingError.typeMismatch(_, context) {
             let place = context.codingPath.map(\.stringValue).joined(separator: ".")
-            throw InputError("\(path): the number at \(place) is not finite or too large")
+            throw InputError(
+                "\(path): what stands at \(place) is a number that is not finite or too large, or a broken string")
         }
     }
 

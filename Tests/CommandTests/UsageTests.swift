@@ -126,7 +126,8 @@ final class UsageTests: CommandTestCase {
         try assertRefused(train, [path("run.json5"), "can't be opened"])
         for (text, said) in [
             ("{ batch: 12", [path("run.json5"), "not JSON5"]), ("", [path("run.json5"), "not JSON5"]),
-            ("{ batch: 'a\nb' }", [path("run.json5"), "not JSON5"]), ("{ 'a\\nb': 1 }", ["unknown setting a\\nb"]),
+            ("{ batch: 'a\nb' }", [path("run.json5"), "at batch", "broken string"]),
+            ("{ 'a\\nb': 1 }", ["unknown setting a\\nb"]),
             (String(repeating: " ", count: 1 << 20 + 1), [path("run.json5"), "1048577 bytes", "at most 1048576"]),
             ("[1]", ["has parts", "batch"]), ("{ critic: 5 }", ["critic", "units"]),
             ("{ critic: { units: 'many' } }", ["critic.units is", "a whole number"]),
