@@ -18,6 +18,14 @@ final class BackgroundWork<Success: Sendable>: Sendable {
 
     var isDone: Bool { outcome.withLock { $0 != nil } }
 
+    /// Waits for the end, or so many seconds. Returns whether it is done.
+    @discardableResult
+    func wait(atMost seconds: Double) -> Bool {
+        guard end.wait(timeout: .now() + seconds) == .success else { return false }
+        end.signal()
+        return true
+    }
+
     /// Waits for the end, and returns what came of it or throws what it threw.
     func wait() throws -> Success {
         end.wait()

@@ -11,7 +11,10 @@ struct CheckpointManifest: Codable {
         let crc32: UInt32
     }
 
-    var format = 1
+    /// 1 had no checksum of its own.
+    var format = 2
+    /// Of this manifest without it, as `encoded` has it.
+    private(set) var crc32: UInt32?
     let step: Int
     /// Adam's count of updates: fewer than steps when some were skipped.
     let updates: Int
@@ -19,6 +22,38 @@ struct CheckpointManifest: Codable {
     let loss: Double?
     let card: ModelCard
     let files: [File]
+
+    init(step: Int, updates: Int, loss: Double?, card: ModelCard, files: [File]) {
+        self.step = step
+        self.updates = updates
+        self.loss = loss
+        self.card = card
+        self.files = files
+    }
+
+    /// With its checksum.
+    func sealed() throws -> Foundation.Data {
+        var result = self
+        result.crc32 = try checksum()
+        return try result.encoded()
+    }
+
+    /// Whether this is what was written.
+    var isSound: Bool {
+        updates >= 0 && (format == 1 && crc32 == nil || format == 2 && crc32 == (try? checksum()))
+    }
+
+    private func checksum() throws -> UInt32 {
+        var bare = self
+        bare.crc32 = nil
+        return try bare.encoded().withUnsafeBytes { Training.checksum($0) }
+    }
+
+    private func encoded() throws -> Foundation.Data {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        return try encoder.encode(self)
+    }
 }
 
 /// Where the checkpoints of a run are. Nothing in one depends on the world size.
@@ -36,19 +71,33 @@ package struct CheckpointStore {
     }
 
     /// Steps of which there is a finished checkpoint, oldest first.
+    /// - Throws: `InputError` when the folder is there and can't be read: that is not to be taken for an empty one.
     package var steps: [Int] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        return names.compactMap { name in
-            guard name.hasPrefix("step-"), let step = Int(name.dropFirst(5)), step >= 0,
-                FileManager.default.fileExists(atPath: "\(folder)/\(name)/\(Self.manifestName)")
-            else { return nil }
-            return step
-        }.sorted()
+        get throws { try folders.filter { hasManifest($0) } }
+    }
+
+    private func hasManifest(_ step: Int) -> Bool { access("\(path(step))/\(Self.manifestName)", F_OK) == 0 }
+
+    /// Steps that have a folder, oldest first.
+    private var folders: [Int] {
+        get throws {
+            guard access(folder, F_OK) == 0 || errno != ENOENT else { return [] }
+            let names: [String]
+            do { names = try FileManager.default.contentsOfDirectory(atPath: folder) } catch {
+                throw InputError("\(folder) can't be read: \(error.localizedDescription)")
+            }
+            return names.compactMap { name in
+                guard name.hasPrefix("step-"), let step = Int(name.dropFirst(5)), step >= 0 else { return nil }
+                return step
+            }.sorted()
+        }
     }
 
     /// The step of the checkpoint with the least mean loss; nil where none has one.
     package var best: Int? {
-        let losses = steps.compactMap { step in (try? manifest(step).loss).flatMap { $0 }.map { (step, $0) } }
+        let losses = ((try? steps) ?? []).compactMap { step in
+            (try? manifest(step).loss).flatMap { $0 }.map { (step, $0) }
+        }
         return losses.min { $0.1 < $1.1 }?.0
     }
 
@@ -71,9 +120,7 @@ package struct CheckpointStore {
     func seal(_ manifest: CheckpointManifest, keep: Int) throws {
         let temporary = temporaryPath(manifest.step)
         let final = path(manifest.step)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        try DurableFile.write(try encoder.encode(manifest), to: "\(temporary)/\(Self.manifestName)")
+        try DurableFile.write(try manifest.sealed(), to: "\(temporary)/\(Self.manifestName)")
         try DurableFile.synchronise(folder: temporary)
         // The same step, written by a run that was resumed from before it: not a checkpoint any more before it is gone.
         try? FileManager.default.removeItem(atPath: "\(final)/\(Self.manifestName)")
@@ -81,7 +128,7 @@ package struct CheckpointStore {
         try DurableFile.rename(temporary, to: final)
         try DurableFile.synchronise(folder: folder)
         let best = best
-        for old in steps.dropLast(keep) where old != manifest.step && old != best {
+        for old in try steps.dropLast(keep) where old != manifest.step && old != best {
             try? FileManager.default.removeItem(atPath: path(old))
         }
     }
@@ -95,7 +142,11 @@ package struct CheckpointStore {
     /// - Throws: `InputError` when there are some and all are damaged.
     package func newest(warn: (String) -> Void) throws -> LoadedCheckpoint? {
         var problem: (any Error)?
-        for step in steps.reversed() {
+        for step in try folders.reversed() {
+            guard hasManifest(step) else {
+                warn("checkpoint passed over: \(path(step)) has no \(Self.manifestName)")
+                continue
+            }
             do { return try load(step) } catch {
                 warn("checkpoint passed over: \(error)")
                 problem = error
@@ -103,6 +154,16 @@ package struct CheckpointStore {
         }
         if let problem { throw InputError("no whole checkpoint in \(folder); the oldest failed with: \(problem)") }
         return nil
+    }
+
+    /// Takes damaged checkpoints behind a step out of the way, so that none of them counts as one of the newest or as the
+    /// best: their folders are called `damaged-step-N` from then on. For one rank.
+    func setAside(after step: Int) throws {
+        for damaged in try folders where damaged > step {
+            let name = URL(fileURLWithPath: path(damaged)).lastPathComponent
+            try? FileManager.default.removeItem(atPath: "\(folder)/damaged-\(name)")
+            try DurableFile.rename(path(damaged), to: "\(folder)/damaged-\(name)")
+        }
     }
 
     /// Reads a checkpoint and holds it against its checksums.
@@ -132,7 +193,7 @@ package struct CheckpointStore {
     private func manifest(_ step: Int) throws -> CheckpointManifest {
         let path = "\(path(step))/\(Self.manifestName)"
         guard let manifest = try? JSONDecoder().decode(CheckpointManifest.self, from: try contents(path)),
-            manifest.format == 1, manifest.step == step, manifest.updates >= 0
+            manifest.step == step, manifest.isSound
         else { throw InputError("\(path) is damaged or of another version") }
         return manifest
     }

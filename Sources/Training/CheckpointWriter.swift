@@ -31,6 +31,7 @@ final class CheckpointWriter {
     private var failure: String?
 
     private static let pauseBeforeRetry = Duration.seconds(60)
+    private static let pauseBetweenLooks = 0.005  // seconds
 
     private struct Writing {
         let step: Int
@@ -107,7 +108,12 @@ final class CheckpointWriter {
     /// - Returns: why it failed; nil where it didn't.
     @discardableResult
     func finish() throws -> String? {
+        // Asked for again and again, so that nobody waits for a slow disk in a collective call: that is no stall.
+        while try ranks.sum([hasWritten ? 0 : 1.0])[0] > 0 { Thread.sleep(forTimeInterval: Self.pauseBetweenLooks) }
         if writing != nil { try collect() }
+        while try ranks.sum([sealing?.work.isDone == false ? 1.0 : 0])[0] > 0 {
+            Thread.sleep(forTimeInterval: Self.pauseBetweenLooks)
+        }
         if ranks.isFirst { sealed() }
         let problem = try ranks.broadcast(failure ?? "", from: 0)
         return problem.isEmpty ? nil : problem
@@ -155,7 +161,7 @@ final class CheckpointWriter {
         let problem = "checkpoint of step \(step) not written: \(reason)"
         failure = problem
         guard ranks.isFirst else { return }
-        warn("\(problem); those before are kept, and training goes on")
+        warn("\(problem); those before are kept")
         retry = .now + Self.pauseBeforeRetry
     }
 }
@@ -196,11 +202,14 @@ private struct Piece {
 /// What a rank writes, as it was when this was made.
 private struct Snapshot: @unchecked Sendable {  // nothing else touches the memory before the writing has ended
     private let pieces: [Piece]
+    /// What the pieces lie in.
+    private let memory: FloatBlock
 
     /// - Parameter memory: made larger where it is too small.
     init(_ pieces: [Piece], in memory: inout FloatBlock) {
         let count = pieces.reduce(0) { $0 + $1.values.count }
         if memory.elements.count < count { memory = FloatBlock(count) }
+        self.memory = memory
         var rest = memory.elements[...]
         self.pieces = pieces.map { piece in
             let copy = UnsafeMutableBufferPointer(rebasing: rest.prefix(piece.values.count))

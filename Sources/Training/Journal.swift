@@ -89,6 +89,11 @@ package final class Journal {
 
     package func note(_ line: some Encodable) throws {
         if unwritten.count < Self.mostUnwritten { unwritten += try encoder.encode(line) + [UInt8(ascii: "\n")] }
+        flush()
+    }
+
+    /// Tries again to write what hasn't been written.
+    package func flush() {
         problem = nil
         while !unwritten.isEmpty {
             let count = unwritten.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }

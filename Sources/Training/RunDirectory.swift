@@ -5,35 +5,49 @@ import Foundation
 final class RunDirectory {
     let path: String
     private let lock: Int32
-    private let isNew: Bool
+    /// Whether it was made for this job, which has its lock.
+    private var isNew = false
     private var nextLook = ContinuousClock.now
 
-    private static let pauseBetweenLooks = Duration.milliseconds(500)
+    private static let lockName = ".lock"
 
     /// Makes the directory where it isn't there, and takes its lock, which ends with this object or its process.
+    /// - Parameter patience: seconds to wait for the lock: a job that died may not be gone yet.
     /// - Throws: `InputError` when another job has it.
-    init(_ path: String, warn: (String) -> Void) throws {
+    init(_ path: String, patience: Double, warn: (String) -> Void) throws {
         self.path = path
-        isNew = !FileManager.default.fileExists(atPath: path)
-        try makeFolder(path)
-        let file = path + "/.lock"
-        lock = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
-        guard lock >= 0 else { throw InputError("\(FileError(action: "create", path: file, code: errno))") }
-        if flock(lock, LOCK_EX | LOCK_NB) != 0 {
-            let code = errno
-            var text = [UInt8](repeating: 0, count: 200)
-            let count = max(0, pread(lock, &text, text.count, 0))
-            guard code != EWOULDBLOCK else {
-                close(lock)
-                let owner = String(decoding: text.prefix(count), as: UTF8.self).filter { !$0.isNewline }
-                throw InputError(
-                    "another job trains in \(path) (\(owner)): wait for its end, stop it with touch \(path)/\(Self.stopName), "
-                        + "or choose another --output")
+        let isNew = access(path, F_OK) != 0
+        let deadline = ContinuousClock.now + .seconds(patience)
+        repeat {
+            try makeFolder(path)
+            let file = "\(path)/\(Self.lockName)"
+            let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+            guard descriptor >= 0 else { throw InputError("\(FileError(action: "create", path: file, code: errno))") }
+            var code: Int32 = 0
+            while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+                code = errno
+                guard code == EWOULDBLOCK && .now < deadline else { break }
+                (code, _) = (0, usleep(100_000))
             }
-            warn(
-                "\(path) can't be locked (\(String(cString: strerror(code)))): see to it that no other job trains in it"
-            )
-        }
+            if code == EWOULDBLOCK {
+                defer { close(descriptor) }
+                throw InputError(
+                    "another job trains in \(path) (\(Self.text(of: descriptor))): wait for its end, stop it with touch "
+                        + "\(path)/\(Self.stopName), or choose another --output")
+            }
+            if code != 0 {
+                warn(
+                    "\(path) can't be locked (\(String(cString: strerror(code)))): see to it that no other job trains in it"
+                )
+            }
+            // Another job may have removed the directory, and this file, just before the lock was taken.
+            if Self.isSame(descriptor, file) {
+                lock = descriptor
+                break
+            }
+            close(descriptor)
+        } while true
+        self.isNew = isNew
         let owner = "process \(getpid()) on \(ProcessInfo.processInfo.hostName)\n"
         ftruncate(lock, 0)
         _ = owner.withCString { pwrite(lock, $0, strlen($0), 0) }
@@ -45,10 +59,22 @@ final class RunDirectory {
 
     /// Lets go of the directory, and removes one that has got nothing in it.
     deinit {
-        if isNew, (try? FileManager.default.contentsOfDirectory(atPath: path)) == [".lock"] {
+        if isNew, (try? FileManager.default.contentsOfDirectory(atPath: path)) == [Self.lockName] {
             try? FileManager.default.removeItem(atPath: path)
         }
         close(lock)
+    }
+
+    private static func text(of descriptor: Int32) -> String {
+        var bytes = [UInt8](repeating: 0, count: 200)
+        let count = max(0, pread(descriptor, &bytes, bytes.count, 0))
+        return String(decoding: bytes.prefix(count), as: UTF8.self).filter { !$0.isNewline }
+    }
+
+    private static func isSame(_ descriptor: Int32, _ file: String) -> Bool {
+        var (open, named) = (stat(), stat())
+        return fstat(descriptor, &open) == 0 && stat(file, &named) == 0 && open.st_ino == named.st_ino
+            && open.st_dev == named.st_dev
     }
 
     // MARK: - The file STOP
@@ -56,11 +82,14 @@ final class RunDirectory {
     private static let stopName = "STOP"
     private var stopFile: String { "\(path)/\(Self.stopName)" }
 
-    /// Whether somebody has made a file STOP here. Looked for twice a second: the directory may be far away.
+    /// Whether somebody has made a file STOP here. To look takes a hundredth of the time at most, however far away the
+    /// directory is.
     var isAskedToStop: Bool {
-        guard nextLook <= .now else { return false }
-        nextLook = .now + Self.pauseBetweenLooks
-        return access(stopFile, F_OK) == 0
+        let start = ContinuousClock.now
+        guard nextLook <= start else { return false }
+        let isThere = access(stopFile, F_OK) == 0
+        nextLook = start + start.duration(to: .now) * 100
+        return isThere
     }
 
     /// Removes the file STOP, so that the run can go on later.

@@ -56,18 +56,18 @@ package final class TrainingRun {
         self.output = output
         let warn = { (text: String) in warning(text, from: ranks) }
         let store = CheckpointStore(run: output)
-        directory = try ranks.agree { ranks.isFirst ? try RunDirectory(output, warn: warn) : nil }
+        directory = try ranks.agree {
+            ranks.isFirst ? try RunDirectory(output, patience: resume ? 10 : 0, warn: warn) : nil
+        }
         let checkpoint: LoadedCheckpoint? = try ranks.agree {
-            guard !store.steps.isEmpty else { return nil }
+            guard let last = try store.steps.last else { return nil }
             guard resume else {
                 throw InputError(
-                    "\(output) holds a run of \(store.steps.last ?? 0) steps: add --resume to go on with it, "
-                        + "or choose another --output")
+                    "\(output) holds a run of \(last) steps: add --resume to go on with it, or choose another --output")
             }
-            guard configuration.steps >= store.steps.last ?? 0 else {
+            guard configuration.steps >= last else {
                 throw InputError(
-                    "steps is \(configuration.steps), and \(output) holds a run of \(store.steps.last ?? 0): ask for more"
-                )
+                    "steps is \(configuration.steps), and \(output) holds a run of \(last): ask for more")
             }
             return try store.newest { if ranks.isFirst { warn($0) } }
         }
@@ -110,6 +110,7 @@ package final class TrainingRun {
         try ranks.agree {
             guard ranks.isFirst else { return }
             try makeFolder(store.folder)
+            if let checkpoint { try store.setAside(after: checkpoint.step) }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             try DurableFile.replace("\(output)/config.json", by: try encoder.encode(configuration))
@@ -151,7 +152,7 @@ package final class TrainingRun {
                 try skip(step: step, inARow: skipped, loss: terms.loss, images: images)
             }
 
-            slowRanks.endStep()
+            slowRanks.endStep(images: shares.own)
             let comparison = count(.compareRanks) > 0 ? try slowRanks.compare() : nil
             let now = progress.seconds
             try note(
@@ -159,14 +160,15 @@ package final class TrainingRun {
                 progress)
             before = now
             try writer.advance(everyoneHasWritten: count(.hasWritten) == ranks.worldSize)
-            let every = configuration.checkpoint.every
-            let isDue = every > 0 && (step + 1) % every == 0
-            if isStopping || isDue || step + 1 == steps || count(.save) > 0 {
+            // A run that has gone astray doesn't push out what was good.
+            let isDue = isDue(behind: step + 1) || count(.save) > 0
+            if isStopping || isDue && skipped == 0 {
                 try writer.start(step: step + 1, loss: mean(losses))
                 losses.removeAll(keepingCapacity: true)
             }
             if isStopping && step + 1 < steps {
                 let problem = try writer.finish()
+                journal?.flush()
                 directory?.takeStop()
                 progress.end()
                 return .interrupted(step: step + 1, problem: problem)
@@ -174,7 +176,13 @@ package final class TrainingRun {
         }
         if firstStep == 0 && steps == 0 { try writer.start(step: 0, loss: nil) }
         try finish(skipped: skipped)
+        journal?.flush()
         return .finished
+    }
+
+    private func isDue(behind steps: Int) -> Bool {
+        let every = configuration.checkpoint.every
+        return steps == configuration.steps || every > 0 && steps % every == 0
     }
 
     /// The last checkpoint is on the disk, or the run has failed.
@@ -187,17 +195,21 @@ package final class TrainingRun {
                     description: "the run's last \(problem); make room, and --resume goes on from the one before")
             }
             guard skipped > 0 else { return }
-            throw Failure(
-                description:
-                    "the run's last \(skipped) steps had no finite loss and gradient, and changed nothing: lower "
-                    + "optimiser.rate (\(configuration.optimiser.rate)) and start anew, or go on with more --steps")
+            throw InputError(  // to start again wouldn't help
+                "the run's last \(skipped) steps had no finite loss and gradient, and changed nothing: lower "
+                    + "optimiser.rate (\(configuration.optimiser.rate)) and --resume, or start anew")
         }
     }
 
     private func ballot(_ votes: [Vote: Bool]) -> [Double] { Vote.allCases.map { votes[$0] == true ? 1 : 0 } }
 
-    private func mean(_ values: [Double]) -> Double? {
-        values.isEmpty ? nil : values.reduce(0, +) / Double(values.count)
+    /// nil where there are too few to be held against those of other checkpoints.
+    private func mean(_ losses: [Double]) -> Double? {
+        let every = configuration.checkpoint.every
+        guard !losses.isEmpty && losses.count >= min(every > 0 ? every : .max, configuration.steps) / 2 else {
+            return nil
+        }
+        return losses.reduce(0, +) / Double(losses.count)
     }
 
     private func watchdog(_ hosts: [String]) throws -> Watchdog? {
@@ -209,7 +221,7 @@ package final class TrainingRun {
         return Watchdog(
             activity, rank: ranks.rank, hosts: hosts, folder: folder, timeout: Double(configuration.stallTimeout)
         ) { message in
-            if let message { writeError("\(label) \(message)") } else { Thread.sleep(forTimeInterval: 2) }
+            if let message { writeError("\(label) \(message)") } else { Thread.sleep(forTimeInterval: 15) }
             _exit(1)  // at once: what an orderly end waits for is what doesn't come
         }
     }
@@ -251,8 +263,9 @@ package final class TrainingRun {
         warning(
             String(
                 format:
-                    "rank %ld on %@ is slow: it computes %.0f ms a step, the median rank %.0f ms, and the others wait "
-                    + "for it", comparison.rank, comparison.host, comparison.slowest, comparison.median), from: ranks)
+                    "rank %ld on %@ is slow: it computes %.2f ms an image, the median rank %.2f ms, and the others "
+                    + "wait for it", comparison.rank, comparison.host, comparison.slowest, comparison.median),
+            from: ranks)
     }
 
     /// A step that changed nothing: keeps the batch of the first in a row, and ends the run at the last that is borne.
@@ -276,8 +289,8 @@ package final class TrainingRun {
         guard skipped >= Self.mostSkipped else { return }
         try writer.finish()
         try ranks.agree {
-            throw Failure(
-                description: "loss \(loss) or its gradient was not finite in \(skipped) steps in a row, up to step "
+            throw InputError(  // to start again wouldn't help
+                "loss \(loss) or its gradient was not finite in \(skipped) steps in a row, up to step "
                     + "\(step + 1): lower optimiser.rate (\(configuration.optimiser.rate)) and --resume")
         }
     }

@@ -75,39 +75,50 @@ final class Watchdog: Sendable {
                 // Those who came into the call a little later write their last report, too.
                 Thread.sleep(forTimeInterval: min(2, timeout / 4))
                 guard activity.now.calls == state.calls && activity.now.call != nil else { continue }
-                return tell(state, seconds)
+                return tell(own(state, seconds))
             }
         }
     }
 
     private func path(_ rank: Int) -> String { "\(folder)/rank-\(rank).json" }
 
-    private func report(_ state: Activity.State, _ seconds: Double) {
-        let report = Report(
-            rank: place.rank, step: state.step, calls: state.calls, call: state.call, seconds: seconds)
-        try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        try? JSONEncoder().encode(report).write(to: URL(fileURLWithPath: path(place.rank)), options: .atomic)
+    private func own(_ state: Activity.State, _ seconds: Double) -> Report {
+        Report(rank: place.rank, step: state.step, calls: state.calls, call: state.call, seconds: seconds)
     }
 
-    private func tell(_ state: Activity.State, _ seconds: Double) {
-        let reports = place.hosts.indices.map { rank in
-            FileManager.default.contents(atPath: path(rank)).flatMap {
-                try? JSONDecoder().decode(Report.self, from: $0)
+    /// Seconds that the run directory is waited for: what stands still may be its disk.
+    private static let patience = 5.0
+
+    private func report(_ state: Activity.State, _ seconds: Double) {
+        let work = BackgroundWork("report") { [self, report = own(state, seconds)] in
+            try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try? JSONEncoder().encode(report).write(to: URL(fileURLWithPath: path(place.rank)), options: .atomic)
+        }
+        work.wait(atMost: Self.patience)
+    }
+
+    private func tell(_ own: Report) {
+        let reading = BackgroundWork("reports") { [self] in
+            place.hosts.indices.map { rank in
+                FileManager.default.contents(atPath: path(rank)).flatMap {
+                    try? JSONDecoder().decode(Report.self, from: $0)
+                }
             }
         }
-        let speaker = reports.firstIndex { $0?.calls == state.calls && $0?.call != nil } ?? place.rank
-        guard speaker == place.rank else { return end(nil) }
-        end(Self.description(state, seconds, reports: reports, hosts: place.hosts))
+        var reports = [Report?](repeating: nil, count: place.hosts.count)
+        if reading.wait(atMost: Self.patience), let read = try? reading.wait() { reports = read }
+        reports[own.rank] = own
+        // One that came later into the call hasn't waited long enough to speak.
+        let speaker = reports.firstIndex { $0?.calls == own.calls && $0?.call != nil && $0!.seconds >= timeout }
+        end(speaker == own.rank ? Self.description(own, reports: reports, hosts: place.hosts) : nil)
     }
 
     /// One line: who waits, in which call, for how long, and what is known of the others.
-    static func description(
-        _ state: Activity.State, _ seconds: Double, reports: [Report?], hosts: [String]
-    ) -> String {
+    static func description(_ own: Report, reports: [Report?], hosts: [String]) -> String {
         var waiting: [Int] = []
         var missing: [String] = []
         for (rank, report) in reports.enumerated() {
-            if let report, report.calls == state.calls && report.call != nil {
+            if let report, report.calls == own.calls && report.call != nil {
                 waiting.append(rank)
             } else if let report {
                 let doing = report.call.map { "in \($0) \(report.calls)" } ?? "computing behind call \(report.calls)"
@@ -121,9 +132,9 @@ final class Watchdog: Sendable {
             ? "all ranks are in it: the network between them fails"
             : "not there: \(missing.prefix(8).joined(separator: ", "))"
                 + (missing.count > 8 ? " and \(missing.count - 8) more" : "")
-        return "step \(state.step + 1) stands still: rank\(waiting.count == 1 ? "" : "s") \(ranges(waiting)) "
-            + "wait\(waiting.count == 1 ? "s" : "") in collective \(state.calls), \(state.call ?? ""), "
-            + "for \(Int(seconds)) s (--stall-timeout); \(others)"
+        return "step \(own.step + 1) stands still: rank\(waiting.count == 1 ? "" : "s") \(ranges(waiting)) "
+            + "wait\(waiting.count == 1 ? "s" : "") in collective \(own.calls), \(own.call ?? ""), "
+            + "for \(Int(own.seconds)) s (--stall-timeout); \(others)"
     }
 
     /// `0-3, 5`.

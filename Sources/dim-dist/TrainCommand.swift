@@ -36,13 +36,14 @@ extension Program {
         let (configuration, output) = try ranks.agree {
             let output = try arguments.required("output")
             // Settings of a run that made no step bind nobody.
-            let isResumed = arguments.has("resume") && !CheckpointStore(run: output).steps.isEmpty
+            let isResumed = try arguments.has("resume") && !CheckpointStore(run: output).steps.isEmpty
             let resumed = isResumed ? try savedConfiguration(run: output) : nil
             let configuration = try Program.configuration(from: arguments, over: resumed)
             guard let resumed else { return (configuration, output) }
             return (try configuration.resuming(try Configuration(layers: [resumed])), output)
         }
         let device = try Program.device(configuration, ranks: ranks)
+        _ = StopRequest(signals: [SIGUSR1])  // obeyed behind the first step, when it comes while data are read
         let run = try TrainingRun(
             configuration, output: output, resume: arguments.has("resume"), device: device, ranks: ranks)
         try ranks.agree {

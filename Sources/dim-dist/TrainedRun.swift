@@ -28,8 +28,9 @@ struct TrainedRun {
             let store = CheckpointStore(run: run)
             if let text = arguments.text("step") {
                 if text == "best", let best = store.best { return (configuration, try store.load(best)) }
-                guard let step = Int(text), store.steps.contains(step) else {
-                    throw InputError("--step is \(text): \(run) has checkpoints of steps \(store.steps), or take best")
+                guard let step = Int(text), try store.steps.contains(step) else {
+                    throw InputError(
+                        "--step is \(text): \(run) has checkpoints of steps \(try store.steps), or take best")
                 }
                 return (configuration, try store.load(step))
             }

@@ -100,7 +100,7 @@ final class FailureCommandTests: CommandTestCase {
         let job = try start(trainArguments("run", steps: 100_000))
         try waitForSteps(1, of: "run")
         try assertRefused(
-            trainArguments("run", steps: 100_000, ["--resume"]),
+            trainArguments("run", steps: 100_000),
             ["another job trains in \(path("run"))", "process \(job.identifier) on", "--output"])
         XCTAssertEqual(kill(job.identifier, SIGTERM), 0)
         XCTAssertEqual(try job.end(within: Self.patience).status, 75)

@@ -71,7 +71,7 @@ final class CheckpointWriterTests: XCTestCase {
         }
         XCTAssertTrue(results[0] == expected[0].parameters)
         XCTAssertEqual(try metrics(of: path).map(\.step), [1, 2, 3, 4, 5, 6])
-        let steps = CheckpointStore(run: path).steps
+        let steps = try CheckpointStore(run: path).steps
         XCTAssertEqual(steps.last, 6)
         XCTAssertFalse(steps.contains(1), "\(steps)")
         XCTAssertNotNil(try CheckpointStore(run: path).load(6))

@@ -6,16 +6,6 @@ import Testing
 @testable import Training
 
 @Suite struct WatchdogTests {
-    private static func state(calls: Int, in call: String?) throws -> Activity.State {
-        let ranks = WatchedRanks(SingleRank())
-        for _ in 1..<calls { try ranks.barrier() }
-        guard call != nil else {
-            try ranks.barrier()
-            return ranks.activity.now
-        }
-        return ranks.waiting(call!) { ranks.activity.now }
-    }
-
     @Test func callsAreCountedAndTimed() throws {
         let ranks = WatchedRanks(SingleRank())
         ranks.activity.begin(step: 7)
@@ -36,18 +26,16 @@ import Testing
         func report(_ rank: Int, _ calls: Int, _ call: String?) -> Watchdog.Report {
             Watchdog.Report(rank: rank, step: 4, calls: calls, call: call, seconds: 31.4)
         }
-        let state = try Self.state(calls: 9, in: "sum")
         let line = Watchdog.description(
-            state, 30,
+            report(0, 9, "sum"),
             reports: [report(0, 9, "sum"), report(1, 9, "sum"), report(2, 8, nil), report(3, 9, "sum"), nil],
             hosts: hosts)
         #expect(
             line
-                == "step 1 stands still: ranks 0-1, 3 wait in collective 9, sum, for 30 s (--stall-timeout); not there: "
+                == "step 5 stands still: ranks 0-1, 3 wait in collective 9, sum, for 31 s (--stall-timeout); not there: "
                 + "rank 2 on b (computing behind call 8, for 31 s), rank 4 on c (no word from it: stopped, dead or cut off)"
         )
-        let all = Watchdog.description(
-            state, 30, reports: [report(0, 9, "sum")], hosts: ["a"])
+        let all = Watchdog.description(report(0, 9, "sum"), reports: [report(0, 9, "sum")], hosts: ["a"])
         #expect(all.contains("rank 0 waits in") && all.contains("all ranks are in it"))
     }
 
@@ -83,11 +71,11 @@ import Testing
 
     @Test func theSlowestIsToldFromTheOthers() {
         let hosts = ["a", "b", "c", "d"]
-        let even = SlowRanks.comparison(microseconds: [60_000, 61_000, 75_000, 60_500], hosts: hosts)
+        let even = SlowRanks.comparison(nanoseconds: [600_000, 610_000, 750_000, 605_000], hosts: hosts)
         #expect(even.rank == 2 && !even.isSlow)
-        let slow = SlowRanks.comparison(microseconds: [60_000, 210_000, 59_000, 61_000], hosts: hosts)
+        let slow = SlowRanks.comparison(nanoseconds: [600_000, 2_100_000, 0, 610_000], hosts: hosts)
         #expect(slow.rank == 1 && slow.host == "b" && slow.isSlow)
-        #expect(slow.slowest == 210 && slow.median == 60)
-        #expect(!SlowRanks.comparison(microseconds: [1000, 3000], hosts: hosts).isSlow)  // of milliseconds it's noise
+        #expect(slow.slowest == 2.1 && slow.median == 0.61)
+        #expect(!SlowRanks.comparison(nanoseconds: [10_000, 30_000], hosts: hosts).isSlow)  // next to nothing is noise
     }
 }
