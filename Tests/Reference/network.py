@@ -12,7 +12,7 @@ the projection.
 Where there are more nodes than cores, nodes share them, and "alone" is the slowest of as many nodes that work at once
 without a network between them. A node that waits then leaves its core to another, which no cluster does.
 """
-import json, os, statistics, subprocess, sys, tempfile
+import json, os, signal, statistics, subprocess, sys, tempfile
 
 import relay
 
@@ -87,8 +87,10 @@ def main(network, places, each):
                 "plm_rsh_agent", agent, "--mca", "btl", "tcp,vader,self", "--mca", "btl_tcp_if_include",
                 "10.213.0.0/24", "--mca", "oob_tcp_if_include", "10.213.0.0/24", "-x", "OMP_NUM_THREADS", "bash", "-c",
                 core, "bash", *program]
-            return command, subprocess.Popen(
+            process = subprocess.Popen(
                 command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            jobs.append(process)
+            return command, process
 
         def result(command, process):
             output, errors = process.communicate()
@@ -123,8 +125,13 @@ def main(network, places, each):
 
 if __name__ == "__main__":
     places = [f"dimdist{number}" for number in range(1, argument(4, 2) + 1)]
+    jobs = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     relay.remove(places)
     try:
         main(relay.make(places), places, argument(5, 1))
     finally:
+        for job in jobs:
+            job.terminate()  # mpirun ends its ranks
+            job.wait()
         relay.remove(places)
