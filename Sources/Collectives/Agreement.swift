@@ -2,15 +2,20 @@
 package struct InputError: Error, CustomStringConvertible {
     package let description: String
 
+    /// Letters of a line, which may quote what a file holds.
+    private static let longest = 4000
+
     /// What would break the line, or change the terminal, such as a line end in a name from a file, is written as in
-    /// Swift: `\n`.
+    /// Swift: `\n`. Of a line without end the middle is left out.
     package init(_ description: String) {
-        self.description = description.unicodeScalars.map { scalar in
+        let line = description.unicodeScalars.map { scalar in
             switch scalar.properties.generalCategory {
             case .control, .lineSeparator, .paragraphSeparator: scalar.escaped(asASCII: true)
             default: String(scalar)
             }
         }.joined()
+        let half = Self.longest / 2
+        self.description = line.count <= Self.longest ? line : "\(line.prefix(half)) … \(line.suffix(half))"
     }
 }
 

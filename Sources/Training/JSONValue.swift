@@ -11,8 +11,15 @@ package enum JSONValue: Codable, Equatable, Sendable {
     case array([JSONValue])
     case object([String: JSONValue])
 
+    /// Settings lie five deep. What tries each kind of value in turn takes seconds for hundreds of levels.
+    private static let deepest = 32
+
     package init(from decoder: any Decoder) throws {
         let value = try decoder.singleValueContainer()
+        guard decoder.codingPath.count <= Self.deepest else {
+            throw DecodingError.dataCorruptedError(
+                in: value, debugDescription: "it nests deeper than \(Self.deepest) levels")
+        }
         if value.decodeNil() {
             self = .null
         } else if let boolean = try? value.decode(Bool.self) {

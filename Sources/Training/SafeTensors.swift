@@ -28,8 +28,28 @@ package enum SafeTensors {
         }
     }
 
+    /// What a header says of each array, nil where that is no `Entry`.
+    private struct Header: Decodable {
+        private(set) var entries: [String: Entry?] = [:]
+
+        private struct Name: CodingKey {
+            let stringValue: String
+            var intValue: Int? { nil }
+
+            init(stringValue: String) { self.stringValue = stringValue }
+            init?(intValue: Int) { nil }
+        }
+
+        init(from decoder: any Decoder) throws {
+            let arrays = try decoder.container(keyedBy: Name.self)
+            for name in arrays.allKeys where name.stringValue != "__metadata__" {
+                entries.updateValue(try? arrays.decode(Entry.self, forKey: name), forKey: name.stringValue)
+            }
+        }
+    }
+
     /// A header beyond this is refused.
-    private static let largestHeader = 16 << 20
+    private static let largestHeader = 1 << 20
 
     /// The file's bytes before the arrays.
     package static func header(_ arrays: [NamedArray]) throws -> Foundation.Data {
@@ -56,16 +76,17 @@ package enum SafeTensors {
             throw InputError("\(file): header of \(length) bytes in a file of \(data.count): truncated or damaged")
         }
         let start = data.startIndex + 8 + Int(length)
-        guard let decoded = try? JSONDecoder().decode([String: JSONValue].self, from: data[data.startIndex + 8..<start])
-        else { throw InputError("\(file): the header is not JSON: damaged") }
+        guard let header = try? JSONDecoder().decode(Header.self, from: data[data.startIndex + 8..<start]) else {
+            throw InputError("\(file): the header is not JSON: damaged")
+        }
         let names = Set(arrays.map(\.name))
-        if let other = decoded.keys.sorted().first(where: { !names.contains($0) && $0 != "__metadata__" }) {
+        if let other = header.entries.keys.sorted().first(where: { !names.contains($0) }) {
             throw InputError("\(file): array \(other) has no place here: it was written by another configuration")
         }
         for array in arrays {
-            guard let value = decoded[array.name],
-                let entry = try? JSONDecoder().decode(Entry.self, from: JSONEncoder().encode(value))
-            else { throw InputError("\(file): no array \(array.name): it was written by another configuration") }
+            guard let entry = header.entries[array.name] ?? nil else {
+                throw InputError("\(file): no array \(array.name): it was written by another configuration")
+            }
             let bytes = array.values.count * 4
             guard entry.dtype == "F32" && entry.shape == array.shape else {
                 throw InputError(

@@ -5,7 +5,7 @@ import Foundation
 /// Settings as they are written, in a file or behind `--set`.
 extension JSONValue {
     /// The files of `launch/runs` have a few kilobytes.
-    private static let largestFile = 1 << 20
+    private static let largestFile = 1 << 16
     private static let longestName = 200
 
     /// What a JSON5 file holds.
@@ -25,7 +25,8 @@ extension JSONValue {
         } catch let DecodingError.typeMismatch(_, context) {
             let place = context.codingPath.map(\.stringValue).joined(separator: ".")
             throw InputError(
-                "\(path): what stands at \(place) is a number that is not finite or too large, or a broken string")
+                "\(path): what stands at \(place) is a number that is not finite or too large, a broken string, or "
+                    + "nested too deeply")
         }
     }
 

@@ -128,7 +128,10 @@ final class UsageTests: CommandTestCase {
             ("{ batch: 12", [path("run.json5"), "not JSON5"]), ("", [path("run.json5"), "not JSON5"]),
             ("{ batch: 'a\nb' }", [path("run.json5"), "at batch", "broken string"]),
             ("{ 'a\\nb': 1 }", ["unknown setting a\\nb"]),
-            (String(repeating: " ", count: 1 << 20 + 1), [path("run.json5"), "1048577 bytes", "at most 1048576"]),
+            (String(repeating: " ", count: 1 << 16 + 1), [path("run.json5"), "65537 bytes", "at most 65536"]),
+            (String(repeating: "[", count: 500) + String(repeating: "]", count: 500), ["run.json5", "too deeply"]),
+            // The line tells what is wrong at its start and what is right at its end.
+            ("{ batch: '\(String(repeating: "a", count: 60_000))' }", ["batch is \"aaa", " … ", "a whole number"]),
             ("[1]", ["has parts", "batch"]), ("{ critic: 5 }", ["critic", "units"]),
             ("{ critic: { units: 'many' } }", ["critic.units is", "a whole number"]),
             ("{ critic: { unit: 5 } }", ["unknown setting critic.unit", "critic.units"]),

@@ -39,7 +39,7 @@ struct Parser {
         let isOneLine = message.unicodeScalars.allSatisfy { scalar in
             ![.control, .lineSeparator, .paragraphSeparator].contains(scalar.properties.generalCategory)
         }
-        try require(isOneLine && !message.isEmpty, "no clear line: \(message)")
+        try require(isOneLine && (1...5000).contains(message.count), "no clear line: \(message)")
         return .refused(message)
     }
 }
