@@ -131,7 +131,7 @@ final class UsageTests: CommandTestCase {
             (String(repeating: " ", count: 1 << 16 + 1), [path("run.json5"), "65537 bytes", "at most 65536"]),
             (String(repeating: "[", count: 500) + String(repeating: "]", count: 500), ["run.json5", "too deeply"]),
             // The line tells what is wrong at its start and what is right at its end.
-            ("{ batch: '\(String(repeating: "a", count: 60_000))' }", ["batch is \"aaa", " … ", "a whole number"]),
+            ("{ threads: '\(String(repeating: "a", count: 60_000))' }", ["threads is \"aaa", " … ", "a whole number"]),
             ("[1]", ["has parts", "batch"]), ("{ critic: 5 }", ["critic", "units"]),
             ("{ critic: { units: 'many' } }", ["critic.units is", "a whole number"]),
             ("{ critic: { unit: 5 } }", ["unknown setting critic.unit", "critic.units"]),
