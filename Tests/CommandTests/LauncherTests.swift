@@ -59,38 +59,4 @@ final class LauncherTests: CommandTestCase {
         let output = try succeed(["--help"], mpi: 2)
         XCTAssertEqual(output.components(separatedBy: "mpirun -np N").count, 2, output)
     }
-
-    func testADeadRankEndsTheJobAndNothingIsLost() throws {
-        let arguments = trainArguments("run", steps: 100_000, ["--set", "checkpoint.every=3"])
-        let running = try start(arguments, mpi: 2)
-        try waitForSteps(4, of: "run")
-        let ranks = children(of: running.identifier)
-        XCTAssertEqual(ranks.count, 2)
-        let victim = try XCTUnwrap(ranks.last)
-        XCTAssertEqual(kill(victim, SIGKILL), 0)
-        let ending = try running.end(within: 10)
-        XCTAssertNotEqual(ending.status, 0)
-        for _ in 0..<200 where ranks.contains(where: isAlive) { usleep(10_000) }
-        XCTAssertEqual(ranks.filter(isAlive), [])
-
-        try succeed(trainArguments("run", steps: 4, ["--resume"]))
-        XCTAssertGreaterThanOrEqual(try losses("run").count, 4)
-        XCTAssertEqual(try metrics("run").map { $0["step"] as? Int }, try losses("run").indices.map { $0 + 1 })
-    }
-
-    private func children(of parent: pid_t) -> [pid_t] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
-        return names.compactMap { pid_t($0) }.filter { status(of: $0)["PPid"] == "\(parent)" }.sorted()
-    }
-
-    private func isAlive(_ process: pid_t) -> Bool { !(status(of: process)["State"] ?? "Z").hasPrefix("Z") }
-
-    /// The entries of /proc/PID/status; none where there is no such process.
-    private func status(of process: pid_t) -> [String: String] {
-        let text = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""
-        let entries = text.split(separator: "\n").map { $0.split(separator: ":", maxSplits: 1) }
-        return entries.reduce(into: [:]) { result, entry in
-            if entry.count == 2 { result[String(entry[0])] = entry[1].trimmingCharacters(in: .whitespaces) }
-        }
-    }
 }
