@@ -71,7 +71,7 @@ final class FailureCommandTests: CommandTestCase {
             XCTAssertTrue(ending.errors.contains(text), "no \(text) in: \(ending.errors)")
         }
         // Rank 0 tells, or rank 2 where rank 0 came into the call almost a second later.
-        XCTAssertNotNil(ending.errors.firstMatch(of: /\[rank [02] on /), ending.errors)
+        XCTAssertNotNil(ending.errors.range(of: #"\[rank [02] on "#, options: .regularExpression), ending.errors)
     }
 
     func testAFileStopsARun() throws {
