@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// A thread on each rank looks at what its rank does. When a collective call, or the work between two, takes half the
 /// time that is allowed, it writes that into a folder of the run directory; when a call takes all of it, the lowest
-/// rank that waits reads what the others wrote, tells, and each of them ends its process, so that the launcher ends the
+/// rank that waits so long reads what the others wrote, tells, and each of them ends its process, so that the launcher ends the
 /// job. No messages, for those may be what stands still. A rank that wrote nothing doesn't run, or has no link.
 final class Watchdog: Sendable {
     /// What a rank writes.
@@ -108,32 +108,41 @@ final class Watchdog: Sendable {
         var reports = [Report?](repeating: nil, count: place.hosts.count)
         if reading.wait(atMost: Self.patience), let read = try? reading.wait() { reports = read }
         reports[own.rank] = own
-        // One that came later into the call hasn't waited long enough to speak.
-        let speaker = reports.firstIndex { $0?.calls == own.calls && $0?.call != nil && $0!.seconds >= timeout }
+        // One that came later into its call hasn't waited long enough to speak.
+        let speaker = reports.firstIndex { $0?.call != nil && $0!.seconds >= timeout }
         end(speaker == own.rank ? Self.description(own, reports: reports, hosts: place.hosts) : nil)
     }
 
-    /// One line: who waits, in which call, for how long, and what is known of the others.
+    /// One line: who waits, in which call, for how long, and what is known of the others. Who waits isn't missing where
+    /// others wait in another call: what came of a sum can reach one rank before the last word of it reaches another.
     static func description(_ own: Report, reports: [Report?], hosts: [String]) -> String {
-        var waiting: [Int] = []
+        var waiting: [(call: String, ranks: [Int])] = []
         var missing: [String] = []
         for (rank, report) in reports.enumerated() {
-            if let report, report.calls == own.calls && report.call != nil {
-                waiting.append(rank)
-            } else if let report {
-                let doing = report.call.map { "in \($0) \(report.calls)" } ?? "computing behind call \(report.calls)"
-                missing.append("rank \(rank) on \(hosts[rank]) (\(doing), for \(Int(report.seconds)) s)")
-            } else {
+            guard let report else {
                 missing.append("rank \(rank) on \(hosts[rank]) (no word from it: stopped, dead or cut off)")
+                continue
             }
+            guard let call = report.call.map({ "collective \(report.calls), \($0)" }) else {
+                let doing = "computing behind call \(report.calls), for \(Int(report.seconds)) s"
+                missing.append("rank \(rank) on \(hosts[rank]) (\(doing))")
+                continue
+            }
+            if let index = waiting.firstIndex(where: { $0.call == call }) {
+                waiting[index].ranks.append(rank)
+            } else {
+                waiting.append((call, [rank]))
+            }
+        }
+        let waits = waiting.map { call, ranks in
+            ranks.count == 1 ? "rank \(ranks[0]) waits in \(call)" : "ranks \(Self.ranges(ranks)) wait in \(call)"
         }
         let others =
             missing.isEmpty
-            ? "all ranks are in it: the network between them fails"
+            ? "all ranks wait: the network between them fails"
             : "not there: \(missing.prefix(8).joined(separator: ", "))"
                 + (missing.count > 8 ? " and \(missing.count - 8) more" : "")
-        return "step \(own.step + 1) stands still: rank\(waiting.count == 1 ? "" : "s") \(ranges(waiting)) "
-            + "wait\(waiting.count == 1 ? "s" : "") in collective \(own.calls), \(own.call ?? ""), "
+        return "step \(own.step + 1) stands still: \(waits.joined(separator: ", ")), "
             + "for \(Int(own.seconds)) s (--stall-timeout); \(others)"
     }
 

@@ -67,11 +67,10 @@ final class FailureCommandTests: CommandTestCase {
         }
         XCTAssertLessThan(time, 13)
         XCTAssertNotEqual(ending.status, 0)
-        for text in ["stands still: ranks 0, 2 wait in collective", "rank 1 on", "no word from it"] {
-            XCTAssertTrue(ending.errors.contains(text), "no \(text) in: \(ending.errors)")
-        }
-        // Rank 0 tells, or rank 2 where rank 0 came into the call almost a second later.
-        XCTAssertNotNil(ending.errors.range(of: #"\[rank [02] on "#, options: .regularExpression), ending.errors)
+        // Ranks 0 and 2 may wait in one call or in two, and rank 2 tells where rank 0 came almost a second later.
+        let told =
+            #"\[rank [02] on .* stands still: ranks? 0.* 2 waits? in .*; not there: rank 1 on [^,]*no word from it"#
+        XCTAssertNotNil(ending.errors.range(of: told, options: .regularExpression), ending.errors)
     }
 
     func testAFileStopsARun() throws {

@@ -36,7 +36,12 @@ import Testing
                 + "rank 2 on b (computing behind call 8, for 31 s), rank 4 on c (no word from it: stopped, dead or cut off)"
         )
         let all = Watchdog.description(report(0, 9, "sum"), reports: [report(0, 9, "sum")], hosts: ["a"])
-        #expect(all.contains("rank 0 waits in") && all.contains("all ranks are in it"))
+        #expect(all.contains("rank 0 waits in") && all.contains("all ranks wait"))
+        // What rank 1 sent of sum 9 before it stopped was enough for rank 2 and not for rank 0.
+        let apart = Watchdog.description(
+            report(0, 9, "sum"), reports: [report(0, 9, "sum"), nil, report(2, 10, "sum")], hosts: hosts)
+        #expect(apart.contains("rank 0 waits in collective 9, sum, rank 2 waits in collective 10, sum, for"))
+        #expect(apart.hasSuffix("not there: rank 1 on a (no word from it: stopped, dead or cut off)"))
     }
 
     /// One rank of three computes for ever, one comes late to the call before but isn't blamed.
