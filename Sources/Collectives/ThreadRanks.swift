@@ -99,8 +99,9 @@ package final class ThreadRank: Ranks {
     /// An array of each thread, kept as long as any of them.
     fileprivate func shared(_ count: Int) throws -> [UnsafeMutableBufferPointer<Float>] {
         let all = try meeting.exchange(UnsafeMutableRawBufferPointer(meeting.memory(count)), rank: rank)
+        let arrays = all.map { $0.bindMemory(to: Float.self) }
         try meeting.arrive()
-        return all.map { $0.bindMemory(to: Float.self) }
+        return arrays
     }
 }
 
