@@ -135,7 +135,8 @@ struct EncoderTests {
         for i in 0..<96 * 9 * 12 { bytes.append(UInt8(i * i % 251)) }
         try Data(bytes).write(to: URL(fileURLWithPath: folder.path + "/images"))
         let output = folder.path + "/run"
-        let asked = try makeConfiguration(data: folder.path + "/images", steps: 1)
+        let asked = try makeConfiguration(
+            data: folder.path + "/images", steps: 1, ["encoder.kind": .string("automatic")])
         _ = try train(asked, output: output, worldSize: 1)
 
         let saved = try Configuration(layers: [.parse(Data(folder.read("run/config.json").utf8))])
