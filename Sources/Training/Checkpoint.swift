@@ -78,8 +78,8 @@ package struct CheckpointStore {
 
     private func hasManifest(_ step: Int) -> Bool { access("\(path(step))/\(Self.manifestName)", F_OK) == 0 }
 
-    /// Steps that have a folder, oldest first.
-    private var folders: [Int] {
+    /// Steps that have a folder, finished or not, oldest first.
+    var folders: [Int] {
         get throws {
             guard access(folder, F_OK) == 0 || errno != ENOENT else { return [] }
             let names: [String]

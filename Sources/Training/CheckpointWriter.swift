@@ -32,6 +32,7 @@ final class CheckpointWriter {
 
     private static let pauseBeforeRetry = Duration.seconds(60)
     private static let pauseBetweenLooks = 0.005  // seconds
+    private static let pauseBetweenWarnings = Duration.seconds(60)
 
     private struct Writing {
         let step: Int
@@ -92,7 +93,9 @@ final class CheckpointWriter {
             writing = Writing(
                 step: step, updates: optimisers[0].updates, loss: loss,
                 headers: headers.map { header in (header.count, header.withUnsafeBytes { checksum($0) }) },
-                work: BackgroundWork("checkpoint") { try snapshot.write(to: paths) })
+                work: BackgroundWork("checkpoint") { [isFirst = ranks.isFirst] in
+                    try snapshot.write(to: paths, always: isFirst)  // which made them
+                })
         } catch let error as AgreedError {
             fail(step, error)
         }
@@ -108,15 +111,30 @@ final class CheckpointWriter {
     /// - Returns: why it failed; nil where it didn't.
     @discardableResult
     func finish() throws -> String? {
-        // Asked for again and again, so that nobody waits for a slow disk in a collective call: that is no stall.
-        while try ranks.sum([hasWritten ? 0 : 1.0])[0] > 0 { Thread.sleep(forTimeInterval: Self.pauseBetweenLooks) }
+        try waitForAll { hasWritten }
         if writing != nil { try collect() }
-        while try ranks.sum([sealing?.work.isDone == false ? 1.0 : 0])[0] > 0 {
-            Thread.sleep(forTimeInterval: Self.pauseBetweenLooks)
-        }
+        try waitForAll { sealing?.work.isDone != false }
         if ranks.isFirst { sealed() }
         let problem = try ranks.broadcast(failure ?? "", from: 0)
         return problem.isEmpty ? nil : problem
+    }
+
+    /// Waits until it is so on every rank. Asks again and again, so that nobody waits for a slow disk in a collective
+    /// call, which isn't what stands still; the first rank tells whose disk it is. Collective.
+    private func waitForAll(_ isDone: () -> Bool) throws {
+        var told = ContinuousClock.now
+        while true {
+            var late = [Double](repeating: 0, count: ranks.worldSize)
+            if !isDone() { late[ranks.rank] = 1 }
+            late = try ranks.sum(late)
+            if late.allSatisfy({ $0 == 0 }) { return }
+            if ranks.isFirst && told + Self.pauseBetweenWarnings < .now {
+                told = .now
+                let names = late.indices.filter { late[$0] > 0 }.prefix(8).map(String.init).joined(separator: ", ")
+                warn("the disk hasn't taken the checkpoint yet of ranks \(names): waiting for it")
+            }
+            Thread.sleep(forTimeInterval: Self.pauseBetweenLooks)
+        }
     }
 
     /// Every rank's checksums, from which the first makes the manifest. Collective.
@@ -220,10 +238,11 @@ private struct Snapshot: @unchecked Sendable {  // nothing else touches the memo
     }
 
     /// Writes each piece to its place, and forces it to the disk.
-    func write(to paths: [String]) throws -> [WrittenPiece] {
+    /// - Parameter always: also what there is already of files that no piece belongs to.
+    func write(to paths: [String], always: Bool) throws -> [WrittenPiece] {
         for (place, path) in paths.enumerated() {
             let parts = pieces.filter { $0.file == place }.map { ($0.offset, UnsafeRawBufferPointer($0.values)) }
-            if !parts.isEmpty { try DurableFile.update(path, parts) }
+            if always || !parts.isEmpty { try DurableFile.update(path, parts) }
         }
         return pieces.map {
             WrittenPiece(

@@ -26,13 +26,13 @@ package func moveFile(_ from: String, to: String) throws { try DurableFile.renam
 
 /// Writes that survive a crash of the machine once they have returned.
 enum DurableFile {
-    /// Makes a file of so many bytes with these at its start, for others to fill.
+    /// Makes a file of so many bytes with these at its start, for others to fill. On the disk once its maker has updated
+    /// it.
     static func create(_ path: String, opening: Foundation.Data, bytes: Int) throws {
         let descriptor = try opened(path, O_WRONLY | O_CREAT | O_TRUNC, action: "create")
         defer { close(descriptor) }
         guard ftruncate(descriptor, bytes) == 0 else { throw FileError(action: "write", path: path, code: errno) }
         try opening.withUnsafeBytes { try write($0, to: descriptor, at: 0, path: path) }
-        guard fsync(descriptor) == 0 else { throw FileError(action: "write", path: path, code: errno) }
     }
 
     /// Writes pieces to their places (bytes from the start) in a file that is there, and forces them to the disk.

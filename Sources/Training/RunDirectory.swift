@@ -12,12 +12,14 @@ final class RunDirectory {
     private static let lockName = ".lock"
 
     /// Makes the directory where it isn't there, and takes its lock, which ends with this object or its process.
-    /// - Parameter patience: seconds to wait for the lock: a job that died may not be gone yet.
+    /// - Parameter patience: seconds to wait for the lock: a job that died may not be gone yet. Twelve times as long where
+    ///   it was on another host, for a file server keeps the lock of a host that died for a minute or more.
     /// - Throws: `InputError` when another job has it.
     init(_ path: String, patience: Double, warn: (String) -> Void) throws {
         self.path = path
         let isNew = access(path, F_OK) != 0
-        let deadline = ContinuousClock.now + .seconds(patience)
+        var deadline = ContinuousClock.now + .seconds(patience)
+        var isExtended = patience == 0
         repeat {
             try makeFolder(path)
             let file = "\(path)/\(Self.lockName)"
@@ -26,7 +28,15 @@ final class RunDirectory {
             var code: Int32 = 0
             while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
                 code = errno
-                guard code == EWOULDBLOCK && .now < deadline else { break }
+                guard code == EWOULDBLOCK else { break }
+                if deadline < .now {
+                    let owner = Self.text(of: descriptor)
+                    guard !isExtended, !owner.hasSuffix(Self.host) else { break }
+                    isExtended = true
+                    deadline += .seconds(11 * patience)
+                    warn(
+                        "\(path) has the lock of \(owner): waiting \(Int(11 * patience)) s more, that host may be dead")
+                }
                 (code, _) = (0, usleep(100_000))
             }
             if code == EWOULDBLOCK {
@@ -48,7 +58,7 @@ final class RunDirectory {
             close(descriptor)
         } while true
         self.isNew = isNew
-        let owner = "process \(getpid()) on \(ProcessInfo.processInfo.hostName)\n"
+        let owner = "process \(getpid())\(Self.host)\n"
         ftruncate(lock, 0)
         _ = owner.withCString { pwrite(lock, $0, strlen($0), 0) }
         // What a job left that was killed before it could obey.
@@ -64,6 +74,8 @@ final class RunDirectory {
         }
         close(lock)
     }
+
+    private static var host: String { " on \(ProcessInfo.processInfo.hostName)" }
 
     private static func text(of descriptor: Int32) -> String {
         var bytes = [UInt8](repeating: 0, count: 200)
@@ -82,13 +94,13 @@ final class RunDirectory {
     private static let stopName = "STOP"
     private var stopFile: String { "\(path)/\(Self.stopName)" }
 
-    /// Whether somebody has made a file STOP here. To look takes a hundredth of the time at most, however far away the
-    /// directory is.
+    /// Whether somebody has made a file STOP here. To look takes a hundredth of the time, however far away the directory
+    /// is; one that is slow for once isn't looked at for 5 seconds.
     var isAskedToStop: Bool {
         let start = ContinuousClock.now
         guard nextLook <= start else { return false }
         let isThere = access(stopFile, F_OK) == 0
-        nextLook = start + start.duration(to: .now) * 100
+        nextLook = start + min(start.duration(to: .now) * 100, .seconds(5))
         return isThere
     }
 

@@ -60,7 +60,12 @@ package final class TrainingRun {
             ranks.isFirst ? try RunDirectory(output, patience: resume ? 10 : 0, warn: warn) : nil
         }
         let checkpoint: LoadedCheckpoint? = try ranks.agree {
-            guard let last = try store.steps.last else { return nil }
+            guard let last = try store.steps.last else {
+                guard let folder = try store.folders.last else { return nil }
+                throw InputError(
+                    "\(store.path(folder)) has no manifest, and no other checkpoint is there: remove \(store.folder) to "
+                        + "start anew, or choose another --output")
+            }
             guard resume else {
                 throw InputError(
                     "\(output) holds a run of \(last) steps: add --resume to go on with it, or choose another --output")
@@ -79,6 +84,17 @@ package final class TrainingRun {
             }
         }
         data = try TrainingData(configuration, ranks: ranks)
+        let sum = try ranks.agree {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = .sortedKeys
+            return try encoder.encode(configuration).withUnsafeBytes { checksum($0) }
+        }
+        let sums = try ranks.gather(Int(sum))
+        try ranks.agree {
+            guard let other = sums.firstIndex(where: { $0 != sums[0] }) else { return }
+            throw InputError(
+                "rank \(other) was given other settings than rank 0: the same files and options on every host")
+        }
         let card = data.card
         let shards = data.plan.shards.count
         let (model, configuration) = try ranks.agree {

@@ -107,15 +107,20 @@ final class Watchdog: Sendable {
         }
         var reports = [Report?](repeating: nil, count: place.hosts.count)
         if reading.wait(atMost: Self.patience), let read = try? reading.wait() { reports = read }
+        let unwritten = reports[own.rank] == nil ? folder : nil
         reports[own.rank] = own
         // One that came later into its call hasn't waited long enough to speak.
         let speaker = reports.firstIndex { $0?.call != nil && $0!.seconds >= timeout }
-        end(speaker == own.rank ? Self.description(own, reports: reports, hosts: place.hosts) : nil)
+        guard speaker == own.rank else { return end(nil) }
+        end(Self.description(own, reports: reports, hosts: place.hosts, unwritten: unwritten))
     }
 
     /// One line: who waits, in which call, for how long, and what is known of the others. Who waits isn't missing where
     /// others wait in another call: what came of a sum can reach one rank before the last word of it reaches another.
-    static func description(_ own: Report, reports: [Report?], hosts: [String]) -> String {
+    /// - Parameter unwritten: the folder, where reports can't be written to it, so that nothing is known of others.
+    static func description(
+        _ own: Report, reports: [Report?], hosts: [String], unwritten: String? = nil
+    ) -> String {
         var waiting: [(call: String, ranks: [Int])] = []
         var missing: [String] = []
         for (rank, report) in reports.enumerated() {
@@ -138,10 +143,14 @@ final class Watchdog: Sendable {
             ranks.count == 1 ? "rank \(ranks[0]) waits in \(call)" : "ranks \(Self.ranges(ranks)) wait in \(call)"
         }
         let others =
-            missing.isEmpty
-            ? "all ranks wait: the network between them fails"
-            : "not there: \(missing.prefix(8).joined(separator: ", "))"
-                + (missing.count > 8 ? " and \(missing.count - 8) more" : "")
+            if let unwritten {
+                "what others do isn't known, for \(unwritten) can't be written"
+            } else if missing.isEmpty {
+                "all ranks wait: the network between them fails"
+            } else {
+                "not there: \(missing.prefix(8).joined(separator: ", "))"
+                    + (missing.count > 8 ? " and \(missing.count - 8) more" : "")
+            }
         return "step \(own.step + 1) stands still: \(waits.joined(separator: ", ")), "
             + "for \(Int(own.seconds)) s (--stall-timeout); \(others)"
     }

@@ -39,6 +39,12 @@ struct TrainedRun {
             }
             return (configuration, checkpoint)
         }
+        let steps = try ranks.gather(checkpoint.step)
+        try ranks.agree {
+            guard Set(steps).count == 1 else {
+                throw InputError("ranks see other checkpoints, of steps \(steps), for the run goes on: add --step N")
+            }
+        }
         let device = try Program.device(configuration, ranks: ranks)
         self.configuration = configuration
         self.device = device

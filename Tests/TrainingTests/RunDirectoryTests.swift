@@ -21,6 +21,23 @@ import Testing
         #expect(FileManager.default.fileExists(atPath: path + "/config.json"))
     }
 
+    /// A file server keeps the lock of a host that is dead for a while.
+    @Test func theLockOfAnotherHostIsWaitedForLonger() throws {
+        let folder = try TemporaryFolder()
+        try folder.write(".lock", "process 1 on elsewhere\n")
+        let lock = open(folder.path + "/.lock", O_RDWR)
+        #expect(flock(lock, LOCK_EX) == 0)
+        let server = Thread {
+            usleep(1_000_000)
+            close(lock)
+        }
+        server.start()
+        var warnings: [String] = []
+        let directory = try RunDirectory(folder.path, patience: 0.3) { warnings.append($0) }
+        #expect(warnings.count == 1 && warnings[0].contains("process 1 on elsewhere"), "\(warnings)")
+        withExtendedLifetime(directory) {}
+    }
+
     @Test func whatItMadeForNothingIsRemoved() throws {
         let folder = try TemporaryFolder()
         let path = folder.path + "/run"
@@ -42,8 +59,12 @@ import Testing
         #expect(warnings.count == 1 && warnings[0].contains("STOP"), "\(warnings)")
         #expect(!directory.isAskedToStop)
         try folder.write("STOP", "")
-        usleep(100_000)  // looks take a hundredth of the time
-        #expect(directory.isAskedToStop)
+        var isAsked = false
+        for _ in 0..<100 where !isAsked {
+            usleep(100_000)  // looks take a hundredth of the time
+            isAsked = directory.isAskedToStop
+        }
+        #expect(isAsked)
         directory.takeStop()
         #expect(!FileManager.default.fileExists(atPath: folder.path + "/STOP"))
     }

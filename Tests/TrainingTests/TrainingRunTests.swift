@@ -146,6 +146,18 @@ final class TrainingRunTests: XCTestCase {
         XCTAssertEqual(try metrics(of: output("run")).map(\.step), [1, 2, 3, 4])
     }
 
+    /// A checkpoint has lost its manifest, which is what makes it one.
+    func testAnExistingRunWithoutAWholeCheckpointIsNotOverwritten() throws {
+        let configuration = try makeConfiguration(data: images, steps: 1)
+        _ = try train(configuration, output: output("run"), worldSize: 2)
+        try FileManager.default.removeItem(atPath: output("run") + "/checkpoints/step-00000001/manifest.json")
+        for resume in [false, true] {
+            XCTAssertThrowsError(
+                try train(configuration, output: output("run"), worldSize: 2, resume: resume)
+            ) { XCTAssertTrue("\($0)".contains("step-00000001 has no manifest, and no other"), "\($0)") }
+        }
+    }
+
     func testAnExistingRunIsNotOverwritten() throws {
         let configuration = try makeConfiguration(data: images, steps: 1)
         _ = try train(configuration, output: output("run"), worldSize: 1)
@@ -191,6 +203,23 @@ final class TrainingRunTests: XCTestCase {
     }
 
     /// A parameter goes astray, before and behind a rectifier, which hides a NaN from the loss.
+    /// A stale settings file on one host.
+    func testRanksWithOtherSettingsAreRefused() throws {
+        let (images, run) = (images, output("run"))
+        let messages = try onRanks(3) { ranks in
+            let configuration = try makeConfiguration(
+                data: images, steps: 2, ["seed": .integer(ranks.rank == 2 ? 8 : 7)])
+            do {
+                _ = try TrainingRun(
+                    configuration, output: run, resume: false, device: Device(), ranks: ranks)
+                return ""
+            } catch { return "\(error)" }
+        }
+        for message in messages {
+            XCTAssertTrue(message.contains("rank 2 was given other settings than rank 0"), message)
+        }
+    }
+
     func testStepsThatAreNotFiniteAreSkippedAndEndTheRun() throws {
         for name in ["encoder.conv1.weight", "encoder.code.bias", "critic.local.first.weight"] {
             let configuration = try makeConfiguration(data: images, steps: 40)
