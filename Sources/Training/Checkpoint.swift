@@ -13,7 +13,7 @@ struct CheckpointManifest: Codable {
 
     /// 1 had no checksum of its own.
     var format = 2
-    /// Of this manifest without it, as `encoded` has it.
+    /// Of the file without the line that holds it.
     private(set) var crc32: UInt32?
     let step: Int
     /// Adam's count of updates: fewer than steps when some were skipped.
@@ -33,26 +33,21 @@ struct CheckpointManifest: Codable {
 
     /// With its checksum.
     func sealed() throws -> Foundation.Data {
-        var result = self
-        result.crc32 = try checksum()
-        return try result.encoded()
-    }
-
-    /// Whether this is what was written.
-    var isSound: Bool {
-        updates >= 0 && (format == 1 && crc32 == nil || format == 2 && crc32 == (try? checksum()))
-    }
-
-    private func checksum() throws -> UInt32 {
-        var bare = self
-        bare.crc32 = nil
-        return try bare.encoded().withUnsafeBytes { Training.checksum($0) }
-    }
-
-    private func encoded() throws -> Foundation.Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        return try encoder.encode(self)
+        var result = self
+        result.crc32 = nil
+        result.crc32 = try encoder.encode(result).withUnsafeBytes { checksum($0) }
+        return try encoder.encode(result)
+    }
+
+    /// Whether what it was read from is what was written.
+    func isSound(in file: Foundation.Data) -> Bool {
+        guard updates >= 0, format == 2, let crc32 else { return updates >= 0 && format == 1 && crc32 == nil }
+        var rest = file
+        guard let line = rest.range(of: Foundation.Data("  \"crc32\" : \(crc32),\n".utf8)) else { return false }
+        rest.removeSubrange(line)
+        return rest.withUnsafeBytes { checksum($0) } == crc32
     }
 }
 
@@ -192,8 +187,9 @@ package struct CheckpointStore {
 
     private func manifest(_ step: Int) throws -> CheckpointManifest {
         let path = "\(path(step))/\(Self.manifestName)"
-        guard let manifest = try? JSONDecoder().decode(CheckpointManifest.self, from: try contents(path)),
-            manifest.step == step, manifest.isSound
+        let file = try contents(path)
+        guard let manifest = try? JSONDecoder().decode(CheckpointManifest.self, from: file),
+            manifest.step == step, manifest.isSound(in: file)
         else { throw InputError("\(path) is damaged or of another version") }
         return manifest
     }

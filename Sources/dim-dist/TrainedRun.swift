@@ -30,7 +30,8 @@ struct TrainedRun {
                 if text == "best", let best = store.best { return (configuration, try store.load(best)) }
                 guard let step = Int(text), try store.steps.contains(step) else {
                     throw InputError(
-                        "--step is \(text): \(run) has checkpoints of steps \(try store.steps), or take best")
+                        "--step is \(text): \(run) has checkpoints of steps \(try store.steps)"
+                            + (store.best == nil ? ", none of them with a mean loss to be the best" : ", or take best"))
                 }
                 return (configuration, try store.load(step))
             }
