@@ -54,6 +54,7 @@ package final class TrainingRun {
         activity = watched.activity
         self.device = device
         self.output = output
+        try Self.agree(on: configuration, ranks: ranks)
         let warn = { (text: String) in warning(text, from: ranks) }
         let store = CheckpointStore(run: output)
         directory = try ranks.agree {
@@ -84,17 +85,6 @@ package final class TrainingRun {
             }
         }
         data = try TrainingData(configuration, ranks: ranks)
-        let sum = try ranks.agree {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = .sortedKeys
-            return try encoder.encode(configuration).withUnsafeBytes { checksum($0) }
-        }
-        let sums = try ranks.gather(Int(sum))
-        try ranks.agree {
-            guard let other = sums.firstIndex(where: { $0 != sums[0] }) else { return }
-            throw InputError(
-                "rank \(other) was given other settings than rank 0: the same files and options on every host")
-        }
         let card = data.card
         let shards = data.plan.shards.count
         let (model, configuration) = try ranks.agree {
@@ -130,6 +120,20 @@ package final class TrainingRun {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
             try DurableFile.replace("\(output)/config.json", by: try encoder.encode(configuration))
+        }
+    }
+
+    /// Refuses ranks of several hosts where one has a stale settings file, say. Collective.
+    private static func agree(on configuration: Configuration, ranks: any Ranks) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let sum = try ranks.agree { try encoder.encode(configuration).withUnsafeBytes { checksum($0) } }
+        let sums = try ranks.gather(Int(sum))
+        try ranks.agree {
+            guard let other = sums.firstIndex(where: { $0 != sums[0] }) else { return }
+            throw InputError(
+                "rank \(other) was given other settings than rank 0: type the same and have the same settings files on "
+                    + "every host, and --output in a folder that all share")
         }
     }
 

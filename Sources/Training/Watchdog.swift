@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// A thread on each rank looks at what its rank does. When a collective call, or the work between two, takes half the
 /// time that is allowed, it writes that into a folder of the run directory; when a call takes all of it, the lowest
-/// rank that waits so long reads what the others wrote, tells, and each of them ends its process, so that the launcher ends the
-/// job. No messages, for those may be what stands still. A rank that wrote nothing doesn't run, or has no link.
+/// rank that waits so long reads what the others wrote, tells, and each of them ends its process, so that the launcher
+/// ends the job. No messages, for those may be what stands still. A rank that wrote nothing doesn't run, or has no link.
 final class Watchdog: Sendable {
     /// What a rank writes.
     struct Report: Codable, Equatable {
