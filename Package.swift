@@ -58,25 +58,28 @@ let package = Package(
 
         // MARK: - Layer 5: what we train
         .target(
-            name: "Encoders", dependencies: ["Layers", "Autodiff", "Tensors", "Collectives"], exclude: ["README.md"]),
+            name: "Networks", dependencies: ["Layers", "Autodiff", "Tensors", "Collectives"], exclude: ["README.md"]),
 
         // MARK: - Layer 6: pixels. No gradients here: an augmentation is never differentiated.
         .target(
-            name: "Data",
+            name: "Datasets",
             dependencies: ["Tensors", "Collectives", "CPNG", "CTurboJPEG", "CZlib"],
             exclude: ["README.md"]),
 
         // MARK: - Layer 7: the loop
         .target(
             name: "Training",
-            dependencies: ["Data", "Encoders", "Objectives", "Layers", "Autodiff", "Tensors", "Collectives", "CZlib"],
+            dependencies: [
+                "Datasets", "Networks", "Objectives", "Layers", "Autodiff", "Tensors", "Collectives", "CZlib",
+            ],
             exclude: ["README.md"]),
 
         // MARK: - Layer 8: what the features are worth
         .target(
             name: "Evaluation",
             dependencies: [
-                "Training", "Data", "Encoders", "Objectives", "Layers", "Autodiff", "Tensors", "Collectives", "CLBFGS",
+                "Training", "Datasets", "Networks", "Objectives", "Layers", "Autodiff", "Tensors", "Collectives",
+                "CLBFGS",
             ],
             exclude: ["README.md"]),
 
@@ -84,7 +87,7 @@ let package = Package(
         .executableTarget(
             name: "dim-dist",
             dependencies: [
-                "Evaluation", "Training", "Data", "Encoders", "Objectives", "Layers", "Autodiff", "Tensors", "MPI",
+                "Evaluation", "Training", "Datasets", "Networks", "Objectives", "Layers", "Autodiff", "Tensors", "MPI",
                 "Collectives",
             ],
             exclude: ["README.md"]),
@@ -95,22 +98,22 @@ let package = Package(
         .testTarget(
             name: "ObjectivesTests", dependencies: ["Objectives", "Layers", "Autodiff", "Tensors", "Collectives"]),
         .testTarget(
-            name: "DataTests", dependencies: ["Data", "Tensors", "Collectives", "CZlib"], exclude: ["Fixtures"]),
+            name: "DatasetsTests", dependencies: ["Datasets", "Tensors", "Collectives", "CZlib"], exclude: ["Fixtures"]),
         .testTarget(
             name: "TrainingTests",
             dependencies: [
-                "Training", "Evaluation", "Data", "Encoders", "Layers", "Autodiff", "Tensors", "Collectives",
+                "Training", "Evaluation", "Datasets", "Networks", "Layers", "Autodiff", "Tensors", "Collectives",
             ]
         ),
         .testTarget(
             name: "EvaluationTests",
-            dependencies: ["Evaluation", "Data", "Layers", "Autodiff", "Tensors", "Collectives", "MPI"],
+            dependencies: ["Evaluation", "Datasets", "Layers", "Autodiff", "Tensors", "Collectives", "MPI"],
             exclude: ["Fixtures"]),
-        .testTarget(name: "CommandTests", dependencies: ["dim-dist", "Data"]),
+        .testTarget(name: "CommandTests", dependencies: ["dim-dist", "Datasets"]),
         .testTarget(
             name: "RankTests",
             dependencies: [
-                "Training", "Data", "Encoders", "Objectives", "Layers", "Autodiff", "Tensors", "MPI", "Collectives",
+                "Training", "Datasets", "Networks", "Objectives", "Layers", "Autodiff", "Tensors", "MPI", "Collectives",
             ], exclude: ["Fixtures"], swiftSettings: kernels),
     ]
         + (isFuzzed
@@ -119,13 +122,15 @@ let package = Package(
                 .executableTarget(
                     name: "FuzzTests",
                     dependencies: [
-                        "Training", "Data", "Encoders", "Objectives", "Tensors", "Collectives", "CZlib", "CFuzzer",
+                        "Training", "Datasets", "Networks", "Objectives", "Tensors", "Collectives", "CZlib", "CFuzzer",
                     ], path: "Tests/FuzzTests", exclude: ["CFuzzer", "Corpus", "CorpusTests.swift"]),
             ]
             : [
                 .testTarget(
                     name: "FuzzTests",
-                    dependencies: ["Training", "Data", "Encoders", "Objectives", "Tensors", "Collectives", "CZlib"],
+                    dependencies: [
+                        "Training", "Datasets", "Networks", "Objectives", "Tensors", "Collectives", "CZlib",
+                    ],
                     exclude: ["CFuzzer", "Corpus", "Fuzz.swift"])
             ]),
     swiftLanguageModes: [.v6]

@@ -1,7 +1,7 @@
 import Autodiff
 import Collectives
-import Data
-import Encoders
+import Datasets
+import Networks
 import Tensors
 import Training
 

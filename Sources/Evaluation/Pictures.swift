@@ -1,4 +1,4 @@
-import Data
+import Datasets
 import Tensors
 
 /// The images that this rank's rows of features were made of, row for row.

@@ -1,9 +1,9 @@
 import Autodiff
 import Collectives
-import Data
-import Encoders
+import Datasets
 import Foundation
 import Layers
+import Networks
 import Objectives
 import Tensors
 

@@ -1,6 +1,6 @@
 import Autodiff
 import Collectives
-import Data
+import Datasets
 import Tensors
 
 /// The images of a run, of which this rank holds its own shards, and the order in which they come.

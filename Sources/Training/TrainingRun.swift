@@ -1,6 +1,6 @@
 import Autodiff
 import Collectives
-import Data
+import Datasets
 import Foundation
 import Layers
 import Objectives
@@ -318,7 +318,7 @@ package final class TrainingRun {
 
 /// Says something on standard error, whether or not anybody hears it.
 private func writeError(_ text: String) {
-    try? FileHandle.standardError.write(contentsOf: Foundation.Data("\(text)\n".utf8))
+    try? FileHandle.standardError.write(contentsOf: Data("\(text)\n".utf8))
 }
 
 private func warning(_ text: String, from ranks: any Ranks) { writeError("\(ranks.label) \(text)") }

@@ -1,5 +1,5 @@
 import Collectives
-import Data
+import Datasets
 import Evaluation
 import Foundation
 import Tensors

@@ -1,6 +1,6 @@
 import Autodiff
 import Collectives
-import Data
+import Datasets
 import Foundation
 import Objectives
 import Tensors

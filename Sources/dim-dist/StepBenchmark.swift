@@ -1,6 +1,6 @@
 import Autodiff
 import Collectives
-import Data
+import Datasets
 import Tensors
 import Training
 

@@ -1,4 +1,4 @@
-import Data
+import Datasets
 import Foundation
 import XCTest
 
@@ -22,7 +22,7 @@ final class EstimateCommandTests: CommandTestCase {
         let ending = try run(arguments(more))
         XCTAssertEqual(ending.status, 0, ending.errors)
         XCTAssertEqual(ending.output.split(separator: "\n").count, 1, ending.output)
-        let object = try JSONSerialization.jsonObject(with: Foundation.Data(ending.output.utf8)) as? [String: Any]
+        let object = try JSONSerialization.jsonObject(with: Data(ending.output.utf8)) as? [String: Any]
         return (try XCTUnwrap(object), ending.errorLines)
     }
 
@@ -66,7 +66,7 @@ final class EstimateCommandTests: CommandTestCase {
         header += String(repeating: " ", count: 117 - header.utf8.count) + "\n"
         var bytes: [UInt8] = [0x93] + Array("NUMPY".utf8) + [1, 0, 118, 0] + Array(header.utf8)
         for label in labels { bytes += withUnsafeBytes(of: label.littleEndian, Array.init) }
-        try Foundation.Data(bytes).write(to: URL(fileURLWithPath: path("y.npy")))
+        try Data(bytes).write(to: URL(fileURLWithPath: path("y.npy")))
         try write("x.npy", shape: [rows]) { Float(labels[$0]) + 0.1 * Self.scattered($0) }
         let (report, _) = try report(["--steps", "100", "--units", "16", "--batch", "32", "--rate", "0.01"])
         XCTAssertGreaterThan(report["nats"] as? Double ?? 0, 0.8)  // four squares modulo 7: 1.35 nats

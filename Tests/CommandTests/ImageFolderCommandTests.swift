@@ -6,7 +6,7 @@ final class ImageFolderCommandTests: CommandTestCase {
     /// 40 PNG files of 40x36 in two classes, as `train` and `val`, of which one is broken.
     private func writeFolders() throws {
         let fixture = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .appendingPathComponent("DataTests/Fixtures")
+            .appendingPathComponent("DatasetsTests/Fixtures")
         let images = try ["rgb.png", "grey.jpg"].map { try Data(contentsOf: fixture.appendingPathComponent($0)) }
         for (split, count) in [("train", 30), ("val", 10)] {
             for i in 0..<count {

@@ -1,4 +1,4 @@
-import Data
+import Datasets
 import Foundation
 import XCTest
 
@@ -93,7 +93,7 @@ final class ObjectiveCommandTests: CommandTestCase {
     private func report(_ more: [String]) throws -> [String: Any] {
         let output = try succeed(arguments(more))
         XCTAssertEqual(output.split(separator: "\n").count, 1, output)
-        let object = try JSONSerialization.jsonObject(with: Foundation.Data(output.utf8)) as? [String: Any]
+        let object = try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any]
         let report = try XCTUnwrap(object)
         XCTAssertEqual(
             Set(report.keys), ["estimator", "loss", "mutual_information", "images", "world_size"])

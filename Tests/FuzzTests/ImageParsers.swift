@@ -1,7 +1,7 @@
 import Collectives
 import Foundation
 
-@testable import Data
+@testable import Datasets
 
 extension Parser {
     /// IDX images, plain or compressed; plain ones are compressed too, and must come to the same.

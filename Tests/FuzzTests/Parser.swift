@@ -1,7 +1,7 @@
 import Collectives
 import Foundation
 
-@testable import Data
+@testable import Datasets
 
 /// What reads bytes of others, as the fuzzer and `CorpusTests` see it.
 struct Parser {

@@ -1,7 +1,7 @@
 import CZlib
 import Foundation
 
-@testable import Data
+@testable import Datasets
 
 /// Small valid files, from which the fuzzer starts.
 enum Seeds {
@@ -35,7 +35,7 @@ enum Seeds {
         var result = files
         for (name, bytes) in files {
             let path = try compress(bytes, to: folder.path + "/" + name)
-            result[name + ".gz"] = [UInt8](try Foundation.Data(contentsOf: URL(fileURLWithPath: path)))
+            result[name + ".gz"] = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
         }
         return result
     }
@@ -71,10 +71,10 @@ enum Seeds {
     // MARK: - Image files
 
     private static let images = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-        .appendingPathComponent("../DataTests/Fixtures").path
+        .appendingPathComponent("../DatasetsTests/Fixtures").path
 
     static func imageFile(_ name: String) throws -> [UInt8] {
-        [UInt8](try Foundation.Data(contentsOf: URL(fileURLWithPath: images + "/" + name)))
+        [UInt8](try Data(contentsOf: URL(fileURLWithPath: images + "/" + name)))
     }
 
     /// The fixtures whose names end so, and of PNG one that is not compressed, so that changes reach the pixels.

@@ -1,10 +1,10 @@
 import Collectives
-import Encoders
 import Foundation
+import Networks
 import Objectives
 import Tensors
 
-@testable import Data
+@testable import Datasets
 @testable import Training
 
 extension Parser {
@@ -97,16 +97,16 @@ extension Parser {
             """
         return Parser(seeds: ["run": Array(seed.utf8)]) {
             try folder.write("metrics.jsonl", $0)
-            func content() throws -> Foundation.Data {
-                try Foundation.Data(contentsOf: URL(fileURLWithPath: folder.path + "/metrics.jsonl"))
+            func content() throws -> Data {
+                try Data(contentsOf: URL(fileURLWithPath: folder.path + "/metrics.jsonl"))
             }
             try Journal(run: folder.path, from: nil).note(Line(step: 3))
             _ = try Journal(run: folder.path, from: 3)
             let kept = try content()
-            try require(kept.suffix(11) == Foundation.Data("{\"step\":3}\n".utf8), "the last line isn't whole")
+            try require(kept.suffix(11) == Data("{\"step\":3}\n".utf8), "the last line isn't whole")
             try Journal(run: folder.path, from: 3).note(Line(step: 4))
             let next = try content()
-            try require(next == kept + Foundation.Data("{\"step\":4}\n".utf8), "lines of steps up to 3 don't stay")
+            try require(next == kept + Data("{\"step\":4}\n".utf8), "lines of steps up to 3 don't stay")
         }
     }
 
@@ -122,7 +122,7 @@ extension Parser {
             return NamedArray(
                 name: name, shape: shape, values: UnsafeMutableBufferPointer(rebasing: values[first..<first + size]))
         }
-        let own = try SafeTensors.header(arrays) + Foundation.Data(buffer: values)
+        let own = try SafeTensors.header(arrays) + Data(buffer: values)
         let header =
             #"{"__metadata__":{"format":"pt"},"bias":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"#
             + #""empty":{"dtype":"F32","shape":[0,4],"data_offsets":[12,12]},"#
@@ -130,7 +130,7 @@ extension Parser {
         let length = (0..<8).map { UInt8(truncatingIfNeeded: header.utf8.count >> (8 * $0)) }
         let other = length + Array(header.utf8) + [UInt8](repeating: 1, count: 44)
         return Parser(seeds: ["own": [UInt8](own), "other": other]) {
-            try SafeTensors.read(Foundation.Data($0), file: "x.safetensors", into: arrays)
+            try SafeTensors.read(Data($0), file: "x.safetensors", into: arrays)
         }
     }
 
@@ -150,7 +150,7 @@ extension Parser {
             device: Device(), ranks: SingleRank())
         _ = try training.train(stop: StopRequest(signals: []), isTerminal: false)
         let manifest = "run/checkpoints/step-00000000/manifest.json"
-        let written = try Foundation.Data(contentsOf: URL(fileURLWithPath: folder.path + "/" + manifest))
+        let written = try Data(contentsOf: URL(fileURLWithPath: folder.path + "/" + manifest))
         let configuration = try Configuration(layers: [JSONValue.settings(file: run + "/config.json")])
         let seeds = ["written": [UInt8](written), "first-format": try unsealed(written)]
         return Parser(seeds: seeds) {
@@ -165,7 +165,7 @@ extension Parser {
     }
 
     /// A manifest of format 1, which has no checksum that changes would have to meet.
-    private static func unsealed(_ manifest: Foundation.Data) throws -> [UInt8] {
+    private static func unsealed(_ manifest: Data) throws -> [UInt8] {
         guard case .object(var members) = try JSONValue.parse(manifest) else { return [] }
         members["crc32"] = nil
         members["format"] = .integer(1)

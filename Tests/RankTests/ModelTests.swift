@@ -1,8 +1,8 @@
 import Autodiff
 import Collectives
-import Data
-import Encoders
+import Datasets
 import Layers
+import Networks
 import Objectives
 import Tensors
 import Training

@@ -1,5 +1,5 @@
 import Collectives
-import Data
+import Datasets
 import Foundation
 import Layers
 import Tensors
@@ -68,10 +68,10 @@ import Testing
         #expect(try writer.finish() == nil)
     }
 
-    private static func replacing(_ old: String, by new: String, in text: Foundation.Data) -> Foundation.Data {
+    private static func replacing(_ old: String, by new: String, in text: Data) -> Data {
         let before = String(decoding: text, as: UTF8.self)
         #expect(before.contains(old))
-        return Foundation.Data(before.replacingOccurrences(of: old, with: new).utf8)
+        return Data(before.replacingOccurrences(of: old, with: new).utf8)
     }
 
     private func names(_ store: CheckpointStore) throws -> [String] {
@@ -102,7 +102,7 @@ import Testing
         try write(try Trained(seed: 1), step: 0, to: CheckpointStore(run: folder.path))
         func header(_ name: String) throws -> [String: [String: Any]] {
             let url = URL(fileURLWithPath: "\(folder.path)/checkpoints/step-00000000/\(name)")
-            let data = try Foundation.Data(contentsOf: url, options: .alwaysMapped)
+            let data = try Data(contentsOf: url, options: .alwaysMapped)
             let length = data.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
             return try #require(
                 try JSONSerialization.jsonObject(with: data[8..<8 + length]) as? [String: [String: Any]])
@@ -180,7 +180,7 @@ import Testing
         try write(older, step: 3, to: store)
         try write(try Trained(seed: 2), step: 12, to: store)
 
-        let damages: [(file: String, said: String, change: (inout Foundation.Data) -> Void)] = [
+        let damages: [(file: String, said: String, change: (inout Data) -> Void)] = [
             ("model.safetensors", "truncated", { $0.removeLast() }),
             ("model.safetensors", "truncated", { $0.removeAll() }),
             ("model.safetensors", "checksum", { $0[$0.count / 2] ^= 0x10 }),
@@ -194,7 +194,7 @@ import Testing
         ]
         for (file, said, change) in damages {
             let url = URL(fileURLWithPath: "\(store.folder)/step-00000012/\(file)")
-            let whole = try Foundation.Data(contentsOf: url)
+            let whole = try Data(contentsOf: url)
             var damaged = whole
             change(&damaged)
             try damaged.write(to: url)

@@ -16,8 +16,8 @@ final class CheckpointWriterTests: XCTestCase {
 
     override func tearDown() { folder = nil }
 
-    private func contents(_ path: String) throws -> Foundation.Data {
-        try Foundation.Data(contentsOf: URL(fileURLWithPath: folder.path + "/" + path))
+    private func contents(_ path: String) throws -> Data {
+        try Data(contentsOf: URL(fileURLWithPath: folder.path + "/" + path))
     }
 
     /// The files are the same bytes from any number of ranks, when the model is.
@@ -56,7 +56,7 @@ final class CheckpointWriterTests: XCTestCase {
             let run = try TrainingRun(often, output: path, resume: false, device: .init(), ranks: ranks)
             if ranks.isFirst {
                 try FileManager.default.removeItem(atPath: path + "/checkpoints")
-                try Foundation.Data().write(to: URL(fileURLWithPath: path + "/checkpoints"))
+                try Data().write(to: URL(fileURLWithPath: path + "/checkpoints"))
                 let metrics = path + "/metrics.jsonl"
                 Thread.detachNewThread {  // makes room behind the second step
                     while (FileManager.default.contents(atPath: metrics) ?? .init()).count(where: { $0 == 10 }) < 2 {
@@ -86,8 +86,8 @@ final class CheckpointWriterTests: XCTestCase {
                 let run = try TrainingRun(configuration, output: path, resume: false, device: .init(), ranks: ranks)
                 if ranks.isFirst {
                     try FileManager.default.removeItem(atPath: path + "/checkpoints")
-                    try Foundation.Data().write(to: URL(fileURLWithPath: path + "/checkpoints"))
-                    if isStopped { try Foundation.Data().write(to: URL(fileURLWithPath: path + "/STOP")) }
+                    try Data().write(to: URL(fileURLWithPath: path + "/checkpoints"))
+                    if isStopped { try Data().write(to: URL(fileURLWithPath: path + "/STOP")) }
                 }
                 try ranks.barrier()
                 do {

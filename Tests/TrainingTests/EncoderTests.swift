@@ -1,8 +1,8 @@
 import Autodiff
 import Collectives
-import Encoders
 import Foundation
 import Layers
+import Networks
 import Tensors
 import Testing
 

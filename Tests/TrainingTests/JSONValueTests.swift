@@ -4,7 +4,7 @@ import Testing
 @testable import Training
 
 struct JSONValueTests {
-    private func parse(_ text: String) throws -> JSONValue { try JSONValue.parse(Foundation.Data(text.utf8)) }
+    private func parse(_ text: String) throws -> JSONValue { try JSONValue.parse(Data(text.utf8)) }
 
     @Test func readsJSON5() throws {
         let value = try parse(
@@ -33,7 +33,7 @@ struct JSONValueTests {
     /// Foundation's own reader would crash.
     @Test func refusesWhatIsNoText() {
         for bytes in [[0x7B, 0x80, 0x61, 0x3A, 0x31, 0x7D], [0xFF], [0x7B, 0xC3]] as [[UInt8]] {
-            #expect(throws: DecodingError.self) { try JSONValue.parse(Foundation.Data(bytes)) }
+            #expect(throws: DecodingError.self) { try JSONValue.parse(Data(bytes)) }
         }
     }
 

@@ -11,7 +11,7 @@ struct JournalTests {
 
     private func steps(_ folder: TemporaryFolder) throws -> [Int] {
         try folder.read("metrics.jsonl").split(separator: "\n").map {
-            try JSONDecoder().decode(Line.self, from: Foundation.Data($0.utf8)).step
+            try JSONDecoder().decode(Line.self, from: Data($0.utf8)).step
         }
     }
 
@@ -46,7 +46,7 @@ struct JournalTests {
     /// What isn't UTF-8 must not take the rest along.
     @Test func survivesBytesThatAreNoText() throws {
         let folder = try TemporaryFolder()
-        let bytes = Foundation.Data("{\"step\":1,\"name\":\"\"}\n".utf8) + [0xFF, 0xFE, 0x0A]
+        let bytes = Data("{\"step\":1,\"name\":\"\"}\n".utf8) + [0xFF, 0xFE, 0x0A]
         try bytes.write(to: URL(fileURLWithPath: folder.path + "/metrics.jsonl"))
         _ = try Journal(run: folder.path, from: 7)
         #expect(try steps(folder) == [1])

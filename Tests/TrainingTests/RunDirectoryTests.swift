@@ -14,7 +14,7 @@ import Testing
         let path = folder.path + "/run"
         var first: RunDirectory? = try directory(path)
         expectInputError("another job trains in \(path)", "process \(getpid())", "STOP") { try directory(path) }
-        try Foundation.Data().write(to: URL(fileURLWithPath: path + "/config.json"))
+        try Data().write(to: URL(fileURLWithPath: path + "/config.json"))
         withExtendedLifetime(first) {}
         first = nil
         _ = try directory(path)  // its end lets go

@@ -20,8 +20,8 @@ final class OwnedArrays {
     var bits: [[UInt32]] { arrays.map { $0.values.map(\.bitPattern) } }
 
     /// The file of these arrays.
-    func file() throws -> Foundation.Data {
-        arrays.reduce(try SafeTensors.header(arrays)) { $0 + Foundation.Data(buffer: $1.values) }
+    func file() throws -> Data {
+        arrays.reduce(try SafeTensors.header(arrays)) { $0 + Data(buffer: $1.values) }
     }
 }
 
@@ -32,9 +32,9 @@ struct SafeTensorsTests {
         ("empty", [0, 4], []), ("scalar", [], [0.1]),
     ]
 
-    private func file(_ header: String, data: [UInt8] = [UInt8](repeating: 0, count: 8)) -> Foundation.Data {
+    private func file(_ header: String, data: [UInt8] = [UInt8](repeating: 0, count: 8)) -> Data {
         let length = (0..<8).map { UInt8(truncatingIfNeeded: header.utf8.count >> (8 * $0)) }
-        return Foundation.Data(length) + Foundation.Data(header.utf8) + Foundation.Data(data)
+        return Data(length) + Data(header.utf8) + Data(data)
     }
 
     @Test func whatIsWrittenIsRead() throws {
@@ -46,7 +46,7 @@ struct SafeTensorsTests {
 
         // A slice of a larger buffer doesn't start at index 0.
         let again = OwnedArrays(values.map { ($0.name, $0.shape, [Float](repeating: 9, count: $0.values.count)) })
-        try SafeTensors.read((Foundation.Data([1, 2, 3]) + file).dropFirst(3), file: name, into: again.arrays)
+        try SafeTensors.read((Data([1, 2, 3]) + file).dropFirst(3), file: name, into: again.arrays)
         #expect(again.bits == written.bits)
     }
 
@@ -58,7 +58,7 @@ struct SafeTensorsTests {
         #expect(length % 8 == 0)  // keeps the arrays aligned
         #expect(bytes[8] == UInt8(ascii: "{"))
         #expect(bytes.count == 8 + length + 4 * (6 + 1 + 0 + 1))
-        let json = try JSONSerialization.jsonObject(with: Foundation.Data(bytes[8..<8 + length]))
+        let json = try JSONSerialization.jsonObject(with: Data(bytes[8..<8 + length]))
         let header = try #require(json as? [String: [String: Any]])
         #expect(Set(header.keys) == Set(values.map(\.name)))
         var start = 0
@@ -89,7 +89,7 @@ struct SafeTensorsTests {
 
     @Test func refusesDamage() throws {
         let arrays = OwnedArrays([("x", [2], [0, 0])])
-        func refused(_ data: Foundation.Data, _ text: String, at: SourceLocation = #_sourceLocation) {
+        func refused(_ data: Data, _ text: String, at: SourceLocation = #_sourceLocation) {
             expectInputError(name + ":", text, sourceLocation: at) {
                 try SafeTensors.read(data, file: name, into: arrays.arrays)
             }
@@ -100,13 +100,13 @@ struct SafeTensorsTests {
         let whole = file(entry("F32", "[2]", "[0,8]"))
         try SafeTensors.read(whole, file: name, into: arrays.arrays)
 
-        refused(Foundation.Data(), "0 bytes")
+        refused(Data(), "0 bytes")
         refused(whole.prefix(7), "7 bytes")
         refused(whole.prefix(8), "truncated")
         refused(whole.prefix(30), "truncated")
         refused(whole.dropLast(), "beyond the file's end")
         for length in [UInt64(1) << 63, .max, UInt64(Int.max), 1 << 40, UInt64(whole.count - 7)] {
-            let claim = withUnsafeBytes(of: length.littleEndian) { Foundation.Data($0) }
+            let claim = withUnsafeBytes(of: length.littleEndian) { Data($0) }
             refused(claim + whole.dropFirst(8), "header of \(length) bytes")
         }
         refused(file("not JSON"), "not JSON")

@@ -1,5 +1,5 @@
 import Collectives
-import Data
+import Datasets
 import Foundation
 import Synchronization
 import Tensors
@@ -19,7 +19,7 @@ final class TemporaryFolder: Sendable {
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
     func write(_ name: String, _ text: String) throws {
-        try Foundation.Data(text.utf8).write(to: URL(fileURLWithPath: path + "/" + name))
+        try Data(text.utf8).write(to: URL(fileURLWithPath: path + "/" + name))
     }
 
     func read(_ name: String) throws -> String { try String(contentsOfFile: path + "/" + name, encoding: .utf8) }
@@ -59,7 +59,7 @@ func writeImages(to folder: TemporaryFolder) throws -> String {
         for _ in 0..<28 * 28 { bytes.append(UInt8(40 * (image % 4) + stream.index(below: 100))) }
     }
     let path = folder.path + "/images"
-    try Foundation.Data(bytes).write(to: URL(fileURLWithPath: path))
+    try Data(bytes).write(to: URL(fileURLWithPath: path))
     return path
 }
 
@@ -133,7 +133,7 @@ struct MetricLine: Decodable {
 /// The lines of a run's `metrics.jsonl`.
 func metrics(of run: String) throws -> [MetricLine] {
     try String(contentsOfFile: run + "/metrics.jsonl", encoding: .utf8).split(separator: "\n").map {
-        try JSONDecoder().decode(MetricLine.self, from: Foundation.Data($0.utf8))
+        try JSONDecoder().decode(MetricLine.self, from: Data($0.utf8))
     }
 }
 

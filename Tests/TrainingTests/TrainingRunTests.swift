@@ -1,6 +1,6 @@
 import Autodiff
 import Collectives
-import Data
+import Datasets
 import Foundation
 import Layers
 import Synchronization
@@ -256,7 +256,7 @@ final class TrainingRunTests: XCTestCase {
         let place = run + "/nonfinite/step-1/rank-"
         let found = try (0..<2).map { rank in
             try JSONDecoder().decode(
-                Description.self, from: Foundation.Data(contentsOf: URL(fileURLWithPath: "\(place)\(rank).json")))
+                Description.self, from: Data(contentsOf: URL(fileURLWithPath: "\(place)\(rank).json")))
         }
         XCTAssertEqual(found.map(\.step), [1, 1])
         XCTAssertEqual(found.map(\.rank), [0, 1])

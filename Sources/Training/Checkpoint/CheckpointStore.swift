@@ -1,0 +1,212 @@
+import CZlib
+import Collectives
+import Foundation
+
+/// The list of contents that makes a checkpoint whole. Written last, so a folder without it is not a checkpoint.
+struct CheckpointManifest: Codable {
+    struct File: Codable {
+        let name: String
+        let bytes: Int
+        /// zlib's CRC-32.
+        let crc32: UInt32
+    }
+
+    /// 1 had no checksum of its own.
+    var format = 2
+    /// Of the file without the line that holds it.
+    private(set) var crc32: UInt32?
+    let step: Int
+    /// Adam's count of updates: fewer than steps when some were skipped.
+    let updates: Int
+    /// Mean loss of the steps since the checkpoint before; nil where there were none.
+    let loss: Double?
+    let card: ModelCard
+    let files: [File]
+
+    init(step: Int, updates: Int, loss: Double?, card: ModelCard, files: [File]) {
+        self.step = step
+        self.updates = updates
+        self.loss = loss
+        self.card = card
+        self.files = files
+    }
+
+    /// With its checksum.
+    func sealed() throws -> Data {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        var result = self
+        result.crc32 = nil
+        result.crc32 = try encoder.encode(result).withUnsafeBytes { checksum($0) }
+        return try encoder.encode(result)
+    }
+
+    /// Whether what it was read from is what was written.
+    func isSound(in file: Data) -> Bool {
+        guard updates >= 0, format == 2, let crc32 else { return updates >= 0 && format == 1 && crc32 == nil }
+        var rest = file
+        guard let line = rest.range(of: Data("  \"crc32\" : \(crc32),\n".utf8)) else { return false }
+        rest.removeSubrange(line)
+        return rest.withUnsafeBytes { checksum($0) } == crc32
+    }
+}
+
+/// Where the checkpoints of a run are. Nothing in one depends on the world size.
+package struct CheckpointStore {
+    static let modelName = "model.safetensors"
+    static let optimiserName = "optimiser.safetensors"
+    let folder: String
+    private static let manifestName = "manifest.json"
+
+    package init(run: String) { folder = run + "/checkpoints" }
+
+    func path(_ step: Int) -> String {
+        let digits = String(step)
+        return "\(folder)/step-\(String(repeating: "0", count: max(0, 8 - digits.count)))\(digits)"
+    }
+
+    /// Steps of which there is a finished checkpoint, oldest first.
+    /// - Throws: `InputError` when the folder is there and can't be read: that is not to be taken for an empty one.
+    package var steps: [Int] {
+        get throws { try folders.filter { hasManifest($0) } }
+    }
+
+    private func hasManifest(_ step: Int) -> Bool { access("\(path(step))/\(Self.manifestName)", F_OK) == 0 }
+
+    /// Steps that have a folder, finished or not, oldest first.
+    var folders: [Int] {
+        get throws {
+            guard access(folder, F_OK) == 0 || errno != ENOENT else { return [] }
+            let names: [String]
+            do { names = try FileManager.default.contentsOfDirectory(atPath: folder) } catch {
+                throw InputError("\(folder) can't be read: \(error.localizedDescription)")
+            }
+            return names.compactMap { name in
+                guard name.hasPrefix("step-"), let step = Int(name.dropFirst(5)), step >= 0 else { return nil }
+                return step
+            }.sorted()
+        }
+    }
+
+    /// The step of the checkpoint with the least mean loss; nil where none has one.
+    package var best: Int? {
+        let losses = ((try? steps) ?? []).compactMap { step in
+            (try? manifest(step).loss).flatMap { $0 }.map { (step, $0) }
+        }
+        return losses.min { $0.1 < $1.1 }?.0
+    }
+
+    // MARK: - Writing, for one rank
+
+    /// The folder in which a checkpoint is written before it gets its name.
+    func temporaryPath(_ step: Int) -> String { "\(folder)/.writing-\(step)" }
+
+    /// Makes the temporary folder, and removes what earlier runs left of theirs.
+    func prepare(_ step: Int) throws {
+        let files = FileManager.default
+        for name in (try? files.contentsOfDirectory(atPath: folder)) ?? [] where name.hasPrefix(".writing-") {
+            try? files.removeItem(atPath: "\(folder)/\(name)")
+        }
+        try makeFolder(temporaryPath(step))
+    }
+
+    /// Makes a checkpoint of the files in the temporary folder, which are on the disk already: whole or not at all.
+    /// Then removes all but the newest `keep` and the best.
+    func seal(_ manifest: CheckpointManifest, keep: Int) throws {
+        let temporary = temporaryPath(manifest.step)
+        let final = path(manifest.step)
+        try DurableFile.write(try manifest.sealed(), to: "\(temporary)/\(Self.manifestName)")
+        try DurableFile.synchronise(folder: temporary)
+        // The same step, written by a run that was resumed from before it: not a checkpoint any more before it is gone.
+        try? FileManager.default.removeItem(atPath: "\(final)/\(Self.manifestName)")
+        try? FileManager.default.removeItem(atPath: final)
+        try DurableFile.rename(temporary, to: final)
+        try DurableFile.synchronise(folder: folder)
+        let best = best
+        for old in try steps.dropLast(keep) where old != manifest.step && old != best {
+            try? FileManager.default.removeItem(atPath: path(old))
+        }
+    }
+
+    /// Removes what was written of a checkpoint that failed.
+    func discard(_ step: Int) { try? FileManager.default.removeItem(atPath: temporaryPath(step)) }
+
+    // MARK: - Reading
+
+    /// The newest checkpoint that is whole; damaged ones are named to `warn` and passed over. nil when there is none.
+    /// - Throws: `InputError` when there are some and all are damaged.
+    package func newest(warn: (String) -> Void) throws -> LoadedCheckpoint? {
+        var problem: (any Error)?
+        for step in try folders.reversed() {
+            guard hasManifest(step) else {
+                warn("checkpoint passed over: \(path(step)) has no \(Self.manifestName)")
+                continue
+            }
+            do { return try load(step) } catch {
+                warn("checkpoint passed over: \(error)")
+                problem = error
+            }
+        }
+        if let problem { throw InputError("no whole checkpoint in \(folder); the oldest failed with: \(problem)") }
+        return nil
+    }
+
+    /// Takes damaged checkpoints behind a step out of the way, so that none of them counts as one of the newest or as the
+    /// best: their folders are called `damaged-step-N` from then on. For one rank.
+    func setAside(after step: Int) throws {
+        for damaged in try folders where damaged > step {
+            let name = URL(fileURLWithPath: path(damaged)).lastPathComponent
+            try? FileManager.default.removeItem(atPath: "\(folder)/damaged-\(name)")
+            try DurableFile.rename(path(damaged), to: "\(folder)/damaged-\(name)")
+        }
+    }
+
+    /// Reads a checkpoint and holds it against its checksums.
+    package func load(_ step: Int) throws -> LoadedCheckpoint {
+        let place = path(step)
+        let manifest = try manifest(step)
+        try manifest.card.normalisation.check(channels: manifest.card.channels)
+        var data: [String: Data] = [:]
+        for name in [Self.modelName, Self.optimiserName] {
+            guard let file = manifest.files.first(where: { $0.name == name }) else {
+                throw InputError("\(place)/\(Self.manifestName) lacks \(name)")
+            }
+            let bytes = try contents("\(place)/\(name)")
+            guard bytes.count == file.bytes else {
+                throw InputError("\(place)/\(name) has \(bytes.count) bytes, expected \(file.bytes): truncated")
+            }
+            guard bytes.withUnsafeBytes({ checksum($0) }) == file.crc32 else {
+                throw InputError("\(place)/\(name) fails its checksum: damaged")
+            }
+            data[name] = bytes
+        }
+        return LoadedCheckpoint(
+            folder: place, step: step, updates: manifest.updates, card: manifest.card, model: data[Self.modelName]!,
+            optimiser: data[Self.optimiserName]!)
+    }
+
+    private func manifest(_ step: Int) throws -> CheckpointManifest {
+        let path = "\(path(step))/\(Self.manifestName)"
+        let file = try contents(path)
+        guard let manifest = try? JSONDecoder().decode(CheckpointManifest.self, from: file),
+            manifest.step == step, manifest.isSound(in: file)
+        else { throw InputError("\(path) is damaged or of another version") }
+        return manifest
+    }
+
+    private func contents(_ path: String) throws -> Data {
+        do { return try Data(contentsOf: URL(fileURLWithPath: path), options: .alwaysMapped) } catch {
+            throw InputError("\(path) can't be read: \(error.localizedDescription)")
+        }
+    }
+}
+
+/// zlib's CRC-32.
+func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+    UInt32(crc32_z(0, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count))
+}
+
+/// The checksum of one thing and another behind it, from theirs.
+func checksum(_ first: UInt32, followedBy second: UInt32, bytes: Int) -> UInt32 {
+    UInt32(crc32_combine(uLong(first), uLong(second), bytes))
+}

@@ -1,0 +1,103 @@
+import Collectives
+import Foundation
+
+/// A named array in a safetensors file.
+package struct NamedArray {
+    package let name: String
+    package let shape: [Int]
+    package let values: UnsafeMutableBufferPointer<Float>
+
+    package init(name: String, shape: [Int], values: UnsafeMutableBufferPointer<Float>) {
+        self.name = name
+        self.shape = shape
+        self.values = values
+    }
+}
+
+/// Reads and writes safetensors files: the length of a JSON header in 8 bytes, the header, then raw little-endian
+/// arrays (https://huggingface.co/docs/safetensors). Only float32.
+package enum SafeTensors {
+    private struct Entry: Codable {
+        let dtype: String
+        let shape: [Int]
+        let offsets: [Int]
+
+        private enum CodingKeys: String, CodingKey {
+            case dtype, shape
+            case offsets = "data_offsets"
+        }
+    }
+
+    /// What a header says of each array, nil where that is no `Entry`.
+    private struct Header: Decodable {
+        private(set) var entries: [String: Entry?] = [:]
+
+        private struct Name: CodingKey {
+            let stringValue: String
+            var intValue: Int? { nil }
+
+            init(stringValue: String) { self.stringValue = stringValue }
+            init?(intValue: Int) { nil }
+        }
+
+        init(from decoder: any Decoder) throws {
+            let arrays = try decoder.container(keyedBy: Name.self)
+            for name in arrays.allKeys where name.stringValue != "__metadata__" {
+                entries.updateValue(try? arrays.decode(Entry.self, forKey: name), forKey: name.stringValue)
+            }
+        }
+    }
+
+    /// A header beyond this is refused.
+    private static let largestHeader = 1 << 20
+
+    /// The file's bytes before the arrays.
+    package static func header(_ arrays: [NamedArray]) throws -> Data {
+        var entries: [String: Entry] = [:]
+        var offset = 0
+        for array in arrays {
+            let bytes = array.values.count * 4
+            entries[array.name] = Entry(dtype: "F32", shape: array.shape, offsets: [offset, offset + bytes])
+            offset += bytes
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        var json = try encoder.encode(entries)
+        json.append(contentsOf: Array(repeating: UInt8(ascii: " "), count: (8 - json.count % 8) % 8))
+        return withUnsafeBytes(of: UInt64(json.count).littleEndian) { Data($0) } + json
+    }
+
+    /// Fills `arrays` from a file's bytes, which must hold just these names with these shapes.
+    /// - Throws: `InputError` that names the file and what differs.
+    package static func read(_ data: Data, file: String, into arrays: [NamedArray]) throws {
+        guard data.count >= 8 else { throw InputError("\(file): \(data.count) bytes are too few for safetensors") }
+        let length = data.prefix(8).enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << (8 * $1.offset) }
+        guard length <= largestHeader && Int(length) <= data.count - 8 else {
+            throw InputError("\(file): header of \(length) bytes in a file of \(data.count): truncated or damaged")
+        }
+        let start = data.startIndex + 8 + Int(length)
+        guard let header = try? JSONDecoder().decode(Header.self, from: data[data.startIndex + 8..<start]) else {
+            throw InputError("\(file): the header is not JSON: damaged")
+        }
+        let names = Set(arrays.map(\.name))
+        if let other = header.entries.keys.sorted().first(where: { !names.contains($0) }) {
+            throw InputError("\(file): array \(other) has no place here: it was written by another configuration")
+        }
+        for array in arrays {
+            guard let entry = header.entries[array.name] ?? nil else {
+                throw InputError("\(file): no array \(array.name): it was written by another configuration")
+            }
+            let bytes = array.values.count * 4
+            guard entry.dtype == "F32" && entry.shape == array.shape else {
+                throw InputError(
+                    "\(file): \(array.name) is \(entry.dtype) \(entry.shape), expected F32 \(array.shape)")
+            }
+            guard entry.offsets.count == 2, entry.offsets[0] >= 0, bytes <= data.count,
+                entry.offsets[0] <= data.endIndex - start - bytes,
+                entry.offsets[1] == entry.offsets[0] + bytes
+            else { throw InputError("\(file): \(array.name) lies beyond the file's end: truncated or damaged") }
+            let from = start + entry.offsets[0]
+            _ = data.copyBytes(to: UnsafeMutableRawBufferPointer(array.values), from: from..<from + bytes)
+        }
+    }
+}

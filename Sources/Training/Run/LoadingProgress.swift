@@ -1,0 +1,18 @@
+import Foundation
+import Synchronization
+
+/// Tells on standard error how far the decoding of image files is, every ten seconds: a million take minutes.
+final class LoadingProgress: Sendable {
+    private let last = Mutex(ContinuousClock.now)
+
+    func show(_ done: Int, of count: Int) {
+        let isDue = last.withLock { last in
+            guard last.duration(to: .now) > .seconds(10) else { return false }
+            last = .now
+            return true
+        }
+        guard isDue else { return }
+        FileHandle.standardError.write(
+            Data("dim-dist: \(done) of \(count) image files decoded by the first rank\n".utf8))
+    }
+}

@@ -1,0 +1,47 @@
+import Collectives
+import Datasets
+import Foundation
+
+/// Settings as they are written, in a file or behind `--set`.
+extension JSONValue {
+    /// The files of `launch/runs` have a few kilobytes.
+    private static let largestFile = 1 << 16
+    private static let longestName = 200
+
+    /// What a JSON5 file holds.
+    /// - Throws: `InputError` that opens with the path.
+    package static func settings(file path: String) throws -> JSONValue {
+        let size = try fileSize(path)
+        guard size <= largestFile else {
+            throw InputError("\(path): \(size) bytes, expected settings of at most \(largestFile)")
+        }
+        let data: Data
+        do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
+            throw InputError("\(path) can't be read: \(error.localizedDescription)")
+        }
+        do { return try parse(data) } catch let DecodingError.dataCorrupted(context) {
+            let reason = (context.underlyingError as NSError?)?.userInfo[NSDebugDescriptionErrorKey] as? String
+            throw InputError("\(path) is not JSON5: \(reason ?? context.debugDescription)")
+        } catch let DecodingError.typeMismatch(_, context) {
+            let place = context.codingPath.map(\.stringValue).joined(separator: ".")
+            throw InputError(
+                "\(path): what stands at \(place) is a number that is not finite or too large, a broken string, or "
+                    + "nested too deeply")
+        }
+    }
+
+    /// A tree with the one setting that `KEY=VALUE` says.
+    package static func setting(typed text: String) throws -> JSONValue {
+        let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+        guard parts.count == 2 else { throw InputError("--set \(text): write --set KEY=VALUE") }
+        guard parts[0].utf8.count <= longestName else {
+            throw InputError("--set \(parts[0].prefix(40))…: no setting has a name of more than \(longestName) letters")
+        }
+        return .leaf(parts[0], typed(parts[1]))
+    }
+
+    /// A number, `true`, `null`, … where the text is one, else the text itself.
+    package static func typed(_ text: String) -> JSONValue {
+        (try? parse(Data(text.utf8))) ?? .string(text)
+    }
+}

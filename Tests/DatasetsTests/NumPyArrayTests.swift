@@ -1,0 +1,115 @@
+import Testing
+
+@testable import Datasets
+
+struct NumPyArrayTests {
+    /// As numpy 2.4.6 writes `numpy.save("x.npy", numpy.arange(6, dtype="<f4").reshape(2, 3) / 4)`.
+    private let float32: [UInt8] =
+        opening(1, length: [118, 0], "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", size: 118)
+        + [0, 0, 0, 0, 0, 0, 0x80, 0x3e, 0, 0, 0, 0x3f, 0, 0, 0x40, 0x3f, 0, 0, 0x80, 0x3f, 0, 0, 0xa0, 0x3f]
+
+    private static func opening(_ version: UInt8, length: [UInt8], _ text: String, size: Int) -> [UInt8] {
+        [0x93] + Array("NUMPY".utf8) + [version, 0] + length + Array(text.utf8)
+            + [UInt8](repeating: 0x20, count: size - text.utf8.count - 1) + [0x0a]
+    }
+
+    /// A file of format 1.0 with this dictionary and so many bytes of data.
+    private func file(_ text: String, data: Int) -> [UInt8] {
+        Self.opening(1, length: [118, 0], text, size: 118) + [UInt8](repeating: 0, count: data)
+    }
+
+    @Test func readsWhatNumPyWrites() throws {
+        let folder = try TemporaryFolder()
+        let array = try NumPyArray(path: folder.write("x.npy", float32))
+        #expect(array.shape == [2, 3])
+        #expect(array.element == .float32)
+        #expect(array.dataOffset == 128)
+        #expect(try array.read(rows: 0..<2) == [0, 0.25, 0.5, 0.75, 1, 1.25])
+        #expect(try array.read(rows: 1..<2) == [0.75, 1, 1.25])
+        #expect(try array.read(rows: 1..<1) == [])
+    }
+
+    @Test func writesWhatNumPyWrites() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/x.npy"
+        try NumPyArray.write(path: path, shape: [2, 3], values: [0, 0.25, 0.5, 0.75, 1, 1.25])
+        #expect(try folder.read("x.npy") == float32)
+    }
+
+    @Test func readsDoublesIntegersAndLaterFormats() throws {
+        let folder = try TemporaryFolder()
+        let doubles =
+            file("{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }", data: 0)
+            + [0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 0, 0, 0, 0, 0, 0, 0, 0xc0]
+        #expect(try NumPyArray(path: folder.write("d.npy", doubles)).read(rows: 0..<2) == [1.5, -2])
+        let integers =
+            file("{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }", data: 0)
+            + [3, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 255, count: 8)
+        expectInputError("i.npy", "'<i8'", "'<f4'") { try NumPyArray(path: folder.write("i.npy", integers)) }
+        for version: UInt8 in [2, 3] {
+            let text = "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }"
+            let bytes = Self.opening(version, length: [116, 0, 0, 0], text, size: 116) + [0, 0, 0x80, 0x3f]
+            #expect(try NumPyArray(path: folder.write("v.npy", bytes)).read(rows: 0..<1) == [1])
+        }
+    }
+
+    @Test func dictionaryMayBeWrittenOtherwise() throws {
+        let folder = try TemporaryFolder()
+        let bytes = file("{\"shape\":(2L,1),'fortran_order':False ,\"descr\":'<f4'}", data: 8)
+        #expect(try NumPyArray(path: folder.write("x.npy", bytes)).shape == [2, 1])
+    }
+
+    @Test func ranksFillOneFile() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/x.npy"
+        _ = try NumPyArray.create(path: path, shape: [3, 2])
+        for (first, values) in [(2, [5, 6]), (0, [1, 2, 3, 4])] as [(Int, [Float])] {
+            let array = try NumPyArray(path: path)
+            try values.withUnsafeBufferPointer { try array.write(rows: first, values: $0) }
+        }
+        #expect(try NumPyArray(path: path).read(rows: 0..<3) == [1, 2, 3, 4, 5, 6])
+        #expect(try folder.read("x.npy").count == 128 + 24)
+    }
+
+    @Test func oneAxisAsNumPyWritesIt() {
+        #expect(
+            NumPyHeader(element: .float32, shape: [5]).text
+                == "{'descr': '<f4', 'fortran_order': False, 'shape': (5,), }")
+    }
+
+    @Test func refusesOtherFiles() throws {
+        let folder = try TemporaryFolder()
+        func refused(_ bytes: [UInt8], _ found: String, _ expected: String, at: SourceLocation = #_sourceLocation) {
+            expectInputError("x.npy: ", found, expected, sourceLocation: at) {
+                try NumPyArray(path: folder.write("x.npy", bytes))
+            }
+        }
+        refused([1, 2, 3], "3 bytes", "expected at least the 12")
+        refused([UInt8](repeating: 0x50, count: 40), "starts with 50 50", "expected 93 4e 55 4d 50 59")
+        refused([0x93] + Array("NUMPY".utf8) + [9, 0, 1, 0, 0, 0], "format 9.0", "expected 1.0, 2.0 or 3.0")
+        refused([0x93] + Array("NUMPY".utf8) + [2, 0, 255, 255, 255, 255], "12 bytes", "header of 4294967295")
+        refused(Array(float32.dropLast()), "151 bytes", "expected 152 for shape [2, 3]")
+        refused(float32 + [0], "153 bytes", "expected 152")
+        refused(
+            file("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }", data: 4), "'>f4'",
+            "expected '<f4' or '<f8'")
+        refused(
+            file("{'descr': '<f4', 'fortran_order': True, 'shape': (1,), }", data: 4), "Fortran order",
+            "expected C order")
+        refused(file("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", data: 4), "single number", "one axis")
+        refused(file("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3), }", data: 0), "[0, 3]", "expected some")
+        let ones = "{'descr': '<f4', 'fortran_order': False, 'shape': (\(String(repeating: "1,", count: 65))), }"
+        refused(Self.opening(1, length: [246, 0], ones, size: 246) + [0, 0, 0, 0], "65 axes", "expected at most 64")
+        refused(
+            file("{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }", data: 4),
+            "[4294967296, 4294967296]", "more than 2^62")
+        refused(file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", data: 4), "header", "descr")
+        refused(file("{'descr': '<f4', 'shape': (1,), }", data: 4), "header", "lacks")
+        refused(file("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", data: 4), "header", "no dictionary")
+        expectInputError("/none.npy: can't be opened: No such file") { try NumPyArray(path: folder.path + "/none.npy") }
+        expectInputError(folder.path, "no regular file") { try NumPyArray(path: folder.path) }
+        expectInputError("/none/x.npy", "No such file") {
+            try NumPyArray.create(path: folder.path + "/none/x.npy", shape: [1])
+        }
+    }
+}
