@@ -74,6 +74,14 @@ let package = Package(
             ],
             exclude: ["README.md"]),
 
+        // MARK: - Layer 8: ways of training, a file each
+        .target(
+            name: "Methods",
+            dependencies: [
+                "Training", "Datasets", "Networks", "Objectives", "Layers", "Autodiff", "Tensors", "Collectives",
+            ],
+            exclude: ["README.md"]),
+
         // MARK: - Layer 8: what the features are worth
         .target(
             name: "Evaluation",
@@ -87,7 +95,8 @@ let package = Package(
         .executableTarget(
             name: "dim-dist",
             dependencies: [
-                "Evaluation", "Training", "Datasets", "Networks", "Objectives", "Layers", "Autodiff", "Tensors", "MPI",
+                "Evaluation", "Methods", "Training", "Datasets", "Networks", "Objectives", "Layers", "Autodiff",
+                "Tensors", "MPI",
                 "Collectives",
             ],
             exclude: ["README.md"]),
@@ -102,7 +111,8 @@ let package = Package(
         .testTarget(
             name: "TrainingTests",
             dependencies: [
-                "Training", "Evaluation", "Datasets", "Networks", "Layers", "Autodiff", "Tensors", "Collectives",
+                "Methods", "Training", "Evaluation", "Datasets", "Networks", "Layers", "Autodiff", "Tensors",
+                "Collectives",
             ]
         ),
         .testTarget(
@@ -113,7 +123,8 @@ let package = Package(
         .testTarget(
             name: "RankTests",
             dependencies: [
-                "Training", "Datasets", "Networks", "Objectives", "Layers", "Autodiff", "Tensors", "MPI", "Collectives",
+                "Methods", "Training", "Datasets", "Networks", "Objectives", "Layers", "Autodiff", "Tensors", "MPI",
+                "Collectives",
             ], exclude: ["Fixtures"], swiftSettings: kernels),
     ]
         + (isFuzzed
@@ -122,14 +133,15 @@ let package = Package(
                 .executableTarget(
                     name: "FuzzTests",
                     dependencies: [
-                        "Training", "Datasets", "Networks", "Objectives", "Tensors", "Collectives", "CZlib", "CFuzzer",
+                        "Methods", "Training", "Datasets", "Networks", "Objectives", "Tensors", "Collectives", "CZlib",
+                        "CFuzzer",
                     ], path: "Tests/FuzzTests", exclude: ["CFuzzer", "Corpus", "CorpusTests.swift"]),
             ]
             : [
                 .testTarget(
                     name: "FuzzTests",
                     dependencies: [
-                        "Training", "Datasets", "Networks", "Objectives", "Tensors", "Collectives", "CZlib",
+                        "Methods", "Training", "Datasets", "Networks", "Objectives", "Tensors", "Collectives", "CZlib",
                     ],
                     exclude: ["CFuzzer", "Corpus", "Fuzz.swift"])
             ]),

@@ -39,6 +39,8 @@ extension Tape {
     package func foldedNormalisation(
         of x: Variable, weight w: Variable, scale: Variable, shift: Variable, scope: BatchNormScope
     ) throws -> Variable {
+        precondition(
+            options.normalisation == nil, "a folded norm sums over ranks at once: not in what passes in pieces")
         let input = x.value.matrix
         let (units, channels) = (w.shape[0], w.shape[1])
         let summed: ([Double]) throws -> [Double] = { [unowned self] in scope == .sync ? try ranks.sum($0) : $0 }

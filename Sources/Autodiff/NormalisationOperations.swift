@@ -2,7 +2,7 @@ import Collectives
 import Tensors
 
 /// Over which rows batch normalisation takes its statistics.
-package enum BatchNormScope: String, Codable, CaseIterable, Sendable {
+package enum BatchNormScope: String, Choice {
     /// Those of all ranks: results don't depend on the number of ranks.
     case sync
     /// Those of this rank: less communication, another result for another number of ranks.
@@ -46,8 +46,8 @@ extension Tape {
         } else {
             let own = { input.channelMoments() + [Double(input.rows)] }
             let moments: [Double]
-            if let normalisation {
-                (moments, isNew) = try normalisation.forward.whole(place, own: own)
+            if let normalisation = options.normalisation {
+                (moments, isNew) = try normalisation.forward.whole(place, scope: scope, own: own)
             } else {
                 moments = scope == .sync ? try ranks.sum(own()) : own()
             }
@@ -79,8 +79,8 @@ extension Tape {
             }
             var total = [Double](repeating: 0, count: 2 * channels)
             if fixed == nil {
-                if let normalisation {
-                    total = try normalisation.backward.whole(place) { own }.sums
+                if let normalisation = options.normalisation {
+                    total = try normalisation.backward.whole(place, scope: scope) { own }.sums
                 } else {
                     total = scope == .sync ? try ranks.sum(own) : own
                 }

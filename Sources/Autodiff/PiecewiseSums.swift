@@ -1,3 +1,5 @@
+import Collectives
+
 /// Ends the pass of a piece at a batch norm whose sums aren't known yet.
 package struct PassEnded: Error {}
 
@@ -8,7 +10,7 @@ package struct PassEnded: Error {}
 package final class PiecewiseSums {
     private var known: [Int: [Double]] = [:]
     private var used: Set<Int> = []
-    private var pending: (place: Int, sums: [Double])?
+    private var pending: (place: Int, scope: BatchNormScope, sums: [Double])?
 
     package init() {}
 
@@ -17,18 +19,18 @@ package final class PiecewiseSums {
     /// The whole batch's sums at a place, and whether this is their first use.
     /// - Parameter own: this piece's.
     /// - Throws: `PassEnded` when they aren't known yet; the piece's are taken in.
-    func whole(_ place: Int, own: () -> [Double]) throws -> (sums: [Double], isNew: Bool) {
+    func whole(_ place: Int, scope: BatchNormScope, own: () -> [Double]) throws -> (sums: [Double], isNew: Bool) {
         if let sums = known[place] { return (sums, used.insert(place).inserted) }
         let own = own()
-        pending = (place, pending.map { zip($0.sums, own).map(+) } ?? own)
+        pending = (place, scope, pending.map { zip($0.sums, own).map(+) } ?? own)
         throw PassEnded()
     }
 
     /// Behind the last piece of a round: makes the sums known that it has added up. True when there were none.
-    /// - Parameter sum: over ranks.
-    package func advance(_ sum: ([Double]) throws -> [Double]) rethrows -> Bool {
+    /// Collective where the norm is.
+    package func advance(over ranks: any Ranks) throws -> Bool {
         guard let pending else { return true }
-        known[pending.place] = try sum(pending.sums)
+        known[pending.place] = pending.scope == .sync ? try ranks.sum(pending.sums) : pending.sums
         self.pending = nil
         return false
     }

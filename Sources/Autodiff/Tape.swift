@@ -4,24 +4,6 @@
 import Collectives
 import Tensors
 
-/// How a global batch is spread over the ranks: rank r has `counts[r]` consecutive images, possibly none.
-package struct Shares: Sendable {
-    package let counts: [Int]
-    package let rank: Int
-
-    package init(counts: [Int], rank: Int) {
-        self.counts = counts
-        self.rank = rank
-    }
-
-    /// Images of the global batch.
-    package var total: Int { counts.reduce(0, +) }
-    /// Images of this rank.
-    package var own: Int { counts[rank] }
-    /// Place of this rank's first image in the global batch.
-    package var first: Int { counts[..<rank].reduce(0, +) }
-}
-
 /// A value on a tape.
 package struct Variable {
     let index: Int
@@ -43,25 +25,31 @@ package final class Tape {
     package let shares: Shares
     /// Batch statistics and dropout in training; running statistics in evaluation.
     package let mode: Mode
+    let options: Options
 
     package enum Mode { case training, evaluation }
 
-    /// Whether batch norms take what they see in training into their running statistics.
-    package var movesStatistics = true
+    /// What differs where a batch passes in pieces, or a part of the parameters moves.
+    package struct Options {
+        /// Whose parameters get a gradient, those of all others being constants; nil for all.
+        package var players: Set<ObjectIdentifier>?
+        /// Whether `backward` will be called.
+        package var recordsRules = true
+        /// Whether gradients are added to what the parameters' gradients hold, instead of replacing it.
+        package var accumulates = false
+        /// Whether gradients only pass through, to none of the parameters.
+        package var ignoresParameters = false
+        /// Where batch norms take their sums from when the batch passes in pieces.
+        package var normalisation: (forward: PiecewiseSums, backward: PiecewiseSums)?
 
-    /// Whether `backward` will be called.
-    package var recordsRules = true
-    /// Whether gradients are added to what the parameters' gradients hold, instead of replacing it.
-    package var accumulates = false
-    /// Whether gradients only pass through, to none of the parameters.
-    package var ignoresParameters = false
-    /// Called in `backward` with the gradient by each parameter as soon as it is finished, in an order that is the same
-    /// on all ranks.
-    package var finishedGradient: ((Tensor) throws -> Void)?
-    /// Where batch norms take their sums from when the batch passes in pieces.
-    package var normalisation: (forward: PiecewiseSums, backward: PiecewiseSums)?
+        package init() {}
+    }
+
     /// Batch norms that the pass has come through.
     var batchNorms = 0
+    private var isFrozen = false
+    private var movesStatistics = true
+    private var changes: [() -> Void] = []
 
     private struct Node {
         /// Gradient so far; for a parameter, the memory that keeps it.
@@ -77,12 +65,61 @@ package final class Tape {
     private var nodes: [Node] = []
     private var parameters: [UnsafeMutablePointer<Float>: Variable] = [:]
 
-    package init(device: Device, ranks: any Ranks, shares: Shares, mode: Mode = .training) {
+    package init(
+        device: Device, ranks: any Ranks, shares: Shares, mode: Mode = .training, options: Options = Options()
+    ) {
         self.device = device
         self.ranks = ranks
         self.shares = shares
         self.mode = mode
+        self.options = options
     }
+
+    // MARK: - What moves
+
+    /// The options of another tape that is to treat parameters as this one does now.
+    package var optionsNow: Options {
+        var result = options
+        if isFrozen { result.players = [] }
+        return result
+    }
+
+    /// Whether parameters with this owner get a gradient from what is recorded now.
+    package func moves(_ owner: ObjectIdentifier) -> Bool { !isFrozen && options.players?.contains(owner) ?? true }
+
+    /// What `body` records passes gradients through networks without moving them: their parameters are constants.
+    package func frozen<Result>(_ body: () throws -> Result) rethrows -> Result {
+        let before = isFrozen
+        defer { isFrozen = before }
+        isFrozen = true
+        return try body()
+    }
+
+    /// Batch norms in `body` don't take what they see into their running statistics.
+    package func keepingStatistics<Result>(_ body: () throws -> Result) rethrows -> Result {
+        let before = movesStatistics
+        defer { movesStatistics = before }
+        movesStatistics = false
+        return try body()
+    }
+
+    /// Keeps a change to something that isn't a parameter, such as a running mean, until the update is known to be
+    /// finite.
+    package func whenSettled(_ change: @escaping () -> Void) { if movesStatistics { changes.append(change) } }
+
+    /// Makes the changes that were kept, in order. Call it behind the update.
+    package func settle() {
+        for change in changes { change() }
+        changes = []
+    }
+
+    /// Takes over the changes that another tape kept.
+    package func takeChanges(of other: Tape) {
+        if movesStatistics { changes += other.changes }
+        other.changes = []
+    }
+
+    // MARK: - Values
 
     /// Data: no gradient is computed for it.
     package func constant(_ value: Tensor) -> Variable {
@@ -105,7 +142,7 @@ package final class Tape {
     /// A parameter, whose gradient `backward` writes to `gradient`. The same one for every use of the same value.
     package func parameter(_ value: Tensor, gradient: Tensor) -> Variable {
         if let known = parameters[value.base] { return known }
-        nodes.append(Node(gradient: gradient, needsGradient: true, isWritten: accumulates, isParameter: true))
+        nodes.append(Node(gradient: gradient, needsGradient: true, isWritten: options.accumulates, isParameter: true))
         let variable = Variable(index: nodes.count - 1, value: value)
         parameters[value.base] = variable
         return variable
@@ -114,8 +151,11 @@ package final class Tape {
     /// True when a gradient by `variable` is wanted: where it depends on a parameter or a leaf.
     package func needsGradient(_ variable: Variable) -> Bool {
         let node = nodes[variable.index]
-        return node.needsGradient && !(node.isParameter && ignoresParameters)
+        return node.needsGradient && !(node.isParameter && options.ignoresParameters)
     }
+
+    /// Whether the tape has met a parameter with this value.
+    package func knows(_ value: Tensor) -> Bool { parameters[value.base] != nil }
 
     /// Puts an operation's result on the tape.
     /// - Parameter rule: passes the gradient by the result on to the inputs, through `pass`. It owns the gradient it
@@ -123,8 +163,11 @@ package final class Tape {
     package func record(
         _ value: Tensor, from inputs: [Variable], rule: @escaping (_ gradient: Tensor) throws -> Void
     ) -> Variable {
-        let needed = mode == .training && recordsRules && inputs.contains { nodes[$0.index].needsGradient }
-        nodes.append(Node(needsGradient: needed, rule: needed ? rule : nil, piece: device.timeline?.current))
+        let needed = mode == .training && inputs.contains { nodes[$0.index].needsGradient }
+        nodes.append(
+            Node(
+                needsGradient: needed, rule: needed && options.recordsRules ? rule : nil,
+                piece: device.timeline?.current))
         return Variable(index: nodes.count - 1, value: value)
     }
 
@@ -152,18 +195,22 @@ package final class Tape {
 
     /// Computes the gradients of the scalar `loss` by all parameters on the tape; parameters that it doesn't depend
     /// on get 0. Frees what the tape kept on the way. Collective where an operation was.
-    package func backward(from loss: Variable) throws {
+    /// - Parameter finished: called with the gradient by each parameter as soon as it is finished, in an order that is
+    ///   the same on all ranks.
+    package func backward(from loss: Variable, finished: ((Tensor) throws -> Void)? = nil) throws {
         precondition(loss.value.count == 1, "a gradient starts from a scalar, not \(loss.shape)")
-        try backward(from: [(loss, device.tensor([1], [1]))])
+        try backward(from: [(loss, device.tensor([1], [1]))], finished: finished)
     }
 
     /// The same from gradients by some values, which are overwritten.
-    package func backward(from seeds: [(variable: Variable, gradient: Tensor)]) throws {
+    package func backward(
+        from seeds: [(variable: Variable, gradient: Tensor)], finished: ((Tensor) throws -> Void)? = nil
+    ) throws {
         for seed in seeds { pass(seed.gradient, to: seed.variable) }
         for index in nodes.indices.reversed() {
             if nodes[index].isParameter {
                 if !nodes[index].isWritten { nodes[index].gradient?.fill(0) }
-                if let gradient = nodes[index].gradient { try finishedGradient?(gradient) }
+                if let gradient = nodes[index].gradient { try finished?(gradient) }
                 continue
             }
             guard let rule = nodes[index].rule else { continue }

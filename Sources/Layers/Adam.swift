@@ -1,13 +1,14 @@
+import Collectives
 import Tensors
 
 /// How the learning rate moves over a run. Linear warm-up comes first in each.
-package enum Schedule: String, Codable, CaseIterable, Sendable {
+package enum Schedule: String, Choice {
     case constant
     /// Half a cosine down to 0 at the last step (Loshchilov & Hutter 2017).
     case cosine
 }
 
-package struct AdamSettings: Codable, Equatable, Sendable {
+package struct AdamSettings: SettingsTree {
     /// Learning rate, above 0.
     package var rate: Double = 2e-4
     /// Decay of the running mean of gradients, in 0..<1.
@@ -22,6 +23,29 @@ package struct AdamSettings: Codable, Equatable, Sendable {
 
     package init() {}
 
+    package static let help = [
+        "rate": "learning rate, above 0",
+        "beta1": "decay of the running mean of gradients, in 0..<1",
+        "beta2": "decay of the running mean of squared gradients, in 0..<1",
+        "epsilon": "added to the root of the second moment, above 0",
+        "schedule":
+            "what the rate does behind the warm-up: constant, or cosine: half a cosine down to 0 at the last step",
+        "warmupSteps": "steps in which the rate rises linearly from 0",
+    ]
+    /// A run that has gone astray has to be able to go on with a lower rate.
+    package static let changeable = ["rate"]
+
+    /// - Parameter name: under which these settings stand.
+    /// - Throws: `InputError` where a value is out of its range.
+    package func check(_ name: String) throws {
+        try require(Float(rate) > 0 && Float(rate).isFinite, "\(name).rate", rate, "above 0, as float32")
+        try require((0..<1).contains(beta1), "\(name).beta1", beta1, "in 0..<1")
+        try require((0..<1).contains(beta2), "\(name).beta2", beta2, "in 0..<1")
+        try require(
+            Float(epsilon) > 0 && Float(epsilon).isFinite, "\(name).epsilon", epsilon, "above 0, as float32")
+        try require(warmupSteps >= 0, "\(name).warmupSteps", warmupSteps, "0 or more steps")
+    }
+
     /// The rate of step `step`, counted from 0, of a run of `steps`.
     package func rate(at step: Int, of steps: Int) -> Double {
         let warmup = warmupSteps > 0 ? min(1, Double(step + 1) / Double(warmupSteps)) : 1
@@ -34,11 +58,14 @@ package struct AdamSettings: Codable, Equatable, Sendable {
 
 /// Adam (Kingma & Ba 2015, algorithm 1) over a flat array of parameters.
 package final class Adam {
-    package let settings: AdamSettings
+    /// Names of the moments in checkpoints.
+    static let slotNames = ["first_moment", "second_moment"]
+
+    private let settings: AdamSettings
     /// First and second moments, [count].
-    package private(set) var mean: Tensor, square: Tensor
+    package let mean: Tensor, square: Tensor
     /// Updates made, for the correction of the moments' bias.
-    package var updates = 0
+    package private(set) var updates = 0
 
     package init(_ settings: AdamSettings, parameters: ParameterSet, device: Device) {
         self.settings = settings
@@ -46,19 +73,25 @@ package final class Adam {
         square = device.tensor([parameters.count], filledWith: 0)
     }
 
-    /// Goes on in other arrays, [count] each. The caller has copied the moments there.
-    package func move(mean: Tensor, square: Tensor) {
-        self.mean = mean
-        self.square = square
+    /// Moves `parameters` along their gradients, which must have been summed over ranks.
+    package func update(_ parameters: ParameterSet, rate: Double) {
+        updates += 1
+        Self.update(
+            parameters, mean: mean, square: square, settings, updates: updates, rate: rate, in: [0..<parameters.count])
     }
 
-    /// Moves `parameters` along their gradients, which must have been summed over ranks.
-    /// - Parameter ranges: the elements to move; all by default.
-    package func update(_ parameters: ParameterSet, rate: Double, in ranges: [Range<Int>]? = nil) {
-        updates += 1
+    /// One update of some elements.
+    /// - Parameters:
+    ///   - mean: first moments, [count]; and the second ones, `square`.
+    ///   - updates: with this one, at least 1.
+    ///   - ranges: the elements to move.
+    static func update(
+        _ parameters: ParameterSet, mean: Tensor, square: Tensor, _ settings: AdamSettings, updates: Int, rate: Double,
+        in ranges: [Range<Int>]
+    ) {
         let correction1 = 1 - power(settings.beta1, updates)
         let correction2 = 1 - power(settings.beta2, updates)
-        for range in ranges ?? [0..<parameters.count] {
+        for range in ranges {
             updateAdam(
                 parameters.values.base, gradient: parameters.gradients.base, mean: mean.base, square: square.base,
                 in: range, beta1: Float(settings.beta1), beta2: Float(settings.beta2),

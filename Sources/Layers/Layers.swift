@@ -9,12 +9,9 @@ package struct Linear {
     package let bias: Parameter?
 
     package init(_ declare: Declarations, _ name: String, inputs: Int, outputs: Int, bias: Bool = true) {
-        (weight, self.bias) = declare.scope(name) {
-            (
-                $0.parameter("weight", [outputs, inputs], .uniform(fanIn: inputs)),
-                bias ? $0.parameter("bias", [outputs], .uniform(fanIn: inputs)) : nil
-            )
-        }
+        let declare = declare.within(name)
+        weight = declare.parameter("weight", [outputs, inputs], .uniform(fanIn: inputs))
+        self.bias = bias ? declare.parameter("bias", [outputs], .uniform(fanIn: inputs)) : nil
     }
 
     package init(weight: Parameter, bias: Parameter?) {
@@ -36,9 +33,8 @@ package struct Conv2D {
     package init(
         _ declare: Declarations, _ name: String, inputs: Int, outputs: Int, kernel: Int, stride: Int, padding: Int
     ) {
-        weight = declare.scope(name) {
-            $0.parameter("weight", [outputs, inputs, kernel, kernel], .uniform(fanIn: inputs * kernel * kernel))
-        }
+        weight = declare.within(name).parameter(
+            "weight", [outputs, inputs, kernel, kernel], .uniform(fanIn: inputs * kernel * kernel))
         self.stride = stride
         self.padding = padding
     }
@@ -60,9 +56,8 @@ package struct TransposedConv2D {
     package init(
         _ declare: Declarations, _ name: String, inputs: Int, outputs: Int, kernel: Int, stride: Int, padding: Int
     ) {
-        weight = declare.scope(name) {
-            $0.parameter("weight", [inputs, outputs, kernel, kernel], .uniform(fanIn: outputs * kernel * kernel))
-        }
+        weight = declare.within(name).parameter(
+            "weight", [inputs, outputs, kernel, kernel], .uniform(fanIn: outputs * kernel * kernel))
         self.stride = stride
         self.padding = padding
     }
@@ -89,19 +84,16 @@ package struct BatchNorm {
     package init(
         _ declare: Declarations, _ name: String, channels: Int, rectified: Bool, scope: BatchNormScope = .sync
     ) {
-        (scale, shift, runningMean, runningVariance) = declare.scope(name) {
-            (
-                $0.parameter("weight", [channels], .constant(1)), $0.parameter("bias", [channels], .constant(0)),
-                $0.state("running_mean", Array(repeating: 0, count: channels)),
-                $0.state("running_var", Array(repeating: 1, count: channels))
-            )
-        }
+        let declare = declare.within(name)
+        scale = declare.parameter("weight", [channels], .constant(1))
+        shift = declare.parameter("bias", [channels], .constant(0))
+        runningMean = declare.state("running_mean", Array(repeating: 0, count: channels))
+        runningVariance = declare.state("running_var", Array(repeating: 1, count: channels))
         self.rectified = rectified
         self.scope = scope
     }
 
-    /// Collective in training with `sync` scope. In training it also moves the running statistics,
-    /// where the tape lets it.
+    /// Collective in training with `sync` scope. In training the running statistics move when the tape settles.
     package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
         let fixed =
             tape.mode == .training
@@ -110,15 +102,16 @@ package struct BatchNorm {
             try tape.batchNorm(
                 x, scale: tape.use(scale), shift: tape.use(shift), rectified: rectified, scope: scope, fixed: fixed)
         }
-        if let (statistics, rows) = batch, tape.movesStatistics && rows > 0 {
-            let unbiased = Float(rows) / Float(max(rows - 1, 1))
-            for c in runningMean.values.indices {
-                runningMean.values[c] += Self.momentum * (statistics.mean[c] - runningMean.values[c])
-                runningVariance.values[c] +=
-                    Self.momentum * (statistics.variance[c] * unbiased - runningVariance.values[c])
-            }
-        }
+        if let (statistics, rows) = batch, rows > 0 { tape.whenSettled { take(statistics, ofRows: rows) } }
         return y
+    }
+
+    private func take(_ statistics: ChannelStatistics, ofRows rows: Int) {
+        let unbiased = Float(rows) / Float(max(rows - 1, 1))
+        for c in runningMean.values.indices {
+            runningMean.values[c] += Self.momentum * (statistics.mean[c] - runningMean.values[c])
+            runningVariance.values[c] += Self.momentum * (statistics.variance[c] * unbiased - runningVariance.values[c])
+        }
     }
 }
 
@@ -131,12 +124,9 @@ package struct LayerNorm {
     ///   - scale: what all scales start at.
     ///   - shift: whether there are shifts, which start at 0.
     package init(_ declare: Declarations, _ name: String, units: Int, scale: Float, shift: Bool) {
-        (self.scale, self.shift) = declare.scope(name) {
-            (
-                $0.parameter("weight", [units], .constant(scale)),
-                shift ? $0.parameter("bias", [units], .constant(0)) : nil
-            )
-        }
+        let declare = declare.within(name)
+        self.scale = declare.parameter("weight", [units], .constant(scale))
+        self.shift = shift ? declare.parameter("bias", [units], .constant(0)) : nil
     }
 
     package func callAsFunction(_ tape: Tape, _ x: Variable) -> Variable {

@@ -19,15 +19,12 @@ struct CoordinatePrediction {
         scope = batchNorm
         (self.height, self.width) = (height, width)
         let inputs = channels + code
-        (first, scale, shift, last, shortcut) = declare.scope("coordinates") {
-            (
-                $0.parameter("first.weight", [units, inputs], .uniform(fanIn: inputs)),
-                $0.parameter("norm.weight", [units], .constant(1)),
-                $0.parameter("norm.bias", [units], .constant(0)),
-                Linear($0, "last", inputs: units, outputs: height + width),
-                Linear($0, "shortcut", inputs: inputs, outputs: height + width, bias: false)
-            )
-        }
+        let declare = declare.within("coordinates")
+        first = declare.parameter("first.weight", [units, inputs], .uniform(fanIn: inputs))
+        scale = declare.parameter("norm.weight", [units], .constant(1))
+        shift = declare.parameter("norm.bias", [units], .constant(0))
+        last = Linear(declare, "last", inputs: units, outputs: height + width)
+        shortcut = Linear(declare, "shortcut", inputs: inputs, outputs: height + width, bias: false)
     }
 
     /// This rank's part of the loss, a scalar. Collective, in both directions.

@@ -1,7 +1,8 @@
+import Collectives
 import Tensors
 
 /// The bound on a divergence between joint and product samples that is maximised; its negative is the loss.
-package enum Estimator: String, Codable, CaseIterable, Sendable {
+package enum Estimator: String, Choice {
     /// Noise-contrastive bound (van den Oord et al. 2018), a lower bound of ln(candidates) - loss nats.
     case infoNCE
     /// Jensen-Shannon divergence (Nowozin et al. 2016; Hjelm et al. 2019, equation 4), 0 for a critic that is always 0.
@@ -40,6 +41,24 @@ package enum Estimator: String, Codable, CaseIterable, Sendable {
     /// Whether adding one number to all scores changes the loss.
     package var seesShiftOfScores: Bool { self != .infoNCE && self != .donskerVaradhan }
 
+    /// Refuses an anchor or a compatibility that isn't for this estimator.
+    /// - Parameter says: how the user writes that `anchor` or `compatibility` has a value.
+    /// - Throws: `InputError`.
+    package func check(
+        _ anchor: Anchor, _ compatibility: Compatibility, says: (_ name: String, _ value: String) -> String
+    ) throws {
+        guard self == .infoNCE || anchor == .global else {
+            throw InputError(
+                "\(says("anchor", anchor.rawValue)): only infoNCE has an anchor, and the estimator is \(rawValue); "
+                    + "leave it out")
+        }
+        guard compatibility == .exact || self == .infoNCE && anchor != .local else {
+            throw InputError(
+                "\(says("compatibility", compatibility.rawValue)): that is another loss for infoNCE anchored at globals "
+                    + "only, not for \(rawValue) anchored at \(anchor.rawValue)")
+        }
+    }
+
     /// The mutual-information bound in nats at this loss, where the estimator gives one.
     package func mutualInformation(loss: Double, anchor: Anchor, images: Int, locations: Int) -> Double? {
         switch self {
@@ -56,7 +75,7 @@ package enum Estimator: String, Codable, CaseIterable, Sendable {
 }
 
 /// What InfoNCE's softmax runs over. The other estimators have no anchor.
-package enum Anchor: String, Codable, CaseIterable, Sendable {
+package enum Anchor: String, Choice {
     /// A global vector has to tell a location of its own image from the locations of all other images, as published.
     case global
     /// A location has to tell the global vector of its own image from those of all other images.
@@ -66,7 +85,7 @@ package enum Anchor: String, Codable, CaseIterable, Sendable {
 }
 
 /// Whether a loss is exact, or has the numbers of the published code.
-package enum Compatibility: String, Codable, CaseIterable, Sendable {
+package enum Compatibility: String, Choice {
     case exact
     /// In InfoNCE anchored at globals, an image's own other locations stay in the denominator with a score of -10
     /// instead of being left out: M² e^-10 more in each denominator.

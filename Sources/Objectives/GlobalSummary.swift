@@ -14,16 +14,13 @@ struct GlobalSummary {
             self.width = height * width * channels
             return
         }
-        convolutions = declare.scope("summary") { declare in
-            zip([channels, 64], [64, 32]).enumerated().map { place, sizes in
-                (
-                    Conv2D(
-                        declare, "conv\(place + 1)", inputs: sizes.0, outputs: sizes.1, kernel: 3, stride: 1, padding: 0
-                    ),
-                    BatchNorm(
-                        declare, "norm\(place + 1)", channels: sizes.1, rectified: true, scope: batchNorm)
-                )
-            }
+        let declare = declare.within("summary")
+        convolutions = zip([channels, 64], [64, 32]).enumerated().map { place, sizes in
+            (
+                Conv2D(
+                    declare, "conv\(place + 1)", inputs: sizes.0, outputs: sizes.1, kernel: 3, stride: 1, padding: 0),
+                BatchNorm(declare, "norm\(place + 1)", channels: sizes.1, rectified: true, scope: batchNorm)
+            )
         }
         self.width = (height - 4) * (width - 4) * 32
     }

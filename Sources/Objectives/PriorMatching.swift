@@ -7,26 +7,20 @@ import Tensors
 package struct PriorMatching {
     private let settings: PriorSettings
     private let width: Int
-    private let seed: UInt64
     private let first, second, last: Linear
 
     /// - Parameters:
     ///   - code: K, width of the codes.
     ///   - hidden: units of the discriminator's layers; as published where nothing is said.
     package init(
-        _ declare: Declarations, code: Int, hidden: (first: Int, second: Int) = (1000, 200), settings: PriorSettings,
-        seed: UInt64
+        _ declare: Declarations, code: Int, hidden: (first: Int, second: Int) = (1000, 200), settings: PriorSettings
     ) {
         self.settings = settings
-        self.seed = seed
         width = code
-        (first, second, last) = declare.scope("discriminator") {
-            (
-                Linear($0, "first", inputs: code, outputs: hidden.first),
-                Linear($0, "second", inputs: hidden.first, outputs: hidden.second),
-                Linear($0, "last", inputs: hidden.second, outputs: 1)
-            )
-        }
+        let declare = declare.within("discriminator")
+        first = Linear(declare, "first", inputs: code, outputs: hidden.first)
+        second = Linear(declare, "second", inputs: hidden.first, outputs: hidden.second)
+        last = Linear(declare, "last", inputs: hidden.second, outputs: 1)
     }
 
     /// This rank's parts of three losses, scalars. The encoder's has no gradient by the discriminator, the
@@ -43,13 +37,13 @@ package struct PriorMatching {
     /// Collective, in both directions.
     /// - Parameters:
     ///   - code: [n, K]
-    ///   - step: decides the samples of the prior, together with the seed and each one's place in the global batch.
-    package func callAsFunction(_ tape: Tape, code: Variable, step: Int) throws -> Losses {
+    ///   - random: decides the samples of the prior, together with each one's place in the global batch.
+    package func callAsFunction(_ tape: Tape, code: Variable, random: RandomStreams) throws -> Losses {
         let x = settings.distribution == .uniform ? tape.sigmoid(code) : code
-        let real = try layers(tape, tape.constant(samples(step: step, tape)))
+        let real = try layers(tape, tape.constant(samples(tape, random)))
         let fake = try layers(tape, tape.constant(x.value))
         return Losses(
-            encoder: try tape.generatorLoss(.gan, scores: layers(tape, x, isFrozen: true).score),
+            encoder: try tape.generatorLoss(.gan, scores: try tape.frozen { try layers(tape, x).score }),
             discriminator: try tape.twoSampleLoss(.gan, positives: real.score, negatives: fake.score),
             penalty: tape.weightedSum([
                 (try squaredGradient(tape, real), 1), (try squaredGradient(tape, fake), 1),
@@ -57,10 +51,10 @@ package struct PriorMatching {
     }
 
     /// One sample of the prior an image of this rank, [n, K].
-    func samples(step: Int, _ tape: Tape) -> Tensor {
+    func samples(_ tape: Tape, _ random: RandomStreams) -> Tensor {
         let result = tape.device.tensor([tape.shares.own, width])
         for i in 0..<tape.shares.own {
-            var stream = RandomStream(seed: seed, purpose: .prior, step: step, sample: tape.shares.first + i)
+            var stream = random(.prior, tape.shares.first + i)
             for c in 0..<width {
                 result.base[i * width + c] = settings.distribution == .uniform ? stream.uniform() : stream.normal()
             }
@@ -73,15 +67,10 @@ package struct PriorMatching {
         let score: Variable  // [n, 1]
     }
 
-    private func layers(_ tape: Tape, _ x: Variable, isFrozen: Bool = false) throws -> Activations {
-        func apply(_ layer: Linear, _ x: Variable) throws -> Variable {
-            guard isFrozen else { return try layer(tape, x) }
-            return try tape.linear(
-                x, weight: tape.constant(layer.weight.value), bias: layer.bias.map { tape.constant($0.value) })
-        }
-        let h1 = tape.rectify(try apply(first, x))
-        let h2 = tape.rectify(try apply(second, h1))
-        return Activations(first: h1, second: h2, score: try apply(last, h2))
+    private func layers(_ tape: Tape, _ x: Variable) throws -> Activations {
+        let h1 = tape.rectify(try first(tape, x))
+        let h2 = tape.rectify(try second(tape, h1))
+        return Activations(first: h1, second: h2, score: try last(tape, h2))
     }
 
     /// E|∇D|² at the inputs of these activations. The gradient by the input is itself a network of products,

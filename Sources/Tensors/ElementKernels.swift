@@ -24,6 +24,12 @@ extension Tensor {
         for i in 0..<count { a[i] *= factor }
     }
 
+    /// x ← kept·x + (1 - kept)·y, of equal shapes.
+    package func moveTowards(_ y: Tensor, keeping kept: Float) {
+        let (a, b) = (base, y.base)
+        inParallel(count, step: 16) { for i in $0 { a[i] = kept * a[i] + (1 - kept) * b[i] } }
+    }
+
     /// Sets negative elements to 0.
     package func rectify() {
         let a = base

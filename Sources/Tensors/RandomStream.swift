@@ -11,6 +11,24 @@ package enum RandomPurpose: UInt32, Sendable {
     case prior
     case occlusion
     case shuffle
+    case latent
+}
+
+/// Random streams of one part of a step.
+package struct RandomStreams: Sendable {
+    private let seed: UInt64
+    private let step: Int
+    private let part: Int
+
+    /// - Parameter part: of the step, in 0..<65536.
+    package init(seed: UInt64, step: Int, part: Int = 0) {
+        (self.seed, self.step, self.part) = (seed, step, part)
+    }
+
+    /// The stream of a sample, by its place in the global batch or its number in the data set.
+    package func callAsFunction(_ purpose: RandomPurpose, _ sample: Int = 0) -> RandomStream {
+        RandomStream(seed: seed, purpose: purpose, step: step, sample: sample, part: part)
+    }
 }
 
 /// Random numbers from Philox4x32-10, keyed by meaning and never by rank, so that results don't depend on how many
@@ -24,9 +42,13 @@ package struct RandomStream: RandomNumberGenerator, Sendable {
     /// - Parameters:
     ///   - step: epoch or step; the low 32 bits count.
     ///   - sample: index of the sample in the data set, or of the parameter; the low 32 bits count.
-    package init(seed: UInt64, purpose: RandomPurpose, step: Int = 0, sample: Int = 0) {
+    ///   - part: of the step, such as a view of the sample or a pass, in 0..<65536.
+    package init(seed: UInt64, purpose: RandomPurpose, step: Int = 0, sample: Int = 0, part: Int = 0) {
+        precondition((0..<1 << 16).contains(part), "part \(part)")
         key = SIMD2(UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32))
-        counter = SIMD4(0, UInt32(truncatingIfNeeded: sample), UInt32(truncatingIfNeeded: step), purpose.rawValue)
+        counter = SIMD4(
+            0, UInt32(truncatingIfNeeded: sample), UInt32(truncatingIfNeeded: step),
+            purpose.rawValue | UInt32(part) << 16)
     }
 
     /// The next 32 random bits.

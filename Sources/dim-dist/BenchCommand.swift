@@ -3,6 +3,7 @@ import Collectives
 import Datasets
 import Foundation
 import Layers
+import Methods
 import Tensors
 import Training
 
@@ -14,7 +15,8 @@ private struct StepReport: Encodable {
     let imagesPerSecond: Double
     let ranks: Int
     let threads: Int
-    let units: Int
+    /// Of the critic, where the method has one.
+    let units: Int?
     let batchPerRank: Int
     let peakMemoryMiB: Double
     let allocationsAfterWarmUp: Int
@@ -59,7 +61,7 @@ extension Program {
         name: "bench step",
         summary: "Time the training step, piece by piece, on random CIFAR-shaped images or on data.",
         usage: "[--units U] [--batch B] [--threads T] [--steps N] [--trace FILE.json] [--json]",
-        options: stepOptions + [
+        options: StepRequest.options + [
             Option("data", "PATH", "time these data with their augmentation too"),
             Option("trace", "FILE", "write what all ranks did when, for ui.perfetto.dev or chrome://tracing"),
             Option("json", "one JSON object instead of a table"),
@@ -70,10 +72,18 @@ extension Program {
             in large arrays, both timed here with all ranks at work. Collectives include the wait for slower ranks.
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
-        let (configuration, steps) = try ranks.agree { try Program.stepSettings(arguments, ranks: ranks) }
-        let device = try Program.device(configuration, ranks: ranks)
+        let request = try ranks.agree { try StepRequest(arguments, ranks: ranks) }
+        return try time(request.kind.type, request, arguments, ranks)
+    }
+
+    private static func time<M: Method>(
+        _ method: M.Type, _ request: StepRequest, _ arguments: Arguments, _ ranks: any Ranks
+    ) throws -> ExitStatus {
+        let configuration = try ranks.agree { try Configuration<M>(layers: request.layers) }
+        let device = try Program.device(threads: configuration.threads, ranks: ranks)
         let peak = try MachinePeak(device: device, ranks: ranks)
         device.memory.trim()
+        let steps = request.steps
         let run = try StepBenchmark(configuration, device: device, ranks: ranks).run(steps: steps)
         let table = PieceTable(run.timeline, steps: steps)
         if let path = arguments.text("trace") {
@@ -91,7 +101,7 @@ extension Program {
         let report = StepReport(
             milliseconds: median, lowestMilliseconds: times[0], highestMilliseconds: times[times.count - 1],
             imagesPerSecond: Double(configuration.batch) / median * 1000, ranks: ranks.worldSize,
-            threads: device.threads, units: configuration.critic.units,
+            threads: device.threads, units: try configuration.tree().value(at: "critic.units").integer,
             batchPerRank: configuration.batch / ranks.worldSize,
             peakMemoryMiB: Double(device.memory.peakBytes) / 1_048_576, allocationsAfterWarmUp: run.allocations,
             gemmGigaflops: peak.gigaflops, streamGigabytes: peak.gigabytes,
@@ -99,33 +109,49 @@ extension Program {
             communicationMilliseconds: table.milliseconds(.communication), dataMilliseconds: table.milliseconds(.data),
             pieces: table.rows)
         if arguments.has("json") {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys]
-            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+            try printJSON(report)
         } else {
             let mean = run.milliseconds.reduce(0, +) / Double(steps)
             print(report.text + "\n\n" + table.text(step: mean, peak: peak))
         }
         return .success
     }
+}
 
-    /// What `stepSettings` reads.
-    static let stepOptions = [
-        Option("units", "U", "critic units; 512 by default"),
-        Option("batch", "B", "images a rank; 64 by default"),
-        Option("threads", "T", "threads a rank; OMP_NUM_THREADS by default"),
+/// What a benchmark of steps is asked for.
+struct StepRequest {
+    static let options = [
+        Option("method", "NAME", "whose step: \(MethodKind.expectation)"),
+        Option("units", "U", "critic units of deepInfoMax; 512 by default"),
+        Option("batch", "B", "samples a rank; 64 by default"),
+        Program.threadsOption,
         Option("steps", "N", "steps timed, behind 5 that warm up; 20 by default"),
         Option("set", "KEY=VALUE", "any setting of train", repeats: true),
     ]
 
-    /// The settings of a benchmark of steps, and how many to time.
-    static func stepSettings(_ arguments: Arguments, ranks: any Ranks) throws -> (Configuration, steps: Int) {
+    let kind: MethodKind
+    let layers: [JSONValue]
+    /// To be timed.
+    let steps: Int
+
+    /// - Throws: `InputError` on values out of range, and on settings that the method doesn't have.
+    init(_ arguments: Arguments, ranks: any Ranks) throws {
+        var typed = try arguments.all("set").map { try JSONValue.setting(typed: $0) }
+        if let name = arguments.text("method") { typed.append(.leaf("method", .string(name))) }
+        if arguments.has("units") {
+            typed.append(.leaf("critic.units", .integer(try arguments.number("units", in: 1...65536, default: 0))))
+        }
+        if arguments.has("threads") {
+            typed.append(.leaf("threads", .integer(try arguments.number("threads", in: 0...1024, default: 0))))
+        }
+        kind = try MethodKind(layers: typed)
+        try kind.refuseOthers(typed)
         let batch = try arguments.number("batch", in: 1...1 << 20, default: 64)
-        var configuration = try Configuration(layers: settingsTyped(arguments))
-        configuration.critic.units = try arguments.number("units", in: 1...65536, default: configuration.critic.units)
-        configuration.threads = try arguments.number("threads", in: 0...1024, default: configuration.threads)
-        configuration.batch = batch * ranks.worldSize
-        configuration.data.path = arguments.text("data") ?? ""
-        return (configuration, try arguments.number("steps", in: 1...1_000_000, default: 20))
+        layers =
+            typed + [
+                .leaf("batch", .integer(batch * ranks.worldSize)),
+                .leaf("data.path", .string(arguments.text("data") ?? "")),
+            ]
+        steps = try arguments.number("steps", in: 1...1_000_000, default: 20)
     }
 }

@@ -51,7 +51,7 @@ extension Program {
             Option("dimensions", "D", "of each vector; 64 by default"),
             Option("estimator", "E", "infoNCE by default"),
             Option("anchor", "A", "of infoNCE: global by default, local or both"),
-            Option("threads", "T", "threads a rank; OMP_NUM_THREADS by default"),
+            threadsOption,
             Option("json", "one JSON object instead of a sentence"),
         ],
         notes: """
@@ -59,7 +59,7 @@ extension Program {
             counts the products only, not the exponentials, of which there are two a score.
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
-        let (images, locations, dimensions, loss, configuration) = try ranks.agree {
+        let (images, locations, dimensions, loss, threads) = try ranks.agree {
             let images = try arguments.number("images", in: 2...1 << 24, default: 4096)
             let locations = try arguments.number("locations", in: 1...1 << 16, default: 64)
             let dimensions = try arguments.number("dimensions", in: 1...1 << 16, default: 64)
@@ -77,14 +77,10 @@ extension Program {
                     "--images \(images) of \(locations) vectors of \(dimensions) take \(Int(bytes / 1e9)) GB with their "
                         + "gradients, and the machine has \(Int(memory / 1e9)) GB: ask for fewer")
             }
-            var configuration = Configuration()
-            configuration.threads = try arguments.number("threads", in: 0...1024, default: 0)
-            return (
-                images, locations, dimensions, ContrastiveLoss(estimator, anchor: anchor),
-                configuration
-            )
+            let threads = try arguments.number("threads", in: 0...1024, default: 0)
+            return (images, locations, dimensions, ContrastiveLoss(estimator, anchor: anchor), threads)
         }
-        let device = try Program.device(configuration, ranks: ranks)
+        let device = try Program.device(threads: threads, ranks: ranks)
         let peak = try MachinePeak(device: device, ranks: ranks)
         device.memory.trim()
         let counts = (0..<ranks.worldSize).map { images * ($0 + 1) / ranks.worldSize - images * $0 / ranks.worldSize }
@@ -122,9 +118,7 @@ extension Program {
             workingMemoryMiB: Double(working) / 1_048_576,
             workingMemoryOfGlobals: Double(working) / Double(images * (dimensions + 2) * 4))
         if arguments.has("json") {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys]
-            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+            try printJSON(report)
         } else {
             print(report.text)
         }

@@ -50,7 +50,7 @@ extension Program {
     static let benchProject = Command(
         name: "bench project", summary: "Predict the step on more nodes from its pieces on this one and a network.",
         usage: "--nodes 2,8,64 --bandwidth 25Gb --latency 5us [--units U] [--batch B] [--json]",
-        options: stepOptions + [
+        options: StepRequest.options + [
             Option("nodes", "LIST", "how many, with commas between them; each with as many ranks as now"),
             Option("bandwidth", "RATE", "of a node's link: 25Gb, 100Mb (bits a second), 3GB (bytes)"),
             Option("latency", "TIME", "between nodes: 5us, 0.5ms"),
@@ -65,16 +65,23 @@ extension Program {
             made twice, which costs a third more of the loss and of the critic's units.
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
-        let (configuration, steps, nodes, network) = try ranks.agree {
-            let (configuration, steps) = try Program.stepSettings(arguments, ranks: ranks)
-            return (configuration, steps, try arguments.nodes(), try arguments.network())
+        let (request, nodes, network) = try ranks.agree {
+            (try StepRequest(arguments, ranks: ranks), try arguments.nodes(), try arguments.network())
         }
-        let device = try Program.device(configuration, ranks: ranks)
+        return try project(request.kind.type, request, nodes, network, arguments, ranks)
+    }
+
+    private static func project<M: Method>(
+        _ method: M.Type, _ request: StepRequest, _ nodes: [Int], _ network: Network, _ arguments: Arguments,
+        _ ranks: any Ranks
+    ) throws -> ExitStatus {
+        let configuration = try ranks.agree { try Configuration<M>(layers: request.layers) }
+        let device = try Program.device(threads: configuration.threads, ranks: ranks)
         let benchmark = try StepBenchmark(configuration, device: device, ranks: ranks)
-        let run = try benchmark.run(steps: steps)
+        let run = try benchmark.run(steps: request.steps)
         guard ranks.isFirst else { return .success }
         let projection = Projection(
-            run.timeline, step: run.median / 1000, steps: steps, ranks: ranks.worldSize,
+            run.timeline, step: run.median / 1000, steps: request.steps, ranks: ranks.worldSize,
             gradientBytes: benchmark.gradientBytes)
         let first = projection.step(nodes: 1, over: network).total
         let rows = ([1] + nodes).map {
@@ -83,9 +90,7 @@ extension Program {
                 first: first)
         }
         if arguments.has("json") {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys]
-            print(String(decoding: try encoder.encode(rows), as: UTF8.self))
+            try printJSON(rows)
         } else {
             print(" nodes   ranks   images     node     loss  exchanges  gradients  step ms  efficiency   images/s")
             for row in rows { print(row.text) }

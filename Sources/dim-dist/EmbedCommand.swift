@@ -7,35 +7,34 @@ import Training
 
 extension Program {
     static let embed = Command(
-        name: "embed", summary: "Write a run's features of images as a NumPy array, rows in data-set order.",
+        name: "embed", summary: "Write a run's features as a NumPy array, rows in data-set order.",
         usage: "--run DIR --data PATH --output FILE.npy [--layer L] [--split SPLIT]",
-        options: [
-            Option("run", "DIR", "run directory of train"),
-            Option("step", "N|best", "of which checkpoint; the newest by default, best: of the least mean loss"),
-            Option("data", "PATH", "images; those of the run by default"),
+        options: SavedRun.options + [
+            Option("data", "PATH", "samples; those of the run by default"),
             Option("split", "train|test|unlabelled", "which part of the data; train by default"),
-            TrainedRun.skipBroken,
-            Option("layer", "L", "one of \(TrainedRun.layerNames); code by default"),
-            Option("output", "FILE.npy", "float32, [images, width]"),
-            Option("threads", "T", "threads of each rank"),
+            Option("layer", "L", "of the run's method; \(layersHelp)"),
+            Option("output", "FILE.npy", "float32, [samples, width]"),
         ]
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
+        let saved = try ranks.agree { try SavedRun(arguments) }
+        return try embed(saved.kind.type, saved, arguments, ranks)
+    }
+
+    private static func embed<M: Method>(
+        _ method: M.Type, _ saved: SavedRun, _ arguments: Arguments, _ ranks: any Ranks
+    ) throws -> ExitStatus {
         let (layer, split, output) = try ranks.agree {
             (
-                try arguments.choice("layer", default: FeatureLayer.code),
+                try LayerJoin<M.Layer>.list(arguments.text("layer") ?? M.firstLayer, option: "--layer")[0],
                 arguments.has("split") ? try arguments.choice("split", default: Split.train) : nil,
                 try outputFile(arguments)
             )
         }
-        let run = try TrainedRun(arguments, ranks: ranks)
-        var skipped: [String] = []
-        let images = try run.images(arguments, split: split, skipped: &skipped, ranks: ranks)
-        let values = try ranks.agree {
-            let all = try FrozenEncoder(run.model, card: run.card).features(of: images, layers: [layer])
-            guard let values = all[layer] else { throw InputError("no features of layer \(layer.rawValue)") }
-            return values
-        }
-        let shape = [images.count, values.shape[1]]
+        let run = try TrainedRun<M>(saved, arguments, ranks: ranks)
+        let rows = try run.rows(split, ranks: ranks)
+        let values = try ranks.agree { try FrozenModel(run.model).features(of: rows, [layer])[0] }
+        let samples = rows.samples
+        let shape = [samples.count, values.shape[1]]
         let temporary = output + ".writing"
         do {
             try ranks.agree {
@@ -43,7 +42,7 @@ extension Program {
             }
             try ranks.agree {
                 try NumPyArray(path: temporary).write(
-                    rows: images.images.lowerBound, values: UnsafeBufferPointer(values.elements))
+                    rows: samples.own.lowerBound, values: UnsafeBufferPointer(values.elements))
             }
             try ranks.agree {  // only a whole array gets its name
                 if ranks.isFirst { try moveFile(temporary, to: output) }
@@ -54,9 +53,10 @@ extension Program {
         }
         try ranks.agree {
             guard ranks.isFirst else { return }
-            try SkippedFiles(skipped, kept: images.count).report(listing: output + ".skipped.txt", tell: complain)
+            try SkippedFiles(samples.skipped, kept: samples.count).report(
+                listing: output + ".skipped.txt", tell: complain)
         }
-        if ranks.isFirst { print("\(output): float32 \(shape), layer \(layer.rawValue)") }
+        if ranks.isFirst { print("\(output): float32 \(shape), layer \(layer.name)") }
         return .success
     }
 

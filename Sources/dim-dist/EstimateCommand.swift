@@ -86,7 +86,7 @@ extension Program {
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let start = ContinuousClock.now
-        let (settings, seed, configuration) = try ranks.agree {
+        let (settings, seed, threads) = try ranks.agree {
             var settings = MutualInformation(critic: try arguments.choice("critic", default: .separable))
             settings.estimator = try arguments.choice("estimator", default: settings.estimator)
             settings.units = try arguments.number("units", in: 1...65536, default: settings.units)
@@ -95,11 +95,10 @@ extension Program {
             settings.steps = try arguments.number("steps", in: 1...10_000_000, default: settings.steps)
             settings.rate = try arguments.real("rate", in: 1e-9...1, default: settings.rate)
             settings.heldOut = try arguments.real("held-out", in: 0.1...0.9, default: settings.heldOut)
-            var configuration = Configuration()
-            configuration.threads = try arguments.number("threads", in: 0...1024, default: 0)
-            return (settings, try arguments.number("seed", in: 0...Int.max, default: 0), configuration)
+            let threads = try arguments.number("threads", in: 0...1024, default: 0)
+            return (settings, try arguments.number("seed", in: 0...Int.max, default: 0), threads)
         }
-        let device = try Program.device(configuration, ranks: ranks)
+        let device = try Program.device(threads: threads, ranks: ranks)
         let (x, y) = try ranks.agree { try readPairs(arguments, ranks: ranks, device: device) }
         var told = start
         let estimate = try settings(x: x, y: y, seed: UInt64(seed), ranks: ranks, device: device) { line in
@@ -117,9 +116,7 @@ extension Program {
             effectivePairs: estimate.effectivePairs, step: estimate.step, batch: settings.batch,
             trainingRows: estimate.trainingRows, validationRows: estimate.validationRows, testRows: estimate.testRows,
             seed: seed, seconds: start.duration(to: .now) / .seconds(1), worldSize: ranks.worldSize)
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
-        print(String(decoding: try encoder.encode(report), as: UTF8.self))
+        try printJSON(report)
         return .success
     }
 

@@ -4,7 +4,7 @@ import Evaluation
 import Foundation
 import Tensors
 
-/// Judges features of a run's images by every probe asked for, and keeps the table.
+/// Judges features of a run's samples by every probe asked for, and keeps the table.
 final class FeatureJudge {
     let probes: [Probe]
     /// The first is the run's own.
@@ -12,8 +12,8 @@ final class FeatureJudge {
     let reconstruction: Reconstruction
     let ranks: any Ranks
     let device: Device
-    /// This rank's images of the training and the test split.
-    let train, test: ImageDataset
+    /// This rank's samples of the training and the test split.
+    let train, test: EvaluationSamples
     private(set) var table = EvaluationTable()
     // IDX files don't say how many classes there are, and a split may lack the last.
     private let classes: Int
@@ -22,10 +22,10 @@ final class FeatureJudge {
 
     /// Collective.
     /// - Parameter record: keeps a score of a row that is complete; called on the first rank.
-    /// - Throws: `InputError` when the images lack what a probe needs: labels, a number, or a shape that decoders make.
+    /// - Throws: `InputError` when the samples lack what a probe needs: labels, a number, or a shape that decoders make.
     init(
-        probes: [Probe], seeds: [UInt64], reconstruction: Reconstruction, train: ImageDataset, test: ImageDataset,
-        ranks: any Ranks, device: Device, record: @escaping (Score) throws -> Void
+        probes: [Probe], seeds: [UInt64], reconstruction: Reconstruction, train: EvaluationSamples,
+        test: EvaluationSamples, ranks: any Ranks, device: Device, record: @escaping (Score) throws -> Void
     ) throws {
         self.record = record
         self.probes = probes
@@ -36,14 +36,14 @@ final class FeatureJudge {
         self.train = train
         self.test = test
         classes = max(train.classes ?? 0, test.classes ?? 0, 1)
-        func labels(of images: ImageDataset) throws -> [Int] {
-            if let labels = images.labels { return labels.map(Int.init) }
+        func labels(of samples: EvaluationSamples) throws -> [Int] {
+            if let labels = samples.labels { return labels.map(Int.init) }
             if let probe = probes.first(where: { $0.measure == .accuracy }) {
                 throw InputError(
                     "the data have no labels: eval --probe \(probe.rawValue) needs them, reconstruction, ndm and mine don't"
                 )
             }
-            return Array(repeating: 0, count: images.images.count)
+            return Array(repeating: 0, count: samples.own.count)
         }
         self.labels = try ranks.agree {  // now, and not after the probes before it
             for probe in probes where train.count < probe.fewestTrainingRows {
@@ -51,7 +51,10 @@ final class FeatureJudge {
                     "\(train.count) training images: --probe \(probe.rawValue) needs at least "
                         + "\(probe.fewestTrainingRows), so leave it out")
             }
-            if probes.contains(.reconstruction) {
+            if let probe = probes.first(where: \.needsPictures), train.images == nil {
+                throw InputError("the data are no images: leave --probe \(probe.rawValue) out, which needs them")
+            }
+            if let train = train.images?.dataset, let test = test.images?.dataset, probes.contains(.reconstruction) {
                 guard train.holdsBytes && test.holdsBytes else {
                     throw InputError("reconstruction needs pixels of 0 to 255: leave --probe reconstruction out")
                 }
@@ -65,9 +68,11 @@ final class FeatureJudge {
     func features(_ trainValues: Tensor, _ testValues: Tensor) throws -> (train: Features, test: Features) {
         (
             try Features(
-                values: trainValues, labels: labels.train, classes: classes, pictures: Pictures(train), ranks: ranks),
+                values: trainValues, labels: labels.train, classes: classes,
+                pictures: (train.images?.dataset).map(Pictures.init), ranks: ranks),
             try Features(
-                values: testValues, labels: labels.test, classes: classes, pictures: Pictures(test), ranks: ranks)
+                values: testValues, labels: labels.test, classes: classes,
+                pictures: (test.images?.dataset).map(Pictures.init), ranks: ranks)
         )
     }
 
@@ -134,7 +139,7 @@ final class FeatureJudge {
             return .success(try work())
         } catch let error as InputError {
             return .failure(error)
-        } catch let error as AgreedError where error.isInput {
+        } catch let error as AgreedError where error.status == .badInput {
             return .failure(InputError(error.description))
         }
     }

@@ -47,13 +47,8 @@ extension Program {
         let (loss, input) = try ranks.agree {
             let estimator: Estimator = try arguments.choice("estimator", default: .infoNCE)
             let anchor: Anchor = try arguments.choice("anchor", default: .global)
-            guard estimator == .infoNCE || anchor == .global else {
-                throw InputError("--anchor \(anchor.rawValue) is for infoNCE only: leave it out")
-            }
             let compatibility: Compatibility = try arguments.choice("compat", default: .exact)
-            guard compatibility == .exact || estimator == .infoNCE && anchor != .local else {
-                throw InputError("--compat published is for infoNCE anchored at globals only")
-            }
+            try estimator.check(anchor, compatibility) { $0 == "anchor" ? "--anchor \($1)" : "--compat \($1)" }
             let input = try ObjectiveInput(arguments, rank: ranks.rank, worldSize: ranks.worldSize, device: device)
             return (ContrastiveLoss(estimator, anchor: anchor, compatibility: compatibility), input)
         }
@@ -89,9 +84,7 @@ extension Program {
                 mutualInformation: loss.estimator.mutualInformation(
                     loss: total, anchor: loss.anchor, images: images, locations: locations),
                 images: images, worldSize: ranks.worldSize)
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys]
-            print(String(decoding: try encoder.encode(report), as: UTF8.self))
+            try printJSON(report)
         }
         return .success
     }

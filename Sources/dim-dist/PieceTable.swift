@@ -45,7 +45,7 @@ struct PieceTable {
                 gigaflopsPerSecond: operations > 0 ? operations / sum.seconds / 1e9 : nil,
                 gigabytesPerSecond: operations == 0 && bytes > 0 ? bytes / sum.seconds / 1e9 : nil)
         }
-        let encoder = sums.filter { $0.key.hasPrefix("encoder.") }.values
+        let encoder = sums.filter { $0.key.split(separator: ".").contains("encoder") }.values
         encoderGigaflops =
             Double(encoder.reduce(0) { $0 + $1.work.operations }) / encoder.reduce(0) { $0 + $1.seconds } / 1e9
     }

@@ -1,16 +1,9 @@
 import Collectives
+import Evaluation
 import Foundation
 import MPI
+import Methods
 import Training
-
-/// Exit status of the program.
-enum ExitStatus: Int32 {
-    case success = 0
-    case failure = 1
-    case badInput = 2
-    /// Stopped by a signal, with a checkpoint; `--resume` goes on.
-    case interrupted = 75
-}
 
 /// A command: its options, and what each rank does. The body is collective.
 struct Command {
@@ -20,6 +13,8 @@ struct Command {
     let options: [Option]
     /// What `--help` says behind the options.
     var notes: String?
+    /// Whether `--method NAME --help` tells that method's settings.
+    var helpsWithMethod = false
     let body: @Sendable (Arguments, any Ranks) throws -> ExitStatus
 }
 
@@ -53,7 +48,9 @@ struct Program {
                 throw InputError("unknown command \(name): did you mean \(nearest)? See dim-dist --help")
             }
             if arguments.contains("--help") {
-                if speaks { print(command.help(Self.worldOptions)) }
+                let name = command.helpsWithMethod ? methodTyped : nil
+                let settings = try name.map { try MethodKind(named: $0, "--method").type.settingsHelp }
+                if speaks { print(settings ?? command.help(Self.worldOptions)) }
                 return ExitStatus.success.rawValue
             }
             let options = command.options + Self.worldOptions
@@ -62,8 +59,16 @@ struct Program {
         } catch {
             // Found before the ranks know each other: the same on all of them, so one speaks.
             if speaks { Self.complain("\(error)") }
-            return (error is InputError ? ExitStatus.badInput : .failure).rawValue
+            return error.exitStatus.rawValue
         }
+    }
+
+    /// What follows `--method`, where it is there.
+    private var methodTyped: String? {
+        if let place = arguments.firstIndex(of: "--method") {
+            return arguments[(place + 1)...].first { $0 != "--help" } ?? ""
+        }
+        return arguments.first { $0.hasPrefix("--method=") }.map { String($0.dropFirst("--method=".count)) }
     }
 
     static func complain(_ message: String) {
@@ -88,6 +93,30 @@ struct Program {
             Exit status: 0 done, 2 bad input or usage, 75 interrupted and can be resumed, 1 anything else.
             """
     }
+}
+
+extension Program {
+    static let threadsOption = Option("threads", "T", "threads of each rank; OMP_NUM_THREADS by default")
+
+    /// Prints one JSON object, its keys in order.
+    static func printJSON(_ value: some Encodable) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        print(String(decoding: try encoder.encode(value), as: UTF8.self))
+    }
+
+    /// Which layers each method has, for `--help`.
+    static var layersHelp: String {
+        let lists = MethodKind.allCases.map { kind in "\(kind.rawValue): \(kind.type.layerNames)" }
+        return lists.joined(separator: "; ") + "; the first by default, fc+code joins two"
+    }
+}
+
+extension Method {
+    static var layerNames: String { LayerJoin<Layer>.names }
+
+    /// What `--layer` means where nothing is said.
+    static var firstLayer: String { Layer.allCases.first?.rawValue ?? "" }
 }
 
 extension Command {
@@ -160,10 +189,10 @@ private func serve(_ ranks: any Ranks, _ command: Command, _ arguments: Argument
         return try command.body(arguments, ranks)
     } catch let error as AgreedError {
         if ranks.isFirst { Program.complain(error.description) }
-        return error.isInput ? .badInput : .failure
+        return error.status
     } catch {
         Program.complain((ranks.worldSize > 1 ? ranks.label + " " : "") + "\(error)")
-        let status: ExitStatus = error is InputError ? .badInput : .failure
+        let status = error.exitStatus
         if ranks.worldSize > 1 { ranks.abort(status: status.rawValue) }
         return status
     }

@@ -3,17 +3,12 @@ import Foundation
 import Tensors
 import Training
 
-extension Device {
-    /// With the threads that are configured, or that OMP_NUM_THREADS says.
-    fileprivate convenience init(_ configuration: Configuration) throws {
-        try self.init(threads: configuration.threadsPerRank(environment: ProcessInfo.processInfo.environment))
-    }
-}
-
 extension Program {
     /// What a rank computes with. Says so where threads have to share cores. Collective.
-    static func device(_ configuration: Configuration, ranks: any Ranks) throws -> Device {
-        let device = try Device(configuration)
+    /// - Parameter threads: 0 for those that OMP_NUM_THREADS says, or 1.
+    static func device(threads: Int, ranks: any Ranks) throws -> Device {
+        let device = try Device(
+            threads: RunSettings.threads(asked: threads, environment: ProcessInfo.processInfo.environment))
         guard !(ranks is ThreadRank) else { return device }  // for debugging, on any machine
         let neighbours = try ranks.gatherText(ranks.host).count { $0 == ranks.host }
         let machine = ProcessInfo.processInfo

@@ -10,10 +10,9 @@ import Testing
 
     private func declare() -> Declarations {
         let declarations = Declarations()
-        declarations.scope("encoder") { encoder in
-            _ = Conv2D(encoder, "conv1", inputs: 3, outputs: 5, kernel: 2, stride: 1, padding: 0)
-            _ = BatchNorm(encoder, "norm1", channels: 5, rectified: true)
-        }
+        let encoder = declarations.within("encoder")
+        _ = Conv2D(encoder, "conv1", inputs: 3, outputs: 5, kernel: 2, stride: 1, padding: 0)
+        _ = BatchNorm(encoder, "norm1", channels: 5, rectified: true)
         _ = Linear(declarations, "head", inputs: 7, outputs: 40)
         _ = Linear(declarations, "last", inputs: 4, outputs: 4, bias: false)
         return declarations

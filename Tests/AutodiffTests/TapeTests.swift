@@ -1,4 +1,5 @@
 import Autodiff
+import Collectives
 import Tensors
 import Testing
 

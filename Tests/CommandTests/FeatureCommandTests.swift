@@ -54,6 +54,18 @@ final class FeatureCommandTests: CommandTestCase {
         XCTAssertLessThan(distance(row, [rows[50]]), 1e-5)
     }
 
+    func testLayersAreJoinedAndNamed() throws {
+        let parts = try ["fc", "code"].map { try embed("\($0).npy", ["--layer", $0]) }
+        XCTAssertEqual(try embed("both.npy", ["--layer", "fc+code"]), zip(parts[0], parts[1]).map(+))
+        for (layers, texts) in [
+            ("last", ["--layer is last", "code, fc, conv, local"]), ("fc+", ["--layer is fc+"]),
+            ("fc+fc", ["a layer is named twice"]), ("fc,fc", ["fc is given twice"]),
+        ] {
+            try assertRefused(["embed", "--run", path("run"), "--layer", layers, "--output", path("x.npy")], texts)
+            try assertRefused(["eval", "--run", path("run"), "--layer", layers], texts)
+        }
+    }
+
     func testOtherLayersAndSplits() throws {
         XCTAssertEqual(
             try embed("fc.npy", ["--layer", "fc", "--split", "test"]).map(\.count), Array(repeating: 1024, count: 40))
@@ -144,13 +156,13 @@ final class FeatureCommandTests: CommandTestCase {
 
     func testEvalTakesLayersAndProbes() throws {
         let ending = try run([
-            "eval", "--run", path("run"), "--layer", "code,fc", "--probe", "knn", "--without-controls",
+            "eval", "--run", path("run"), "--layer", "code,fc+code", "--probe", "knn", "--without-controls",
         ])
         XCTAssertEqual(ending.status, 0, ending.errors)
         let rows = ending.output.split(separator: "\n").map {
             $0.split(separator: " ").dropLast().joined(separator: " ")
         }
-        XCTAssertEqual(rows.dropFirst().prefix(2), ["trained code", "trained fc"])
+        XCTAssertEqual(rows.dropFirst().prefix(2), ["trained code", "trained fc+code"])
     }
 
     func testEvalRepeatsWithSeeds() throws {

@@ -167,7 +167,7 @@ final class ObjectiveCommandTests: CommandTestCase {
         try write(locals, globals)
         try assertRefused(arguments(["--estimator", "nce"]), ["--estimator is nce", "infoNCE, jensenShannon"])
         try assertRefused(arguments(["--anchor", "all"]), ["--anchor is all", "global, local, both"])
-        try assertRefused(arguments(["--estimator", "nwj", "--anchor", "local"]), ["--anchor local", "infoNCE only"])
+        try assertRefused(arguments(["--estimator", "nwj", "--anchor", "local"]), ["--anchor local", "only infoNCE"])
         try assertRefused(
             arguments(["--estimator", "nwj", "--compat", "published"]), ["--compat published", "infoNCE"])
         try assertRefused(["objective", "--locals", path("locals.npy")], ["--globals is needed"])

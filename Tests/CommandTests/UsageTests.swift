@@ -75,10 +75,6 @@ final class UsageTests: CommandTestCase {
             (train + ["--ranks", "0"], ["--ranks is 0", "1 to 1024"]),
             (train + Self.threads(97), ["97 ranks", "96 images"]),
             (["embed", "--run", path("none"), "--output", "x"], ["\(path("none")) is not a run directory"]),
-            (
-                ["embed", "--run", path("none"), "--layer", "last", "--output", "x"],
-                ["--layer is last", "code, fc, conv, local"]
-            ),
             (["eval", "--run", path("none"), "--probe", "knn,tree"], ["--probe is tree", "linear, svm, knn, mlp"]),
             (
                 ["eval", "--run", path("none"), "--probe", "knn,linear,knn"],

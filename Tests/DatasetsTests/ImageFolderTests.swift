@@ -201,7 +201,7 @@ final class SkipBrokenTests: XCTestCase {
                 XCTAssertThrowsError(
                     try ImageSource(ImageRequest(path: path, skipBroken: true), ranks: ranks)
                 ) {
-                    XCTAssertEqual(($0 as? AgreedError)?.isInput, true)
+                    XCTAssertEqual(($0 as? AgreedError)?.status, .badInput)
                     XCTAssert("\($0)".contains("none of its 5 images"), "\($0)")
                     XCTAssert("\($0)".contains("0.png: starts with 01 02 03 00"), "\($0)")
                 }

@@ -73,7 +73,7 @@ func labelsFile(_ labels: [UInt8]) -> [UInt8] { [2049, labels.count].flatMap(big
 /// Opens images on one rank, which throws as `ImageSource(path:split:)` does.
 func open(_ request: ImageRequest) throws -> ImageSource {
     do { return try ImageSource(request, ranks: SingleRank()) } catch let error as AgreedError {
-        #expect(error.isInput)
+        #expect(error.status == .badInput)
         throw InputError(error.description)
     }
 }

@@ -51,7 +51,7 @@ func refusal(_ work: () throws -> Void) throws -> String? {
         return nil
     } catch let error as InputError {
         return error.description
-    } catch let error as AgreedError where error.isInput {
+    } catch let error as AgreedError where error.status == .badInput {
         return error.description
     }
 }

@@ -5,7 +5,10 @@ import Objectives
 import Tensors
 
 @testable import Datasets
+@testable import Methods
 @testable import Training
+
+private typealias Configuration = Training.Configuration<DeepInfoMax>
 
 extension Parser {
     /// A settings file.
@@ -30,10 +33,10 @@ extension Parser {
             try Configuration(layers: [configuration.tree()])
         }
         try require(try again(configuration) == configuration, "\(configuration) is read as another")
-        _ = configuration.threadsPerRank(environment: [:])
+        _ = RunSettings.threads(asked: configuration.threads, environment: [:])
         _ = configuration.optimiser.rate(at: 1, of: configuration.steps)
         for (height, width, channels) in [(1, 1, 3), (28, 28, 1), (7, 4096, 3)] {
-            let card = ModelCard(
+            let card = ViewCard(
                 height: height, width: width, channels: channels,
                 normalisation: Normalisation(mean: [0, 0, 0], deviation: [1, 1, 1]))
             guard
@@ -43,7 +46,8 @@ extension Parser {
                         of: card.image, code: encoder.code, codeBias: true)
                 }) == nil
             else { continue }
-            let resolved = try configuration.resolved(for: card, virtualShards: 64)
+            var resolved = configuration
+            resolved.method = try DeepInfoMax.resolved(configuration.method, for: card)
             try require(try again(resolved) == resolved, "\(resolved) is read as another")
         }
         let shape = ImageShape(height: 9, width: 8, channels: 3)
@@ -145,7 +149,7 @@ extension Parser {
             "encoder.code": .integer(1), "critic.units": .integer(1),
         ]
         let run = folder.path + "/run"
-        let training = try TrainingRun(
+        let training = try TrainingRun<DeepInfoMax>(
             Configuration(layers: settings.map { .leaf($0.key, $0.value) }), output: run, resume: false,
             device: Device(), ranks: SingleRank())
         _ = try training.train(stop: StopRequest(signals: []), isTerminal: false)
@@ -160,7 +164,7 @@ extension Parser {
                 throw Unexpected(description: "no checkpoint")
             }
             try require(warnings.isEmpty, "\(warnings)")
-            try checkpoint.restore(try Model(configuration, card: checkpoint.card, device: Device()))
+            try checkpoint.restore(try Model(configuration, card: checkpoint.card(), device: Device()).store)
         }
     }
 
@@ -175,6 +179,6 @@ extension Parser {
     private static func encoded(_ configuration: Configuration) throws -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return [UInt8](try encoder.encode(configuration))
+        return [UInt8](try encoder.encode(configuration.tree()))
     }
 }

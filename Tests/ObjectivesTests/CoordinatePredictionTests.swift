@@ -16,9 +16,8 @@ import Testing
         var critic = CriticSettings()
         critic.units = 32
         let declare = Declarations()
-        let objective = DeepInfoMax(
-            declare, adversary: Declarations(), map: (height, width, channels), code: 2, critic: critic,
-            objective: settings, batchNorm: .sync, seed: 0)
+        let objective = DeepInfoMaxObjective(
+            declare, map: (height, width, channels), code: 2, critic: critic, objective: settings, batchNorm: .sync)
         let parameters = ParameterSet(declare, device: device, seed: 1)
         let adam = Adam(AdamSettings(), parameters: parameters, device: device)
         var stream = RandomStream(seed: 2, purpose: .synthetic)
@@ -37,8 +36,10 @@ import Testing
         var losses: [Double] = []
         for step in 0..<300 {
             let tape = Tape(device: device, ranks: SingleRank(), shares: Shares(counts: [images], rank: 0))
-            let terms = try objective(tape, map: tape.constant(map), code: tape.constant(code), step: step)
-            #expect(terms.map(\.name) == [.coordinates])
+            let terms = try objective(
+                tape, map: tape.constant(map), code: tape.constant(code), prior: nil,
+                random: RandomStreams(seed: 0, step: step))
+            #expect(terms.map(\.name) == ["coordinates"])
             losses.append(Double(terms[0].value.value.base[0]))
             try tape.backward(from: terms[0].value)
             adam.update(parameters, rate: 1e-2)

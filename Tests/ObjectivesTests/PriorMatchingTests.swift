@@ -76,7 +76,7 @@ import Testing
         settings.distribution = distribution
         let device = try Device()
         let declare = Declarations()
-        let prior = PriorMatching(declare, code: Self.width, hidden: Self.hidden, settings: settings, seed: Self.seed)
+        let prior = PriorMatching(declare, code: Self.width, hidden: Self.hidden, settings: settings)
         let parameters = ParameterSet(declare, device: device, seed: 2)
         for parameter in parameters.parameters { parameter.value.scale(by: 2) }
         var stream = RandomStream(seed: 8, purpose: .synthetic)
@@ -92,7 +92,9 @@ import Testing
         for part in Part.allCases {
             let tape = Tape(device: device, ranks: SingleRank(), shares: Shares(counts: [Self.images], rank: 0))
             let loss = part.value(
-                try prior(tape, code: tape.parameter(code, gradient: codeGradient), step: Self.step))
+                try prior(
+                    tape, code: tape.parameter(code, gradient: codeGradient),
+                    random: RandomStreams(seed: Self.seed, step: Self.step)))
             let expected = reference.loss(part)
             #expect(abs(Double(loss.value.base[0]) - expected) < 1e-5 * max(expected, 1), "\(part)")
             try tape.backward(from: loss)

@@ -71,7 +71,7 @@ private func checkAll(_ ranks: any Ranks) throws {
         try ranks.agree { if rank == size - 1 { throw InputError("bad file 17") } }, place
     ) { error in
         let agreed = error as? AgreedError
-        XCTAssertEqual(agreed?.isInput, true, place)
+        XCTAssertEqual(agreed?.status, .badInput, place)
         let label = size > 1 ? "[rank \(size - 1) on " : "bad file 17"
         XCTAssert("\(error)".hasPrefix(label) && "\(error)".hasSuffix("bad file 17"), "\(error), \(place)")
     }

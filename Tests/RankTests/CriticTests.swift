@@ -46,9 +46,9 @@ final class CriticTests: XCTestCase {
         (settings.estimator, settings.anchor, settings.compatibility) = (
             item.estimator, item.anchor, item.compatibility
         )
-        let objective = DeepInfoMax(
-            declare, adversary: Declarations(), map: (Self.side, Self.side, Self.channels), code: Self.code,
-            critic: critic, objective: settings, batchNorm: .sync, seed: 0)
+        let objective = DeepInfoMaxObjective(
+            declare, map: (Self.side, Self.side, Self.channels), code: Self.code, critic: critic, objective: settings,
+            batchNorm: .sync)
         let parameters = ParameterSet(declare, device: device, seed: 5)
         for parameter in parameters.parameters {  // norms that are not the identity, and scores of some size
             for i in 0..<parameter.value.count { parameter.value.base[i] = 1.5 * parameter.value.base[i] + 0.1 }
@@ -62,7 +62,8 @@ final class CriticTests: XCTestCase {
         let codeGradient = device.tensor(codeValue.shape)
         let term = try objective(
             tape, map: tape.parameter(localValue, gradient: localGradient),
-            code: tape.parameter(codeValue, gradient: codeGradient), step: 0)[0].value
+            code: tape.parameter(codeValue, gradient: codeGradient), prior: nil,
+            random: RandomStreams(seed: 0, step: 0))[0].value
         try tape.backward(from: term)
         try parameters.sumGradients(over: ranks)
         let total = try ranks.sum([Double(term.value.base[0])])[0]

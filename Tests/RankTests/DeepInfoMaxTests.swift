@@ -28,9 +28,10 @@ final class DeepInfoMaxTests: XCTestCase {
         (settings.globalWeight, settings.localWeight, settings.coordinatesWeight) = (0.5, 1, 0.3)
         settings.prior = prior
         let (declare, adversary) = (Declarations(), Declarations())
-        let objective = DeepInfoMax(
-            declare, adversary: adversary, map: (Self.side, Self.side, Self.channels), code: Self.code, critic: critic,
-            objective: settings, batchNorm: .sync, seed: 3)
+        let objective = DeepInfoMaxObjective(
+            declare, map: (Self.side, Self.side, Self.channels), code: Self.code, critic: critic, objective: settings,
+            batchNorm: .sync)
+        let matching = prior.weight > 0 ? PriorMatching(adversary, code: Self.code, settings: prior) : nil
         let parameters = ParameterSet(declare, device: device, seed: 5)
         let adversaries = ParameterSet(adversary, device: device, seed: 6)
         let mapSize = Self.locations * Self.channels
@@ -45,11 +46,11 @@ final class DeepInfoMaxTests: XCTestCase {
         let tape = Tape(device: device, ranks: ranks, shares: shares)
         let terms = try objective(
             tape, map: tape.parameter(map, gradient: mapGradient), code: tape.parameter(code, gradient: codeGradient),
-            step: 9)
+            prior: matching, random: RandomStreams(seed: 3, step: 9))
         try tape.backward(from: tape.weightedSum(terms.map { ($0.value, Float($0.weight)) }))
         var outcome = Outcome()
         for (term, total) in zip(terms, try ranks.sum(terms.map { Double($0.value.value.base[0]) })) {
-            outcome.terms[term.name.rawValue] = total
+            outcome.terms[term.name] = total
         }
         for set in [parameters, adversaries] {
             try set.sumGradients(over: ranks)

@@ -2,11 +2,14 @@ import Autodiff
 import Collectives
 import Datasets
 import Layers
+import Methods
 import Networks
 import Objectives
 import Tensors
 import Training
 import XCTest
+
+private typealias Configuration = Training.Configuration<DeepInfoMax>
 
 /// The law of ranks for the whole model: these ranks on a split batch equal one rank on the batch.
 final class ModelTests: XCTestCase {
@@ -19,11 +22,42 @@ final class ModelTests: XCTestCase {
 
     /// A few steps of Adam on one random batch, of which this rank has its share.
     private func run(
-        _ configuration: Configuration, card: ModelCard, counts: [Int], ranks: any Ranks, steps: Int
+        _ configuration: Configuration, card: ViewCard, counts: [Int], ranks: any Ranks, steps: Int
     ) throws -> Outcome {
         let device = try Device()
         let model = try Model(configuration, card: card, device: device)
-        let engine = try GradientEngine(model, optimisers: model.optimisers(configuration), ranks: ranks)
+        let engine = try GradientEngine(model.store, ranks: ranks)
+        let batch = batch(card, counts: counts, ranks: ranks, device: device)
+        let players = model.method.turns(at: 0)[0].players
+        var outcome = Outcome()
+        for step in 0..<steps {
+            let pass = Pass(
+                Turn(players), step: step, seed: configuration.seed, microBatch: configuration.microBatch,
+                device: device, ranks: ranks, shares: batch.shares)
+            let terms = try model.method.terms(pass, batch)
+            let take = engine.expect(players)
+            // The first step's gradients are looked at, so they are summed behind it, the others on the way.
+            try pass.backward(terms, finished: step == 0 ? nil : take)
+            if step == 0 {
+                for parameter in model.store.parameters {
+                    var gradient = parameter.gradient.array
+                    try gradient.withUnsafeMutableBufferPointer { try ranks.sum($0) }
+                    outcome.firstGradients[parameter.name] = gradient
+                }
+            }
+            var losses = LossTerms(terms)
+            let update = try engine.update(players, &losses, at: step, of: steps)
+            XCTAssertTrue(update.isFinite)
+            pass.settle()
+            outcome.losses += [losses.loss] + losses.values
+        }
+        for parameter in model.store.parameters { outcome.parameters[parameter.name] = parameter.value.array }
+        for state in model.store.states { outcome.states[state.name] = state.values }
+        return outcome
+    }
+
+    /// Noise, of which each image is the same at any number of ranks.
+    private func batch(_ card: ViewCard, counts: [Int], ranks: any Ranks, device: Device) -> ViewBatch {
         let shares = Shares(counts: counts, rank: ranks.rank)
         let images = device.tensor([shares.own, card.height, card.width, card.channels])
         let size = card.height * card.width * card.channels
@@ -31,33 +65,22 @@ final class ModelTests: XCTestCase {
             var stream = RandomStream(seed: 1, purpose: .synthetic, sample: shares.first + i)
             for k in 0..<size { images.base[i * size + k] = 2 * stream.uniform() - 1 }
         }
-        var outcome = Outcome()
-        for step in 0..<steps {
-            // The first step's gradients are looked at, so they are summed behind it, the others on the way.
-            var terms = try model.gradients(
-                images: images, shares: shares, ranks: ranks, step: step, finished: step == 0 ? nil : engine.take)
-            if step == 0 {
-                for parameter in model.parameterSets.flatMap(\.parameters) {
-                    var gradient = parameter.gradient.array
-                    try gradient.withUnsafeMutableBufferPointer { try ranks.sum($0) }
-                    outcome.firstGradients[parameter.name] = gradient
-                }
-            }
-            let update = try engine.update(&terms) { _ in 1e-4 }
-            XCTAssertTrue(update.isFinite)
-            outcome.losses += [terms.loss] + terms.values
-        }
-        for parameter in model.parameterSets.flatMap(\.parameters) {
-            outcome.parameters[parameter.name] = parameter.value.array
-        }
-        for state in model.states { outcome.states[state.name] = state.values }
-        return outcome
+        return ViewBatch(shares: shares, samples: Array(shares.first..<shares.first + shares.own), images: images)
     }
 
-    private func card(size: Int, channels: Int) -> ModelCard { card(height: size, width: size, channels: channels) }
+    /// Settings whose first steps move far enough.
+    private func makeConfiguration() -> Configuration {
+        var configuration = Configuration()
+        configuration.optimiser.rate = 1e-4
+        configuration.optimiser.warmupSteps = 0
+        configuration.objective.prior.optimiser.rate = 1e-4
+        return configuration
+    }
 
-    private func card(height: Int, width: Int, channels: Int) -> ModelCard {
-        ModelCard(
+    private func card(size: Int, channels: Int) -> ViewCard { card(height: size, width: size, channels: channels) }
+
+    private func card(height: Int, width: Int, channels: Int) -> ViewCard {
+        ViewCard(
             height: height, width: width, channels: channels,
             normalisation: Normalisation(
                 mean: Array(repeating: 0, count: channels), deviation: Array(repeating: 1, count: channels)))
@@ -66,7 +89,7 @@ final class ModelTests: XCTestCase {
     func testRanksEqualOneRank() throws {
         for (size, channels) in [(32, 3), (28, 1)] {
             for isMixture in [false, true] {
-                var configuration = Configuration()
+                var configuration = makeConfiguration()
                 configuration.critic.units = 24
                 if isMixture {
                     configuration.objective.globalWeight = 0.5
@@ -84,7 +107,7 @@ final class ModelTests: XCTestCase {
     /// A gradient that isn't finite in one parameter set, on one rank, leaves all parameters on all ranks as they are.
     func testOneBadGradientStopsAllSets() throws {
         defer { World.ranks.largestNode = nil }
-        var configuration = Configuration()
+        var configuration = makeConfiguration()
         configuration.critic.units = 8
         configuration.objective.prior.weight = 0.1
         for largest in [nil, 1, 2] {
@@ -92,17 +115,20 @@ final class ModelTests: XCTestCase {
             for bad in 0..<2 {
                 let (card, device) = (card(size: 28, channels: 1), try Device())
                 let model = try Model(configuration, card: card, device: device)
-                let engine = try GradientEngine(
-                    model, optimisers: model.optimisers(configuration), ranks: World.ranks)
-                let shares = Shares(counts: World.shares(of: 6), rank: World.ranks.rank)
-                let images = device.tensor([shares.own, 28, 28, 1], filledWith: 0)
-                for i in 0..<images.count { images.base[i] = Float(i % 7) }
-                var terms = try model.gradients(images: images, shares: shares, ranks: World.ranks, step: 0)
-                if World.ranks.rank == 0 { model.parameterSets[bad].gradients.base[3] = .infinity }
-                let before = model.parameterSets.map(\.values.array)
-                let update = try engine.update(&terms) { _ in 1e-3 }
-                XCTAssertFalse(update.isFinite, "set \(bad), nodes of \(largest ?? 0), \(World.place)")
-                XCTAssertTrue(model.parameterSets.map(\.values.array) == before, World.place)
+                let engine = try GradientEngine(model.store, ranks: World.ranks)
+                let batch = batch(card, counts: World.shares(of: 6), ranks: World.ranks, device: device)
+                let players = model.method.turns(at: 0)[0].players
+                let pass = Pass(
+                    Turn(players), step: 0, seed: 0, device: device, ranks: World.ranks, shares: batch.shares)
+                let terms = try model.method.terms(pass, batch)
+                _ = engine.expect(players)
+                try pass.backward(terms)
+                if World.ranks.rank == 0 { players[bad].parameters.gradients.base[3] = .infinity }
+                let before = players.map(\.parameters.values.array)
+                var losses = LossTerms(terms)
+                let update = try engine.update(players, &losses, at: 0, of: 1)
+                XCTAssertFalse(update.isFinite, "group \(bad), nodes of \(largest ?? 0), \(World.place)")
+                XCTAssertTrue(players.map(\.parameters.values.array) == before, World.place)
             }
         }
     }
@@ -110,7 +136,7 @@ final class ModelTests: XCTestCase {
     /// Nodes of one and of two ranks, the last one smaller, that sum their slices over the network.
     func testNodesEqualOneRank() throws {
         defer { World.ranks.largestNode = nil }
-        var configuration = Configuration()
+        var configuration = makeConfiguration()
         configuration.critic.units = 24
         configuration.objective.prior.weight = 0.1
         for largest in [1, 2] {
@@ -122,7 +148,7 @@ final class ModelTests: XCTestCase {
 
     /// An encoder of the settings' own blocks, with pools, on images that aren't square; and one without convolutions.
     func testRanksEqualOneRankForOtherEncoders() throws {
-        var configuration = Configuration()
+        var configuration = makeConfiguration()
         configuration.critic.units = 24
         configuration.encoder.kind = .convolutional
         configuration.encoder.blocks = [
@@ -142,7 +168,7 @@ final class ModelTests: XCTestCase {
 
     /// Two-phase accumulation in pieces of 2 images, and of all but one, is the one-phase step.
     func testPiecesEqualTheWhole() throws {
-        var configuration = Configuration()
+        var configuration = makeConfiguration()
         configuration.critic.units = 24
         for (isMixture, size) in [(false, 2), (true, 3)] {
             if isMixture {
@@ -159,7 +185,7 @@ final class ModelTests: XCTestCase {
     }
 
     private func assertRanksEqualOneRank(
-        _ configuration: Configuration, card: ModelCard, microBatch: Int = 0, _ place: String
+        _ configuration: Configuration, card: ViewCard, microBatch: Int = 0, _ place: String
     ) throws {
         var pieces = configuration
         pieces.microBatch = microBatch
@@ -185,7 +211,7 @@ final class ModelTests: XCTestCase {
     }
 
     func testTheSameRanksGiveTheSameBits() throws {
-        var configuration = Configuration()
+        var configuration = makeConfiguration()
         configuration.critic.units = 24
         let counts = World.shares(of: 10)
         let card = card(size: 28, channels: 1)
@@ -203,7 +229,7 @@ final class ModelTests: XCTestCase {
 
     /// A hidden square changes the codes, not what batch norms remember of whole images.
     func testOcclusionLeavesTheRunningStatistics() throws {
-        var configuration = Configuration()
+        var configuration = makeConfiguration()
         configuration.critic.units = 24
         let (card, counts) = (card(size: 28, channels: 1), World.shares(of: 10))
         let whole = try run(configuration, card: card, counts: counts, ranks: World.ranks, steps: 1)
@@ -218,7 +244,7 @@ final class ModelTests: XCTestCase {
     /// Batch norm over this rank's rows alone is offered, and is another function.
     func testLocalBatchNormDiffersFromSynchronised() throws {
         guard World.ranks.worldSize == 2 else { return }  // alone they are the same; with three a rank has no rows
-        var configuration = Configuration()
+        var configuration = makeConfiguration()
         configuration.critic.units = 24
         let card = card(size: 28, channels: 1)
         let counts = World.shares(of: 10)

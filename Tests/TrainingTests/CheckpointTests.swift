@@ -2,6 +2,7 @@ import Collectives
 import Datasets
 import Foundation
 import Layers
+import Methods
 import Tensors
 import Testing
 
@@ -9,61 +10,56 @@ import Testing
 
 /// One after another: a checkpoint of the smallest model takes 80 MB.
 @Suite(.serialized) struct CheckpointTests {
-    private static let card = ModelCard(
+    private static let card = ViewCard(
         height: 28, width: 28, channels: 1, normalisation: Normalisation(mean: [0.1307], deviation: [0.3081]))
 
-    /// A model and its optimiser, as a run has them.
+    /// A model with all that its groups keep, as a run has it.
     private struct Trained {
         let model: Model
-        let optimisers: [Adam]
 
         init(seed: Int) throws {
             let configuration = try Configuration(layers: [
                 .leaf("critic.units", .integer(2)), .leaf("encoder.code", .integer(3)), .leaf("seed", .integer(seed)),
                 .leaf("objective.prior.weight", .number(0.1)),
             ])
-            let device = try Device()
-            model = try Model(configuration, card: CheckpointTests.card, device: device)
-            optimisers = model.optimisers(configuration)
+            model = try Model(configuration, card: CheckpointTests.card, device: Device())
         }
+
+        var groups: [ParameterGroup] { model.store.groups }
+        var arrays: [Tensor] { groups.flatMap { [$0.parameters.values] + $0.slots } }
 
         /// Other values everywhere, among them those that a decimal number would lose.
         func scramble() {
-            for (set, optimiser) in zip(model.parameterSets, optimisers) {
-                for (place, parameter) in set.parameters.enumerated() {
+            for (groupPlace, group) in groups.enumerated() {
+                for (place, parameter) in group.parameters.parameters.enumerated() {
                     parameter.value.base[parameter.value.count - 1] = Float(bitPattern: 0x7FC0_1234 + UInt32(place))
                     parameter.value.base[0] = -0.0
-                    let start = parameter.value.base - set.values.base
+                    let start = parameter.value.base - group.parameters.values.base
                     for i in start..<start + parameter.value.count {
-                        optimiser.mean.base[i] = Float(place) + 0x1p-20 * Float(i & 1023)
-                        optimiser.square.base[i] = .leastNonzeroMagnitude * Float(i & 1023)
+                        group.slots[0].base[i] = Float(place) + 0x1p-20 * Float(i & 1023)
+                        group.slots[1].base[i] = .leastNonzeroMagnitude * Float(i & 1023)
                     }
                 }
-                optimiser.updates = 12345
+                group.updates = 12345 + groupPlace
             }
-            for (place, state) in model.states.enumerated() {
+            for (place, state) in model.store.states.enumerated() {
                 state.values = state.values.indices.map { Float($0) / 3 - Float(place) }
             }
         }
 
         func isSame(as other: Trained) -> Bool {
-            let mine = model.parameterSets.map(\.values) + optimisers.flatMap { [$0.mean, $0.square] }
-            let others = other.model.parameterSets.map(\.values) + other.optimisers.flatMap { [$0.mean, $0.square] }
-            return mine.count == 6 && zip(mine, others).allSatisfy { isSameBits($0.elements, $1.elements) }
-                && model.states.map(\.values) == other.model.states.map(\.values)
-                && optimisers.map(\.updates) == other.optimisers.map(\.updates)
+            arrays.count == 6 && zip(arrays, other.arrays).allSatisfy { isSameBits($0.elements, $1.elements) }
+                && model.store.states.map(\.values) == other.model.store.states.map(\.values)
+                && groups.map(\.updates) == other.groups.map(\.updates)
         }
     }
 
     private func write(
         _ trained: Trained, step: Int, to store: CheckpointStore, keep: Int = 9, loss: Double? = nil
     ) throws {
-        let owned = zip(trained.model.parameterSets, trained.optimisers).flatMap { set, optimiser in
-            [set.values, optimiser.mean, optimiser.square].map(\.elements)
-        }
         let writer = CheckpointWriter(
-            store, model: trained.model, optimisers: trained.optimisers, card: Self.card, keep: keep,
-            ranks: SingleRank(), owned: owned, warn: { Issue.record("\($0)") })
+            store, method: DeepInfoMax.name, store: trained.model.store, card: try JSONValue(of: Self.card), keep: keep,
+            ranks: SingleRank(), owned: trained.arrays.map(\.elements), warn: { Issue.record("\($0)") })
         try writer.start(step: step, loss: loss)
         #expect(try writer.finish() == nil)
     }
@@ -90,9 +86,9 @@ import Testing
         #expect(!after.isSame(as: before))
         let checkpoint = try #require(try store.newest { Issue.record("\($0)") })
         #expect(checkpoint.step == 7)
-        #expect(checkpoint.card == Self.card)
-        try checkpoint.restore(after.model)
-        try checkpoint.restore(after.optimisers, of: after.model)
+        #expect(try checkpoint.card() == Self.card)
+        try checkpoint.restore(after.model.store)
+        try checkpoint.restoreRules(after.model.store)
         #expect(after.isSame(as: before))
     }
 
@@ -133,9 +129,9 @@ import Testing
         #expect(try store.steps == [20, 100])
         try write(trained, step: 101, to: store, keep: 1)
         #expect(try names(store) == ["step-00000101"])
-        for optimiser in trained.optimisers { optimiser.updates = 77 }
+        for group in trained.groups { group.updates = 77 }
         try write(trained, step: 101, to: store, keep: 1)  // over the same step
-        #expect(try store.newest { Issue.record("\($0)") }?.updates == 77)
+        #expect(try store.newest { Issue.record("\($0)") }?.updates["adversary"] == 77)
     }
 
     @Test func theBestIsKeptBesideTheNewest() throws {
@@ -189,7 +185,7 @@ import Testing
             ("manifest.json", "damaged", { $0.removeLast(20) }),
             ("manifest.json", "damaged", { $0.removeAll() }),
             // A digit of what no other file tells: Adam's count of updates, and a mean of the images.
-            ("manifest.json", "damaged", { $0 = Self.replacing("\"updates\" : 0", by: "\"updates\" : 1", in: $0) }),
+            ("manifest.json", "damaged", { $0 = Self.replacing("\"adversary\" : 0", by: "\"adversary\" : 1", in: $0) }),
             ("manifest.json", "damaged", { $0 = Self.replacing("0.1307", by: "0.1317", in: $0) }),
         ]
         for (file, said, change) in damages {
@@ -210,9 +206,9 @@ import Testing
         let restored = try Trained(seed: 4)
         try FileManager.default.removeItem(atPath: "\(store.folder)/step-00000012/optimiser.safetensors")
         let loaded = try #require(try store.newest { #expect($0.contains("can't be read")) })
-        try loaded.restore(restored.model)
+        try loaded.restore(restored.model.store)
         #expect(
-            isSameBits(restored.model.parameters.values.elements, older.model.parameters.values.elements))
+            isSameBits(restored.arrays[0].elements, older.arrays[0].elements))
 
         try folder.write("checkpoints/step-00000003/model.safetensors", "")
         var warnings: [String] = []
@@ -255,7 +251,7 @@ import Testing
                 .leaf("objective.prior.weight", .number(0.1)),
             ])
             let other = try Model(configuration, card: Self.card, device: Device())
-            expectInputError("step-00000001/model.safetensors", "critic.") { try checkpoint.restore(other) }
+            expectInputError("step-00000001/model.safetensors", "critic.") { try checkpoint.restore(other.store) }
         }
     }
 }

@@ -1,5 +1,7 @@
 import Datasets
 import Foundation
+import Layers
+import Methods
 import Tensors
 import Testing
 
@@ -99,7 +101,7 @@ struct ConfigurationTests {
 
     /// A new setting fails here until it has a row above.
     @Test func everySettingCanBeSet() throws {
-        #expect(Self.leaves(try Configuration().tree()) == Self.others.keys.sorted())
+        #expect(Self.leaves(try Configuration().tree()) == (Self.others.keys + ["method"]).sorted())
         for (path, value) in Self.others {
             let changed = try configuration(path, value)
             #expect(try changed.tree().differences(from: Configuration().tree()) == [path])
@@ -124,14 +126,18 @@ struct ConfigurationTests {
     }
 
     @Test func modelsLargerThanTheMachineAreRefused() throws {
-        try Model.checkMemory(1 << 26, memory: 1 << 30)  // 16 bytes each: value, gradient, two moments
-        expectInputError("67108865 parameters", "critic.units") { try Model.checkMemory(1 << 26 + 1, memory: 1 << 30) }
+        // 16 bytes each: value, gradient, two moments. A copy that follows has 4.
+        let declare = Declarations()
+        let (group, _) = declare.group("model", .adam(AdamSettings())) { $0.parameter("w", [1 << 25], .constant(0)) }
+        let (_, _) = declare.group("copy", .follows(group, Momentum())) { $0.parameter("c", [1 << 25], .constant(0)) }
+        try checkMemory(declare, memory: 5 << 27)
+        expectInputError("67108864 parameters", "critic.units") { try checkMemory(declare, memory: 5 << 27 - 1) }
     }
 
     /// Of checkpoints.
     @Test func modelsForImpossibleImagesAreRefused() throws {
         for (height, width, channels) in [(0, 4, 1), (4, 4097, 1), (Int.max, Int.max, 1), (4, 4, -1), (4, 4, 65537)] {
-            let card = ModelCard(
+            let card = ViewCard(
                 height: height, width: width, channels: channels, normalisation: Normalisation(mean: [], deviation: []))
             expectInputError("images of \(height)x\(width)x\(channels)", "sides of 1 to 4096") {
                 try Model(Configuration(), card: card, device: Device())

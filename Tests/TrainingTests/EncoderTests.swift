@@ -1,5 +1,6 @@
 import Autodiff
 import Collectives
+import Datasets
 import Foundation
 import Layers
 import Networks
@@ -198,7 +199,7 @@ struct EncoderTests {
         ),
     ])
     func encodersThatDontFitAreRefused(_ layer: String, _ text: String) {
-        let card = ModelCard(
+        let card = ViewCard(
             height: 9, width: 20, channels: 3, normalisation: .init(mean: [0, 0, 0], deviation: [1, 1, 1]))
         expectInputError(text) {
             var configuration = Configuration()

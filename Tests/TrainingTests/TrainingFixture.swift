@@ -1,11 +1,18 @@
 import Collectives
 import Datasets
 import Foundation
+import Layers
+import Methods
 import Synchronization
 import Tensors
 import Testing
 
 @testable import Training
+
+// The method of most tests here.
+typealias Configuration = Training.Configuration<DeepInfoMax>
+typealias Model = Training.Model<DeepInfoMax>
+typealias TrainingRun = Training.TrainingRun<DeepInfoMax>
 
 /// A new folder that goes with the test that made it.
 final class TemporaryFolder: Sendable {
@@ -106,9 +113,14 @@ func train(
         prepare(run, ranks)
         let outcome = try run.train(stop: stop(ranks), isTerminal: false)
         return RankResult(
-            outcome: outcome, parameters: run.model.parameterSets.flatMap(\.values.array),
-            states: run.model.states.map(\.values))
+            outcome: outcome, parameters: run.model.parameters,
+            states: run.model.store.states.map(\.values))
     }
+}
+
+extension Training.Model {
+    /// All values, group by group.
+    var parameters: [Float] { store.groups.flatMap(\.parameters.values.array) }
 }
 
 /// What each rank's body returned, in rank order.

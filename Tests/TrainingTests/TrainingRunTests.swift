@@ -3,6 +3,7 @@ import Collectives
 import Datasets
 import Foundation
 import Layers
+import Methods
 import Synchronization
 import Tensors
 import XCTest
@@ -34,7 +35,7 @@ final class TrainingRunTests: XCTestCase {
     private func initialParameters(_ configuration: Configuration) throws -> [Float] {
         try onRanks(1) { [output = output(UUID().uuidString)] ranks in
             try TrainingRun(configuration, output: output, resume: false, device: Device(), ranks: ranks).model
-                .parameters.values.array
+                .parameters
         }[0]
     }
 
@@ -165,7 +166,7 @@ final class TrainingRunTests: XCTestCase {
         for worldSize in [1, 2] {
             XCTAssertThrowsError(try train(configuration, output: output("run"), worldSize: worldSize)) { error in
                 let error = error as? AgreedError
-                XCTAssertEqual(error?.isInput, true)
+                XCTAssertEqual(error?.status, .badInput)
                 XCTAssertTrue(error?.description.contains("--resume") == true, "\(String(describing: error))")
             }
         }
@@ -183,9 +184,9 @@ final class TrainingRunTests: XCTestCase {
             let checkpoint = try XCTUnwrap(try store.newest { XCTFail($0) })
             var other = configuration
             other.seed = 99
-            let model = try Model(other, card: checkpoint.card, device: Device())
-            try checkpoint.restore(model)
-            return model.parameters.values.array
+            let model = try Model(other, card: checkpoint.card(), device: Device())
+            try checkpoint.restore(model.store)
+            return model.parameters
         }[0]
         XCTAssertTrue(restored == result.parameters)
         let more = try makeConfiguration(data: images, steps: 1)
@@ -197,12 +198,11 @@ final class TrainingRunTests: XCTestCase {
         let configuration = try makeConfiguration(data: images, steps: 3, ["optimiser.rate": .number(1e30)])
         XCTAssertThrowsError(try train(configuration, output: output("run"), worldSize: 2)) {
             XCTAssertTrue("\($0)".contains("last 2 steps had no finite loss"), "\($0)")
-            XCTAssertEqual(($0 as? AgreedError)?.isInput, true)  // not to be tried again by itself
+            XCTAssertEqual(($0 as? AgreedError)?.status, .badInput)  // not to be tried again by itself
         }
         XCTAssertEqual(try CheckpointStore(run: output("run")).steps, [])
     }
 
-    /// A parameter goes astray, before and behind a rectifier, which hides a NaN from the loss.
     /// A stale settings file on one host.
     func testRanksWithOtherSettingsAreRefused() throws {
         let (images, run) = (images, output("run"))
@@ -220,23 +220,24 @@ final class TrainingRunTests: XCTestCase {
         }
     }
 
+    /// A parameter goes astray, before and behind a rectifier, which hides a NaN from the loss.
     func testStepsThatAreNotFiniteAreSkippedAndEndTheRun() throws {
         for name in ["encoder.conv1.weight", "encoder.code.bias", "critic.local.first.weight"] {
             let configuration = try makeConfiguration(data: images, steps: 40)
             let run = output(name)
             let outcomes = try onRanks(2) { ranks in
                 let run = try TrainingRun(configuration, output: run, resume: false, device: Device(), ranks: ranks)
-                let parameter = run.model.parameters.parameters.first { $0.name == name }
+                let parameter = run.model.store.parameters.first { $0.name == name }
                 if ranks.rank == 1 { try XCTUnwrap(parameter).value.base[0] = .nan }
                 try ranks.barrier()  // parameters are one memory for both
-                let before = run.model.parameters.values.array.map(\.bitPattern)
-                let states = run.model.parameters.states.map(\.values)
+                let before = run.model.parameters.map(\.bitPattern)
+                let states = run.model.store.states.map(\.values)
                 var message = ""
                 do { _ = try run.train(stop: StopRequest(signals: []), isTerminal: false) } catch {
                     message = "\(error)"
                 }
-                XCTAssertTrue(run.model.parameters.values.array.map(\.bitPattern) == before)
-                XCTAssertEqual(run.model.parameters.states.map(\.values), states)
+                XCTAssertTrue(run.model.parameters.map(\.bitPattern) == before)
+                XCTAssertEqual(run.model.store.states.map(\.values), states)
                 return message
             }
             for message in outcomes {
@@ -262,9 +263,11 @@ final class TrainingRunTests: XCTestCase {
         XCTAssertEqual(found.map(\.rank), [0, 1])
         XCTAssertEqual(found.map(\.broken), [[], []])
         let expected = try onRanks(2) { ranks in
-            let data = try TrainingData(configuration, ranks: ranks)
-            let images = try data.batch(step: 0, device: Device()).images
-            return (data.indices(step: 0), images.array)
+            let data = try ViewSource(
+                configuration.data, ViewRecipe([configuration.data.augmentation]), batch: configuration.batch,
+                seed: configuration.seed, ranks: ranks)
+            let batch = try data.batch(0, device: Device())
+            return (batch.samples, batch.images.array)
         }
         for rank in 0..<2 {
             XCTAssertEqual(found[rank].images, expected[rank].0)
@@ -310,7 +313,7 @@ final class TrainingRunTests: XCTestCase {
             }
             _ = try run.train(stop: stop, isTerminal: false)
             XCTAssertTrue(stop.isMade)
-            return run.model.parameterSets.flatMap(\.values.array)
+            return run.model.parameters
         }[0]
         XCTAssertTrue(parameters == expected.parameters)
     }
@@ -321,9 +324,11 @@ final class TrainingRunTests: XCTestCase {
             let allocations = try onRanks(worldSize) { [output = output("\(worldSize)")] ranks in
                 let device = try Device()
                 let run = try TrainingRun(configuration, output: output, resume: false, device: device, ranks: ranks)
+                let turn = run.model.method.turns(at: 0)[0]
                 return try (0..<12).map { step in
-                    let (images, shares) = run.data.batch(step: step, device: device)
-                    _ = try run.model.gradients(images: images, shares: shares, ranks: ranks, step: step)
+                    let batch = run.data.batch(step, device: device)
+                    let pass = Pass(turn, step: step, seed: 0, device: device, ranks: ranks, shares: batch.shares)
+                    try pass.backward(try run.model.method.terms(pass, batch))
                     return device.memory.systemAllocations
                 }
             }

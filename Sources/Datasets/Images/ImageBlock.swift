@@ -1,5 +1,7 @@
+import Collectives
+
 /// Which part of a data set.
-package enum Split: String, Codable, CaseIterable, Sendable {
+package enum Split: String, Choice {
     case train
     case test
     /// Images without labels that come beside the labelled ones, as in STL-10.

@@ -57,6 +57,15 @@ package final class ImageDataset: Sendable {
         }
     }
 
+    /// Throws `InputError` where some value held here is outside 0...1. Bytes are inside.
+    func checkUnitRange(path: String) throws {
+        guard case .floats(let values) = pixels else { return }
+        guard let place = values.firstIndex(where: { !(0...1).contains($0) }) else { return }
+        throw InputError(
+            "\(path): image \(images.lowerBound + place / shape.size) has the value \(values[place]), and this method "
+                + "takes values in 0...1 only: scale the array, or store it as bytes")
+    }
+
     /// Writes images as they are, normalised, into `[indices.count, height, width, channels]`.
     ///
     /// - Parameter indices: numbers in the data set, of images held here, in any order.
@@ -71,12 +80,14 @@ package final class ImageDataset: Sendable {
     /// - Parameters:
     ///   - indices: numbers in the data set, of images held here, in any order.
     ///   - augmentation: one that `check(shape:)` has passed.
-    ///   - epoch: with `seed` and the image's number it decides what is done to an image.
+    ///   - epoch: with `seed`, the image's number and `view` it decides what is done to an image.
     package func fill(
         _ destination: UnsafeMutablePointer<Float>, indices: [Int], normalisation: Normalisation,
-        augmentation: Augmentation, seed: UInt64, epoch: Int
+        augmentation: Augmentation, seed: UInt64, epoch: Int, view: Int = 0
     ) {
-        fill(destination, indices, normalisation) { augmentation.view(seed: seed, epoch: epoch, image: $0) }
+        fill(destination, indices, normalisation) {
+            augmentation.view(seed: seed, epoch: epoch, image: $0, view: view)
+        }
     }
 
     private func fill(

@@ -1,4 +1,5 @@
 import Collectives
+import Tensors
 
 /// What a pixel value v becomes: (v/255 - mean) / deviation for a byte, (v - mean) / deviation for a float, by channel.
 package struct Normalisation: Codable, Equatable, Sendable {
@@ -74,6 +75,14 @@ package struct Normalisation: Codable, Equatable, Sendable {
             deviation.append(isConstant ? 1 : Float(variance.squareRoot() / 255))
         }
         self.init(mean: mean, deviation: deviation)
+    }
+
+    /// Replaces normalised pixels, [..., channels], by what they were made of: bytes on the scale of 0...1.
+    package func undo(_ pixels: Tensor) {
+        let channels = mean.count
+        for start in stride(from: 0, to: pixels.count, by: channels) {
+            for c in 0..<channels { pixels.base[start + c] = pixels.base[start + c] * deviation[c] + mean[c] }
+        }
     }
 
     /// Throws when it isn't one for images of so many channels. For one that comes from a file.

@@ -2,7 +2,7 @@ import Collectives
 import Tensors
 
 /// Random changes to an image, the same for one (seed, epoch, image) whatever the number of ranks.
-package struct Augmentation: Codable, Equatable, Sendable {
+package struct Augmentation: SettingsTree {
     /// Pixels that an image is moved by at most, each way, with its reflection at the edge where it leaves room; 0 is
     /// off. Not zeros: a contrastive loss learns to tell images by where their black borders lie.
     package var padCrop: Int
@@ -12,10 +12,19 @@ package struct Augmentation: Codable, Equatable, Sendable {
     /// Probability of losing all colour.
     package var greyscale = 0.0
 
+    package init() { self.init(padCrop: 0, flip: false) }
+
     package init(padCrop: Int = 0, flip: Bool = false) {
         self.padCrop = padCrop
         self.flip = flip
     }
+
+    package static let help =
+        [
+            "padCrop": "pixels that an image is moved by at most, each way, reflected at the edge; 0 is off",
+            "flip": "mirror left and right with probability 1/2",
+            "greyscale": "probability of losing all colour, 0 to 1",
+        ].merging(ColourJitter.help(under: "jitter")) { $1 }
 
     private var changesColours: Bool { jitter.changesColours || greyscale > 0 }
 
@@ -56,10 +65,10 @@ package struct Augmentation: Codable, Equatable, Sendable {
         }
     }
 
-    /// What becomes of one image in one epoch. All numbers are always drawn, so that switching one change off leaves
+    /// What becomes of one view of an image in one epoch. All numbers are always drawn, so that switching one change off leaves
     /// the others as they were.
-    func view(seed: UInt64, epoch: Int, image: Int) -> ImageView {
-        var stream = RandomStream(seed: seed, purpose: .augmentation, step: epoch, sample: image)
+    func view(seed: UInt64, epoch: Int, image: Int, view: Int = 0) -> ImageView {
+        var stream = RandomStream(seed: seed, purpose: .augmentation, step: epoch, sample: image, part: view)
         let top = stream.index(below: 2 * padCrop + 1) - padCrop
         let left = stream.index(below: 2 * padCrop + 1) - padCrop
         let mirrored = stream.index(below: 2) == 1

@@ -1,8 +1,9 @@
+import Collectives
 import Tensors
 
 /// Random brightness, contrast, saturation and hue, each by a factor or turn drawn uniformly: with strength s a factor
 /// of 1 - s to 1 + s, and a turn of -hue to hue.
-package struct ColourJitter: Codable, Equatable, Sendable {
+package struct ColourJitter: SettingsTree {
     /// In 0...1.
     package var brightness = 0.0, contrast = 0.0, saturation = 0.0
     /// In 0...1/2, of a whole turn of the colour circle.
@@ -11,6 +12,14 @@ package struct ColourJitter: Codable, Equatable, Sendable {
     package var probability = 1.0
 
     package init() {}
+
+    package static let help = [
+        "brightness": "strength of a random factor, 0 to 1",
+        "contrast": "strength of a random factor, 0 to 1",
+        "saturation": "strength of a random factor, 0 to 1",
+        "hue": "largest turn of the colour circle, 0 to 0.5",
+        "probability": "of an image to be changed at all",
+    ]
 
     var changesColours: Bool { probability > 0 && max(brightness, contrast, saturation, hue) > 0 }
 

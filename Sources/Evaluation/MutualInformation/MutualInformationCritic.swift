@@ -34,16 +34,12 @@ struct SeparablePairCritic: MutualInformationCritic {
     init(_ declare: Declarations, x: Int, y: Int, units: Int, embedding: Int, estimator: MutualInformationEstimator) {
         training = estimator.trainingLoss
         // A constant, or any function of x, that the loss can't see would only gather Adam's rounding errors.
-        left = declare.scope("x") {
-            Tower(
-                $0, inputs: x, units: units, embedding: embedding, startsAtZero: false,
-                hasScore: estimator.seesFunctionsOfX, constant: nil)
-        }
-        right = declare.scope("y") {
-            Tower(
-                $0, inputs: y, units: units, embedding: embedding, startsAtZero: true, hasScore: true,
-                constant: estimator.seesConstants ? estimator.startingScore : nil)
-        }
+        left = Tower(
+            declare.within("x"), inputs: x, units: units, embedding: embedding, startsAtZero: false,
+            hasScore: estimator.seesFunctionsOfX, constant: nil)
+        right = Tower(
+            declare.within("y"), inputs: y, units: units, embedding: embedding, startsAtZero: true, hasScore: true,
+            constant: estimator.seesConstants ? estimator.startingScore : nil)
     }
 
     var maps: [Parameter] { left.maps + right.maps }

@@ -1,4 +1,5 @@
 import Autodiff
+import Collectives
 import Tensors
 
 /// Rows of a set in random order, a batch at a time, epoch after epoch. The batches are the same at every world size.

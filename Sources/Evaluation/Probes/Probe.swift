@@ -39,6 +39,9 @@ package enum Probe: String, Codable, CaseIterable, Sendable {
     /// Whether another seed gives another value on the same features.
     package var isSeeded: Bool { self != .knn }
 
+    /// Whether it takes the images that features were made of.
+    package var needsPictures: Bool { self == .reconstruction || self == .mine }
+
     /// Training rows that it takes at least.
     package var fewestTrainingRows: Int { self == .mine ? PairedRows.fewest : 1 }
 }

@@ -53,6 +53,7 @@ struct ProbeTraining {
             sum += Double(value.value.base[0])
             summed += 1
             try tape.backward(from: value)
+            tape.settle()
             try parameters.sumGradients(over: ranks)
             adam.update(parameters, rate: rate(step))
             let isEpochsEnd = (step + 1) % order.batchesPerEpoch == 0

@@ -11,6 +11,28 @@ package struct Encoding {
     package let fullyConnected: Variable
     /// The global vector, [n, K].
     package let code: Variable
+
+    package subscript(layer: EncoderLayer) -> Variable {
+        switch layer {
+        case .code: code
+        case .fc: fullyConnected
+        case .conv: lastConvolution
+        case .local: local
+        }
+    }
+}
+
+/// Which of an encoder's outputs are taken as features.
+package enum EncoderLayer: String, CaseIterable, Sendable {
+    /// The global vector.
+    case code
+    /// The last fully connected layer behind its rectifier.
+    case fc
+    /// What the last convolution's block gives, behind batch norm, ReLU and pool, flattened as height, width, channels.
+    /// Of an encoder without convolutions the first fully connected layer.
+    case conv
+    /// The local feature map, flattened as height, width, channels.
+    case local
 }
 
 /// An encoder of any architecture, for images of one shape: blocks `conv1`, `norm1`, `conv2`, …, fully connected layers
@@ -70,6 +92,16 @@ package struct ConvolutionalEncoder {
         }
         self.codeSize = codeSize
         code = Linear(declare, "code", inputs: inputs, outputs: codeSize, bias: codeBias)
+    }
+
+    /// The encoder that settings describe.
+    /// - Throws: `InputError` where the settings aren't for these images.
+    package init(
+        _ declare: Declarations, _ settings: EncoderSettings, image: MapShape, codeBias: Bool, batchNorm: BatchNormScope
+    ) throws {
+        try self.init(
+            declare, settings.architecture(for: image), image: image, codeSize: settings.code, codeBias: codeBias,
+            batchNorm: batchNorm)
     }
 
     /// - Parameter images: [n, H, W, channels].

@@ -2,7 +2,7 @@ import Collectives
 
 /// Which encoder is trained. `blocks` and `local` are for the kind `convolutional` alone, `fullyConnected` for it and
 /// for the kind of that name.
-package struct EncoderSettings: Codable, Equatable, Sendable {
+package struct EncoderSettings: SettingsTree {
     package var kind: EncoderKind = .automatic
     package var blocks: [EncoderBlock] = []
     /// The block whose output is the local feature map, from 0.
@@ -13,6 +13,19 @@ package struct EncoderSettings: Codable, Equatable, Sendable {
     package var code = 64
 
     package init() {}
+
+    package static let help = [
+        "kind": "\(EncoderKind.expectation)",
+        "blocks": "of kind convolutional: a list such as [{channels: 64, kernel: 4, stride: 2, padding: 1}]",
+        "local": "of kind convolutional: the block whose output is the local feature map, from 0",
+        "fullyConnected": "of kinds convolutional and fullyConnected: widths, such as [1024]",
+        "code": "width of the global vector",
+    ]
+    package static let expectations = [
+        "blocks": "a list of blocks, such as [{channels: 64, kernel: 4, stride: 2, padding: 1}]",
+        "fullyConnected": "a list of whole numbers",
+    ]
+    package static let elements: [String: any Codable & Sendable] = ["blocks": EncoderBlock()]
 
     /// Refuses values out of range, whatever the images. Throws `InputError`.
     package func check() throws {

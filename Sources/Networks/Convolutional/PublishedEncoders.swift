@@ -1,5 +1,7 @@
+import Collectives
+
 /// Which encoder: a published net, one chosen by the size of the images, or one of the settings' own blocks or widths.
-package enum EncoderKind: String, Codable, CaseIterable, Sendable {
+package enum EncoderKind: String, Choice {
     /// The published net for the images' size, else one by rule.
     case automatic
     /// The DCGAN-like nets of Hjelm et al. 2019 (appendix A.2 and the published configurations), and its AlexNet.

@@ -16,35 +16,27 @@ struct ConcatenatedCritic: Critic {
         loss = ContrastiveLoss(
             objective.estimator, anchor: objective.anchor, compatibility: objective.compatibility)
         let units = critic.units
-        (firstLocal, firstGlobal, layers) = declare.scope(name) { declare in
-            // One layer over [local; global], in two parts.
-            let first = declare.scope("first") {
-                (
-                    $0.parameter("local_weight", [units, channels], .uniform(fanIn: channels + code)),
-                    $0.parameter("global_weight", [units, code], .uniform(fanIn: channels + code)),
-                    $0.parameter("bias", [units], .uniform(fanIn: channels + code))
+        let declare = declare.within(name)
+        // One layer over [local; global], in two parts.
+        let first = declare.within("first")
+        let start = Initialisation.uniform(fanIn: channels + code)
+        let localWeight = first.parameter("local_weight", [units, channels], start)
+        let globalWeight = first.parameter("global_weight", [units, code], start)
+        firstLocal = Linear(weight: localWeight, bias: first.parameter("bias", [units], start))
+        firstGlobal = Linear(weight: globalWeight, bias: nil)
+        let isNormalised = critic.normalisation == .layerNorm
+        layers = ConcatenatedLayers(
+            second: declare.parameter("second.weight", [units, units], .uniform(fanIn: units)),
+            secondBias: declare.parameter("second.bias", [units], .uniform(fanIn: units)),
+            last: declare.parameter("last.weight", [1, units], .uniform(fanIn: units)),
+            lastBias: objective.estimator.seesShiftOfScores
+                ? declare.parameter("last.bias", [1], .uniform(fanIn: units)) : nil,
+            norms: (isNormalised ? ["first_norm", "second_norm"] : []).map { norm in
+                let declare = declare.within(norm)
+                return (
+                    declare.parameter("weight", [units], .constant(1)), declare.parameter("bias", [units], .constant(0))
                 )
-            }
-            let isNormalised = critic.normalisation == .layerNorm
-            let norms = isNormalised ? ["first_norm", "second_norm"] : []
-            return (
-                Linear(weight: first.0, bias: first.2), Linear(weight: first.1, bias: nil),
-                ConcatenatedLayers(
-                    second: declare.parameter("second.weight", [units, units], .uniform(fanIn: units)),
-                    secondBias: declare.parameter("second.bias", [units], .uniform(fanIn: units)),
-                    last: declare.parameter("last.weight", [1, units], .uniform(fanIn: units)),
-                    lastBias: objective.estimator.seesShiftOfScores
-                        ? declare.parameter("last.bias", [1], .uniform(fanIn: units)) : nil,
-                    norms: norms.map { norm in
-                        declare.scope(norm) {
-                            (
-                                $0.parameter("weight", [units], .constant(1)),
-                                $0.parameter("bias", [units], .constant(0))
-                            )
-                        }
-                    })
-            )
-        }
+            })
     }
 
     func callAsFunction(_ tape: Tape, locals: Variable, globals: Variable, locations: Int) throws -> Variable {

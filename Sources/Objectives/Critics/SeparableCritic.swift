@@ -43,33 +43,28 @@ struct SeparableCritic: Critic {
         let isNormalised = critic.normalisation == .layerNorm
         // φ's last maps start smaller than a layer's usual start, so that scores start at order 1 and not sqrt(U).
         let damping = max(1, Int(Double(units).squareRoot()))
-        (localFirst, localScale, localShift, localLast, localBias, localShortcut) = declare.scope("\(name).local") {
-            (
-                $0.parameter("first.weight", [units, channels], .uniform(fanIn: channels)),
-                $0.parameter("norm.weight", [units], .constant(1)),
-                $0.parameter("norm.bias", [units], .constant(0)),
-                $0.parameter("last.weight", [units, units], .uniform(fanIn: units * damping)),
-                isNormalised || objective.seesShiftOfLocals
-                    ? $0.parameter("last.bias", [units], .uniform(fanIn: units)) : nil,
-                $0.parameter("shortcut.weight", [units, channels], .uniform(fanIn: channels * damping))
-            )
-        }
-        (globalFirst, globalNorm, globalLast, globalShortcut) = declare.scope("\(name).global") {
-            (
-                Linear($0, "first", inputs: code, outputs: units, bias: false),
-                BatchNorm($0, "norm", channels: units, rectified: true, scope: batchNorm),
-                Linear($0, "last", inputs: units, outputs: units, bias: isNormalised || objective.seesShiftOfGlobals),
-                Linear($0, "shortcut", inputs: code, outputs: units, bias: false)
-            )
-        }
+        let local = declare.within("\(name).local")
+        localFirst = local.parameter("first.weight", [units, channels], .uniform(fanIn: channels))
+        localScale = local.parameter("norm.weight", [units], .constant(1))
+        localShift = local.parameter("norm.bias", [units], .constant(0))
+        localLast = local.parameter("last.weight", [units, units], .uniform(fanIn: units * damping))
+        localBias =
+            isNormalised || objective.seesShiftOfLocals
+            ? local.parameter("last.bias", [units], .uniform(fanIn: units)) : nil
+        localShortcut = local.parameter("shortcut.weight", [units, channels], .uniform(fanIn: channels * damping))
+        let global = declare.within("\(name).global")
+        globalFirst = Linear(global, "first", inputs: code, outputs: units, bias: false)
+        globalNorm = BatchNorm(global, "norm", channels: units, rectified: true, scope: batchNorm)
+        globalLast = Linear(
+            global, "last", inputs: units, outputs: units, bias: isNormalised || objective.seesShiftOfGlobals)
+        globalShortcut = Linear(global, "shortcut", inputs: code, outputs: units, bias: false)
         norms =
             isNormalised
             ? (
                 LayerNorm(
-                    declare, "\(name).local.layer_norm", units: units, scale: 1 / Float(units).squareRoot(),
+                    local, "layer_norm", units: units, scale: 1 / Float(units).squareRoot(),
                     shift: objective.seesShiftOfLocals),
-                LayerNorm(
-                    declare, "\(name).global.layer_norm", units: units, scale: 1, shift: objective.seesShiftOfGlobals)
+                LayerNorm(global, "layer_norm", units: units, scale: 1, shift: objective.seesShiftOfGlobals)
             ) : nil
     }
 

@@ -1,4 +1,5 @@
 import Collectives
+import Datasets
 import Foundation
 import Layers
 import Tensors
@@ -7,30 +8,47 @@ import Tensors
 package struct LoadedCheckpoint {
     package let folder: String
     package let step: Int
-    let updates: Int
-    package let card: ModelCard
+    let updates: UpdateCounts
+    let cardTree: JSONValue
     let model: Data
     let optimiser: Data
 
-    /// Sets a model's parameters and states. Throws `InputError` when it has other arrays.
-    package func restore(_ model: Model) throws {
-        let states = model.stateArrays
-        defer { states.release() }
-        try SafeTensors.read(
-            self.model, file: "\(folder)/\(CheckpointStore.modelName)", into: model.arrays + states.arrays)
-        for (state, array) in zip(model.states, states.arrays) { state.values = Array(array.values) }
+    /// What it says of the data that it was trained on.
+    /// - Throws: `InputError` where it is a card of other data.
+    package func card<Card: Codable>(as type: Card.Type = Card.self) throws -> Card {
+        do { return try JSONDecoder().decode(type, from: JSONEncoder().encode(cardTree)) } catch is DecodingError {
+            throw InputError("\(folder): its card of the data is that of another method, or damaged")
+        }
     }
 
-    /// Sets the moments of the optimisers of a model's parameter sets.
-    func restore(_ optimisers: [Adam], of model: Model) throws {
+    /// Sets parameters and states. Throws `InputError` when the store has other arrays.
+    package func restore(_ store: ParameterStore) throws {
+        let states = store.stateArrays
+        defer { states.release() }
         try SafeTensors.read(
-            self.optimiser, file: "\(folder)/\(CheckpointStore.optimiserName)", into: model.moments(of: optimisers))
-        for optimiser in optimisers { optimiser.updates = updates }
+            self.model, file: "\(folder)/\(CheckpointStore.modelName)", into: store.arrays + states.arrays)
+        for (state, array) in zip(store.states, states.arrays) { state.values = Array(array.values) }
+    }
+
+    /// Sets what update rules keep, and how often each group was moved. Throws `InputError` when the store has other
+    /// groups.
+    func restoreRules(_ store: ParameterStore) throws {
+        try SafeTensors.read(
+            self.optimiser, file: "\(folder)/\(CheckpointStore.optimiserName)", into: store.slotArrays)
+        for group in store.groups {
+            guard let count = updates[group.name] else {
+                throw InputError("\(folder)/manifest.json has no count of updates of \(group.name)")
+            }
+            group.updates = count
+        }
     }
 }
 
-extension Model {
-    package var states: [StateArray] { parameterSets.flatMap(\.states) }
+extension ParameterStore {
+    /// What a checkpoint keeps of the networks, by module path.
+    var arrays: [NamedArray] {
+        parameters.map { NamedArray(name: $0.name, shape: $0.shape, values: $0.value.elements) }
+    }
 
     /// Copies of the states, with what frees them.
     var stateArrays: (arrays: [NamedArray], release: () -> Void) {
@@ -42,16 +60,21 @@ extension Model {
         return (arrays, { for array in arrays { array.values.deallocate() } })
     }
 
-    func moments(of optimisers: [Adam]) -> [NamedArray] {
-        zip(parameterSets, optimisers).flatMap { set, optimiser in
-            [("first_moment", optimiser.mean), ("second_moment", optimiser.square)].flatMap { name, flat in
-                set.parameters.map { parameter in
-                    let start = parameter.value.base - set.values.base
+    /// What update rules keep beside each parameter.
+    var slotArrays: [NamedArray] {
+        groups.flatMap { group in
+            zip(group.rule.slotNames, group.slots).flatMap { name, flat in
+                group.parameters.parameters.map { parameter in
+                    let start = parameter.value.base - group.parameters.values.base
                     return NamedArray(
                         name: "\(name).\(parameter.name)", shape: parameter.shape,
                         values: flat.view(from: start, shape: parameter.shape).elements)
                 }
             }
         }
+    }
+
+    var updateCounts: UpdateCounts {
+        .byGroup(Dictionary(uniqueKeysWithValues: groups.map { ($0.name, $0.updates) }))
     }
 }

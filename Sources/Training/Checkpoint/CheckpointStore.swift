@@ -11,20 +11,23 @@ struct CheckpointManifest: Codable {
         let crc32: UInt32
     }
 
-    /// 1 had no checksum of its own.
-    var format = 2
+    /// 1 had no checksum of its own, 2 one count of updates for all groups.
+    var format = 3
     /// Of the file without the line that holds it.
     private(set) var crc32: UInt32?
     let step: Int
-    /// Adam's count of updates: fewer than steps when some were skipped.
-    let updates: Int
+    /// Name of the method; nil before format 3, when there was one.
+    let method: String?
+    let updates: UpdateCounts
     /// Mean loss of the steps since the checkpoint before; nil where there were none.
     let loss: Double?
-    let card: ModelCard
+    /// What the method's source of data says of the data.
+    let card: JSONValue
     let files: [File]
 
-    init(step: Int, updates: Int, loss: Double?, card: ModelCard, files: [File]) {
+    init(step: Int, method: String, updates: UpdateCounts, loss: Double?, card: JSONValue, files: [File]) {
         self.step = step
+        self.method = method
         self.updates = updates
         self.loss = loss
         self.card = card
@@ -43,11 +46,51 @@ struct CheckpointManifest: Codable {
 
     /// Whether what it was read from is what was written.
     func isSound(in file: Data) -> Bool {
-        guard updates >= 0, format == 2, let crc32 else { return updates >= 0 && format == 1 && crc32 == nil }
+        guard updates.areCounts else { return false }
+        guard (2...3).contains(format), let crc32 else { return format == 1 && crc32 == nil }
         var rest = file
         guard let line = rest.range(of: Data("  \"crc32\" : \(crc32),\n".utf8)) else { return false }
         rest.removeSubrange(line)
         return rest.withUnsafeBytes { checksum($0) } == crc32
+    }
+}
+
+/// How often each group of parameters was moved: fewer times than there were steps when some were skipped.
+enum UpdateCounts: Codable, Equatable, Sendable {
+    case byGroup([String: Int])
+    /// Before format 3.
+    case ofAll(Int)
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if let count = try? container.decode(Int.self) {
+            self = .ofAll(count)
+        } else {
+            self = .byGroup(try container.decode([String: Int].self))
+        }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .byGroup(let counts): try container.encode(counts)
+        case .ofAll(let count): try container.encode(count)
+        }
+    }
+
+    /// nil where the group isn't known.
+    subscript(group: String) -> Int? {
+        switch self {
+        case .byGroup(let counts): counts[group]
+        case .ofAll(let count): count
+        }
+    }
+
+    fileprivate var areCounts: Bool {
+        switch self {
+        case .byGroup(let counts): counts.values.allSatisfy { $0 >= 0 }
+        case .ofAll(let count): count >= 0
+        }
     }
 }
 
@@ -165,7 +208,6 @@ package struct CheckpointStore {
     package func load(_ step: Int) throws -> LoadedCheckpoint {
         let place = path(step)
         let manifest = try manifest(step)
-        try manifest.card.normalisation.check(channels: manifest.card.channels)
         var data: [String: Data] = [:]
         for name in [Self.modelName, Self.optimiserName] {
             guard let file = manifest.files.first(where: { $0.name == name }) else {
@@ -181,8 +223,8 @@ package struct CheckpointStore {
             data[name] = bytes
         }
         return LoadedCheckpoint(
-            folder: place, step: step, updates: manifest.updates, card: manifest.card, model: data[Self.modelName]!,
-            optimiser: data[Self.optimiserName]!)
+            folder: place, step: step, updates: manifest.updates, cardTree: manifest.card,
+            model: data[Self.modelName]!, optimiser: data[Self.optimiserName]!)
     }
 
     private func manifest(_ step: Int) throws -> CheckpointManifest {

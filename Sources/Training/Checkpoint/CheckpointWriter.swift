@@ -14,10 +14,10 @@ final class CheckpointWriter {
     /// On the first rank, whether it is time to try again what failed.
     var wantsAnother: Bool { retry.map { $0 < .now } ?? false }
 
-    private let store: CheckpointStore
-    private let model: Model
-    private let optimisers: [Adam]
-    private let card: ModelCard
+    private let folder: CheckpointStore
+    private let method: String
+    private let store: ParameterStore
+    private let card: JSONValue
     private let keep: Int
     private let ranks: any Ranks
     private let owned: [UnsafeMutableBufferPointer<Float>]
@@ -36,7 +36,7 @@ final class CheckpointWriter {
 
     private struct Writing {
         let step: Int
-        let updates: Int
+        let updates: UpdateCounts
         let loss: Double?
         /// Of the files' headers, which the first rank has written: model, optimiser.
         let headers: [(bytes: Int, crc32: UInt32)]
@@ -44,15 +44,16 @@ final class CheckpointWriter {
     }
 
     /// - Parameters:
+    ///   - card: of the data.
     ///   - owned: what this rank writes of parameters and moments.
     ///   - warn: called on the first rank.
     init(
-        _ store: CheckpointStore, model: Model, optimisers: [Adam], card: ModelCard, keep: Int, ranks: any Ranks,
-        owned: [UnsafeMutableBufferPointer<Float>], warn: @escaping (String) -> Void
+        _ folder: CheckpointStore, method: String, store: ParameterStore, card: JSONValue, keep: Int,
+        ranks: any Ranks, owned: [UnsafeMutableBufferPointer<Float>], warn: @escaping (String) -> Void
     ) {
+        self.folder = folder
+        self.method = method
         self.store = store
-        self.model = model
-        self.optimisers = optimisers
         self.card = card
         self.keep = keep
         self.ranks = ranks
@@ -65,21 +66,21 @@ final class CheckpointWriter {
     func start(step: Int, loss: Double?) throws {
         try finish()
         (retry, failure) = (nil, nil)
-        let states = model.stateArrays
+        let states = store.stateArrays
         defer { states.release() }
         let files = [
-            (CheckpointStore.modelName, model.arrays + states.arrays),
-            (CheckpointStore.optimiserName, model.moments(of: optimisers)),
+            (CheckpointStore.modelName, store.arrays + states.arrays),
+            (CheckpointStore.optimiserName, store.slotArrays),
         ]
         let own = owned + (ranks.isFirst ? states.arrays.map(\.values) : [])
         do {
             let (headers, pieces) = try ranks.agree {
                 let headers = try files.map { try SafeTensors.header($0.1) }
                 if ranks.isFirst {
-                    try store.prepare(step)
+                    try folder.prepare(step)
                     for ((name, arrays), header) in zip(files, headers) {
                         try DurableFile.create(
-                            "\(store.temporaryPath(step))/\(name)", opening: header,
+                            "\(folder.temporaryPath(step))/\(name)", opening: header,
                             bytes: header.count + 4 * arrays.reduce(0) { $0 + $1.values.count })
                     }
                 }
@@ -89,9 +90,9 @@ final class CheckpointWriter {
                 return (headers, pieces)
             }
             let snapshot = Snapshot(pieces, in: &copies)
-            let paths = files.map { "\(store.temporaryPath(step))/\($0.0)" }
+            let paths = files.map { "\(folder.temporaryPath(step))/\($0.0)" }
             writing = Writing(
-                step: step, updates: optimisers[0].updates, loss: loss,
+                step: step, updates: store.updateCounts, loss: loss,
                 headers: headers.map { header in (header.count, header.withUnsafeBytes { checksum($0) }) },
                 work: BackgroundWork("checkpoint") { [isFirst = ranks.isFirst] in
                     try snapshot.write(to: paths, always: isFirst)  // which made them
@@ -143,23 +144,24 @@ final class CheckpointWriter {
         self.writing = nil
         let mine: [WrittenPiece]
         do { mine = try ranks.agree { try writing.work.wait() } } catch let error as AgreedError {
-            if ranks.isFirst { store.discard(writing.step) }
+            if ranks.isFirst { folder.discard(writing.step) }
             return fail(writing.step, error)
         }
         let all = try ranks.gather(mine, filler: WrittenPiece(file: 0, offset: 0, bytes: 0, crc32: 0))
         guard ranks.isFirst else { return }
-        let work = BackgroundWork("checkpoint") { [store, card, keep] in
+        let work = BackgroundWork("checkpoint") { [folder, method, card, keep] in
             let names = [CheckpointStore.modelName, CheckpointStore.optimiserName]
             let files = names.enumerated().map { place, name in
                 WrittenPiece.file(name, header: writing.headers[place], pieces: all.filter { $0.file == place })
             }
             do {
-                try store.seal(
+                try folder.seal(
                     CheckpointManifest(
-                        step: writing.step, updates: writing.updates, loss: writing.loss, card: card, files: files),
+                        step: writing.step, method: method, updates: writing.updates, loss: writing.loss, card: card,
+                        files: files),
                     keep: keep)
             } catch {
-                store.discard(writing.step)
+                folder.discard(writing.step)
                 throw error
             }
         }

@@ -6,78 +6,87 @@ import Tensors
 /// Gradients in pieces, last declared first: the order in which a backward pass finishes them, more or less. As soon as
 /// a piece is finished on all ranks of this node, its owners start to sum theirs over nodes, while backward goes on.
 ///
-/// Where there is one node, a piece is a parameter set, and all sums wait for the end: there is nothing to hide.
+/// Where there is one node, a piece is a whole group, and all sums wait for the end: there is nothing to hide.
 final class GradientBuckets {
     struct Bucket {
-        /// Place of the parameter set.
-        let set: Int
-        /// Elements of the set.
+        /// Place of the group.
+        let group: Int
+        /// Elements of the group.
         let range: Range<Int>
         /// Those of them that this rank owns.
         let slice: Range<Int>
     }
 
-    let buckets: [Bucket]
-    private let sets: [ParameterSet]
-    /// Gradients of the ranks of the node, for each set.
+    /// Of all groups; those that follow another have some too, for what a rank owns of them.
+    private let all: [Bucket]
+    /// Places in `all` of those that the pass under way finishes, in order.
+    private var expected: [Int] = []
+    private let groups: [ParameterGroup]
+    /// Gradients of the ranks of the node, for each group.
     private let gradients: [[UnsafeMutablePointer<Float>]]
     private let node: any Node
     private let exchange: (any NodeExchange)?
     private let ranks: any Ranks
     private let timeline: Timeline?
-    /// Elements that backward hasn't finished yet, of each bucket.
-    private var missing: [Int]
-    /// Buckets finished on this rank, in order; and of those, summed over the node.
+    /// Elements that backward hasn't finished yet, of each expected bucket.
+    private var missing: [Int] = []
+    /// Expected buckets finished on this rank, in order; and of those, summed over the node.
     private var finished = 0
     private var summed = 0
-    /// Buckets of earlier steps.
+    /// Buckets of earlier passes.
     private var past = 0
     private var isFinite = true
 
     /// Elements of a bucket at most: 4 MiB, large enough for the network's full speed.
     private static let largest = 1 << 20
 
-    /// - Parameter gradients: of the ranks of the node, for each set.
+    /// - Parameter gradients: of the ranks of the node, for each group.
     init(
-        _ sets: [ParameterSet], gradients: [[UnsafeMutablePointer<Float>]], node: any Node, ranks: any Ranks,
+        _ groups: [ParameterGroup], gradients: [[UnsafeMutablePointer<Float>]], node: any Node, ranks: any Ranks,
         timeline: Timeline?
     ) {
-        self.sets = sets
+        self.groups = groups
         self.gradients = gradients
         self.timeline = timeline
         self.node = node
         self.ranks = ranks
         exchange = node.exchange
         let largest = node.exchange == nil ? Int.max : Self.largest
-        buckets = sets.indices.reversed().flatMap { set -> [Bucket] in
-            let count = sets[set].count
+        all = groups.indices.reversed().flatMap { group -> [Bucket] in
+            let count = groups[group].count
             let edges = Array(stride(from: count, to: 0, by: -min(largest, max(count, 1)))) + [0]
             return zip(edges.dropFirst(), edges).map { start, end in
                 let slice = node.slice(of: end - start)
                 return Bucket(
-                    set: set, range: start..<end, slice: start + slice.lowerBound..<start + slice.upperBound)
+                    group: group, range: start..<end, slice: start + slice.lowerBound..<start + slice.upperBound)
             }
         }
-        missing = buckets.map(\.range.count)
     }
 
-    /// What this rank owns of a set.
-    func slices(of set: Int) -> [Range<Int>] { buckets.filter { $0.set == set }.map(\.slice) }
-
-    /// Takes note of a gradient that backward won't change any more, and moves sums on that are under way; nil where
-    /// nothing is gained by that.
-    var take: ((Tensor) throws -> Void)? {
-        exchange == nil ? nil : { [unowned self] in try self.take($0) }
+    /// What this rank owns of a group. Of one that follows another it is the same as of that.
+    func slices(of group: ParameterGroup) -> [Range<Int>] {
+        all.filter { groups[$0.group] === group }.map(\.slice)
     }
+
+    /// Says whose gradients come next.
+    /// - Returns: what takes note of a gradient that backward won't change any more, and moves sums on that are under
+    ///   way; nil where nothing is gained by that.
+    func expect(_ players: [ParameterGroup]) -> ((Tensor) throws -> Void)? {
+        expected = all.indices.filter { place in players.contains { $0 === groups[all[place].group] } }
+        missing = expected.map { all[$0].range.count }
+        return exchange == nil ? nil : { [unowned self] in try self.take($0) }
+    }
+
+    private func own(_ bucket: Bucket) -> Tensor { groups[bucket.group].parameters.gradients }
 
     private func take(_ gradient: Tensor) throws {
-        for (place, bucket) in buckets.enumerated() where place >= finished {
+        for (place, bucket) in expected.enumerated().map({ ($0, all[$1]) }) where place >= finished {
             // Parameters start on cache lines, and the gaps between them count.
-            let start = gradient.base - sets[bucket.set].gradients.base
-            guard (0..<sets[bucket.set].count).contains(start) else { continue }
+            let start = gradient.base - own(bucket).base
+            guard (0..<own(bucket).count).contains(start) else { continue }
             missing[place] -= bucket.range.clamped(to: start..<start + (gradient.count + 15) / 16 * 16).count
         }
-        while finished < buckets.count && missing[finished] == 0 { finished += 1 }
+        while finished < expected.count && missing[finished] == 0 { finished += 1 }
         _ = try timeline.measured("gradient sum over nodes", .communication, advance)
     }
 
@@ -87,45 +96,43 @@ final class GradientBuckets {
         exchange.announce(past + finished)
         let common = min(finished, exchange.announcedByAll - past)
         while summed < common {
-            sumOverNode(buckets[summed])
-            let slice = buckets[summed].slice
+            let bucket = all[expected[summed]]
+            sumOverNode(bucket)
             try exchange.start(
-                UnsafeMutableBufferPointer(rebasing: sets[buckets[summed].set].gradients.elements[slice]),
-                index: summed)
-            timeline?.count(bytes: 4 * slice.count)
+                UnsafeMutableBufferPointer(rebasing: own(bucket).elements[bucket.slice]), index: expected[summed])
+            timeline?.count(bytes: 4 * bucket.slice.count)
             summed += 1
         }
-        return try exchange.progress() && summed == buckets.count
+        return try exchange.progress() && summed == expected.count
     }
 
     private func sumOverNode(_ bucket: Bucket) {
         timeline.measured("gradient sum", .communication) {
-            timeline?.count(bytes: 4 * bucket.slice.count * (gradients[bucket.set].count + 1))
-            let own = sets[bucket.set].gradients.base
-            if !setToSum(of: gradients[bucket.set], in: bucket.slice, own) { isFinite = false }
+            timeline?.count(bytes: 4 * bucket.slice.count * (gradients[bucket.group].count + 1))
+            if !setToSum(of: gradients[bucket.group], in: bucket.slice, own(bucket).base) { isFinite = false }
         }
     }
 
     /// Returns when this rank's slices hold the sums over all ranks, and whether these are finite. Every rank of the
     /// node has finished its gradients when it calls this.
     func finish() throws -> Bool {
-        finished = buckets.count
+        finished = expected.count
         if exchange == nil {
             try ranks.waiting("meeting of the node", node.meet)
-            for bucket in buckets { sumOverNode(bucket) }
+            for place in expected { sumOverNode(all[place]) }
         } else {
             try ranks.waiting("gradient sum over nodes") {
                 while try !advance() { sched_yield() }
             }
-            for bucket in buckets where !bucket.slice.isEmpty {
-                let sums = sets[bucket.set].gradients.view(from: bucket.slice.lowerBound, shape: [bucket.slice.count])
+            for bucket in expected.map({ all[$0] }) where !bucket.slice.isEmpty {
+                let sums = own(bucket).view(from: bucket.slice.lowerBound, shape: [bucket.slice.count])
                 if !sums.isFinite { isFinite = false }
             }
         }
         defer {
-            past += buckets.count
+            past += expected.count
             (finished, summed, isFinite) = (0, 0, true)
-            missing = buckets.map(\.range.count)
+            expected = []
         }
         return isFinite
     }

@@ -7,10 +7,8 @@ package struct Metric: Encodable, Sendable {
     package let epoch: Int
     /// Of the global batch: the loss, and by name what it is the sum of; null where it was not finite.
     package let terms: LossTerms
-    /// The bound in nats, where the estimator gives one.
-    package let mutualInformation: Double?
-    /// Of the optimiser, at this step.
-    package let rate: Double
+    /// Of the first group that moves, at this step.
+    package let rate: Double?
     /// All ranks together, since the line before.
     package let imagesPerSecond: Double
     /// Since this start of the program.
@@ -30,9 +28,9 @@ package struct Metric: Encodable, Sendable {
         try container.encode(epoch, forKey: .epoch)
         func finite(_ value: Double) -> Double? { value.isFinite ? value : nil }  // null, not left out
         try container.encode(finite(terms.loss), forKey: .loss)
-        let named = zip(terms.names, terms.values).map { ($0.rawValue, finite($1)) }
+        let named = zip(terms.names, terms.values).map { ($0, finite($1)) }
         try container.encode(Dictionary(uniqueKeysWithValues: named), forKey: .terms)
-        try container.encode(mutualInformation, forKey: .mutualInformation)
+        try container.encode(terms.mutualInformation, forKey: .mutualInformation)
         try container.encode(rate, forKey: .rate)
         try container.encode(imagesPerSecond, forKey: .imagesPerSecond)
         try container.encode(seconds, forKey: .seconds)

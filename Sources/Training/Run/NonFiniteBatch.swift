@@ -3,15 +3,16 @@ import Datasets
 import Foundation
 import Tensors
 
-/// A rank's images of a step that had no finite loss or gradient, kept for a person to look at:
-/// `nonfinite/step-N/rank-R.npy` (normalised and augmented, [n, H, W, channels]) and `rank-R.json`.
+/// What a rank's networks were given in a step that had no finite loss or gradient, kept for a person to look at:
+/// `nonfinite/step-N/rank-R.npy` (images: normalised and augmented, [n, H, W, channels]; of further views
+/// `rank-R-view-K.npy`) and `rank-R.json`.
 struct NonFiniteBatch {
     private struct Description: Encodable {
         let step: Int
         let rank: Int
-        /// Of the data set, in the order of the array's rows.
+        /// Numbers in the data set, in the order of the arrays' rows.
         let images: [Int]
-        /// Those of them that have a pixel that isn't finite.
+        /// Those of them that have a value that isn't finite.
         let broken: [Int]
     }
 
@@ -24,20 +25,29 @@ struct NonFiniteBatch {
         self.limit = limit
     }
 
-    /// Writes what this rank had. Not collective, but all ranks must be told the same of `isKept`.
-    func write(step: Int, rank: Int, images: Tensor, indices: [Int]) throws {
-        let folder = "\(folder)/step-\(step)"
+    /// Where a step's are.
+    func folder(_ step: Int) -> String { "\(folder)/step-\(step)" }
+
+    /// Writes what this rank had.
+    func write(step: Int, rank: Int, _ batch: some RankBatch) throws {
+        let folder = folder(step)
         try makeFolder(folder)
-        let size = images.count / max(indices.count, 1)
-        let broken = indices.enumerated().filter { row, _ in
-            !images.elements[row * size..<(row + 1) * size].allSatisfy(\.isFinite)
+        let samples = batch.samples
+        let broken = samples.enumerated().filter { row, _ in
+            batch.inputs.contains { input in
+                let size = input.count / max(samples.count, 1)
+                return !input.elements[row * size..<(row + 1) * size].allSatisfy(\.isFinite)
+            }
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        let description = Description(step: step, rank: rank, images: indices, broken: broken.map(\.element))
+        let description = Description(step: step, rank: rank, images: samples, broken: broken.map(\.element))
         try DurableFile.write(try encoder.encode(description), to: "\(folder)/rank-\(rank).json")
-        guard !indices.isEmpty else { return }
-        try NumPyArray.write(path: "\(folder)/rank-\(rank).npy", shape: images.shape, values: images.array)
+        guard !samples.isEmpty else { return }
+        for (place, input) in batch.inputs.enumerated() {
+            let name = "rank-\(rank)" + (place == 0 ? "" : "-view-\(place)")
+            try NumPyArray.write(path: "\(folder)/\(name).npy", shape: input.shape, values: input.array)
+        }
     }
 
     /// Whether there is room for another step's. For the first rank.

@@ -61,6 +61,28 @@ package enum JSONValue: Codable, Equatable, Sendable {
         return try decoder.decode(JSONValue.self, from: data)
     }
 
+    /// The tree of a value.
+    package init(of value: some Encodable) throws { self = try Self.parse(JSONEncoder().encode(value)) }
+
+    /// The parts of an object; none of anything else.
+    package var members: [String: JSONValue] {
+        guard case .object(let members) = self else { return [:] }
+        return members
+    }
+
+    /// nil where it is no whole number.
+    package var integer: Int? {
+        guard case .integer(let value) = self else { return nil }
+        return value
+    }
+
+    /// Dotted paths of the leaves, sorted.
+    package var leaves: [String] {
+        members.sorted { $0.key < $1.key }.flatMap { name, value in
+            value.members.isEmpty ? [name] : value.leaves.map { "\(name).\($0)" }
+        }
+    }
+
     /// This tree with `other`'s leaves laid over it. Every key of `other` must be one of ours.
     /// - Throws: `InputError` that names the unknown key and the nearest known one.
     package func overlaid(with other: JSONValue, path: [String] = []) throws -> JSONValue {
@@ -91,7 +113,7 @@ package enum JSONValue: Codable, Equatable, Sendable {
     }
 
     /// What stands at a dotted path; null where nothing does.
-    func value(at path: String) -> JSONValue {
+    package func value(at path: String) -> JSONValue {
         path.split(separator: ".").reduce(self) { tree, key in
             guard case .object(let members) = tree else { return .null }
             return members[String(key)] ?? .null

@@ -1,0 +1,69 @@
+import Collectives
+import Foundation
+
+/// Which images, and what is done to them.
+package struct ViewSettings: DataSettings {
+    /// Folder or file of images.
+    package var path = ""
+    package var split: Split = .train
+    /// Side in pixels of the squares that images are resized and cropped to; 0 leaves them as they are.
+    package var imageSize = 0
+    /// 1 or 3, for image files; 0 makes those 3 and takes the others as they are.
+    package var channels = 0
+    /// Leave out image files that can't be read or decoded.
+    package var skipBroken = false
+    /// V, a power of two; 0 takes the largest that the data allow, up to 64.
+    package var virtualShards = 0
+    package var augmentation = Augmentation()
+
+    package init() {}
+
+    package static let help =
+        [
+            "path": "folder or file of images",
+            "split": "\(Split.expectation)",
+            "imageSize": "side in pixels that images are resized and cropped to; 0 leaves them as they are",
+            "channels": "1 or 3, for image files; 0 makes those 3 and takes the others as they are",
+            "skipBroken": "leave out image files that don't decode",
+            "virtualShards": "a power of two, at least the largest number of ranks; 0 takes up to 64",
+        ].merging(Augmentation.help(under: "augmentation")) { $1 }
+    package static let changeable = ["path", "skipBroken"]
+
+    package func adopting(_ earlier: ViewSettings) -> ViewSettings {
+        guard virtualShards == 0 else { return self }
+        var result = self
+        result.virtualShards = earlier.virtualShards
+        return result
+    }
+
+    /// These settings as later commands need them, wherever they are typed.
+    func resolved(virtualShards: Int) -> ViewSettings {
+        var result = self
+        result.virtualShards = virtualShards
+        result.path = URL(fileURLWithPath: path).path
+        return result
+    }
+
+    package func check() throws {
+        try require(
+            (0...ImageShape.longestSide).contains(imageSize), "data.imageSize", imageSize,
+            "0 to \(ImageShape.longestSide) pixels")
+        try require([0, 1, 3].contains(channels), "data.channels", channels, "0, 1 or 3")
+        try require(
+            virtualShards == 0
+                || (1...VirtualShards.largest).contains(virtualShards) && virtualShards.nonzeroBitCount == 1,
+            "data.virtualShards", virtualShards, "0 or a power of two up to \(VirtualShards.largest)")
+        try augmentation.check()
+    }
+
+    /// What `ImageSource` is asked for. One rank tells how far it is.
+    func request(for ranks: any Ranks) -> ImageRequest {
+        var request = ImageRequest(
+            path: path, split: split, imageSize: imageSize, channels: channels, skipBroken: skipBroken)
+        if ranks.isFirst {
+            let progress = LoadingProgress()
+            request.progress = { progress.show($0, of: $1) }
+        }
+        return request
+    }
+}

@@ -1,0 +1,118 @@
+import Collectives
+import Foundation
+import Tensors
+
+/// The images of a run, of which this rank holds its own shards, and the order in which they come.
+package final class ViewSource: DataSource {
+    package let settings: ViewSettings
+    package let card: ViewCard
+    package let skipped: [String]
+    package private(set) var plan: BatchPlan
+    private let dataset: ImageDataset
+    private let recipe: ViewRecipe
+    private let seed: UInt64
+    private let rank: Int
+    private let worldSize: Int
+
+    /// Reads this rank's images and, together with the others, the mean and deviation of all. Collective.
+    package init(
+        _ settings: ViewSettings, _ recipe: ViewRecipe, batch: Int, seed: UInt64, ranks: any Ranks
+    ) throws {
+        let source = try ImageSource(settings.request(for: ranks), ranks: ranks)
+        skipped = source.skipped
+        (dataset, plan) = try ranks.agree {
+            guard source.count >= 2 else {
+                throw InputError("\(settings.path): 1 image, expected at least 2: each is told from the others")
+            }
+            for view in recipe.views { try view.check(shape: source.shape) }
+            let shards = try VirtualShards(
+                imageCount: source.count, count: settings.virtualShards == 0 ? nil : settings.virtualShards)
+            try shards.check(worldSize: ranks.worldSize)
+            let plan = try BatchPlan(shards: shards, batch: batch, seed: seed)
+            let own = shards.ownedImages(rank: ranks.rank, worldSize: ranks.worldSize)
+            let dataset = try ImageDataset(source, images: own)
+            for view in recipe.views { try view.check(shape: source.shape, holdsBytes: dataset.holdsBytes) }
+            if recipe.needsUnitRange { try dataset.checkUnitRange(path: settings.path) }
+            return (dataset, plan)
+        }
+        card = ViewCard(
+            height: source.shape.height, width: source.shape.width, channels: source.shape.channels,
+            normalisation: try Normalisation(of: dataset, in: plan.shards, over: ranks))
+        self.settings = settings.resolved(virtualShards: plan.shards.count)
+        self.recipe = recipe
+        self.seed = seed
+        rank = ranks.rank
+        worldSize = ranks.worldSize
+    }
+
+    package var count: Int { dataset.count }
+
+    package var summary: String { "\(count) images of \(card.height)x\(card.width)x\(card.channels)" }
+
+    /// This rank's images of a global batch, each view augmented and normalised.
+    package func batch(_ draw: Int, device: Device) -> ViewBatch {
+        let samples = plan.indices(step: draw, rank: rank, worldSize: worldSize)
+        let images = device.tensor([recipe.views.count * samples.count, card.height, card.width, card.channels])
+        for (place, augmentation) in recipe.views.enumerated() {
+            dataset.fill(
+                images.base + place * samples.count * dataset.shape.size, indices: samples,
+                normalisation: card.normalisation, augmentation: augmentation, seed: seed,
+                epoch: plan.epoch(ofStep: draw), view: place)
+        }
+        let counts = (0..<worldSize).map { plan.share(step: draw, rank: $0, worldSize: worldSize) }
+        return ViewBatch(shares: Shares(counts: counts, rank: rank), samples: samples, images: images)
+    }
+
+    package static func rows(
+        _ settings: ViewSettings, _ recipe: ViewRecipe, split: Split?, card: ViewCard, ranks: any Ranks
+    ) throws -> EvaluationRows<ViewBatch> {
+        var request = settings.request(for: ranks)
+        request.split = split ?? .train
+        let source = try ImageSource(request, ranks: ranks)
+        let dataset = try ranks.agree {
+            guard split == nil || source.hasSplits else {
+                throw InputError(
+                    isFolder(request.path)
+                        ? "\(request.path) is one set of images: move them into folders train and test, or name a "
+                            + "folder that has those with --data"
+                        : "\(request.path) is one file, without a train and a test split: name their folder with --data"
+                )
+            }
+            let shape = source.shape
+            guard (shape.height, shape.width, shape.channels) == (card.height, card.width, card.channels) else {
+                throw InputError(
+                    "images are \(shape.height)x\(shape.width)x\(shape.channels), and the encoder was trained on "
+                        + "\(card.height)x\(card.width)x\(card.channels)")
+            }
+            let start = source.count * ranks.rank / ranks.worldSize
+            let end = source.count * (ranks.rank + 1) / ranks.worldSize
+            let dataset = try ImageDataset(source, images: start..<end)
+            if recipe.needsUnitRange { try dataset.checkUnitRange(path: request.path) }
+            return dataset
+        }
+        let samples = EvaluationSamples(
+            count: dataset.count, own: dataset.images, labels: dataset.labels, classes: dataset.classes,
+            skipped: source.skipped, images: (dataset, card.normalisation))
+        return EvaluationRows(samples) { rows, device in
+            let images = device.tensor([rows.count, card.height, card.width, card.channels])
+            dataset.fill(images.base, indices: Array(rows), normalisation: card.normalisation)
+            return ViewBatch(shares: Shares(counts: [rows.count], rank: 0), samples: Array(rows), images: images)
+        }
+    }
+
+    /// CIFAR-shaped noise in -1...1.
+    package static func noise(
+        _ recipe: ViewRecipe, perRank: Int, device: Device, ranks: any Ranks
+    ) -> (card: ViewCard, batch: ViewBatch) {
+        let images = device.tensor([recipe.views.count * perRank, 32, 32, 3])
+        var stream = RandomStream(seed: 0, purpose: .synthetic, sample: ranks.rank)
+        for i in 0..<images.count { images.base[i] = 2 * stream.uniform() - 1 }
+        let half = [Float](repeating: 0.5, count: 3)  // so that bytes would be in -1...1
+        return (
+            ViewCard(height: 32, width: 32, channels: 3, normalisation: Normalisation(mean: half, deviation: half)),
+            ViewBatch(
+                shares: Shares(counts: Array(repeating: perRank, count: ranks.worldSize), rank: ranks.rank),
+                samples: Array(ranks.rank * perRank..<(ranks.rank + 1) * perRank), images: images)
+        )
+    }
+}

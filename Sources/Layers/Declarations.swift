@@ -1,0 +1,120 @@
+import Autodiff
+import Tensors
+
+/// How a parameter starts.
+package enum Initialisation {
+    /// Uniform in ±1/sqrt(fanIn), the default of PyTorch's linear and convolution layers.
+    case uniform(fanIn: Int)
+    case constant(Float)
+}
+
+/// A named array that training changes. Its value and gradient are views of its set's flat memory.
+package final class Parameter {
+    /// Module path, as in checkpoints: `encoder.conv1.weight`.
+    package let name: String
+    package let shape: [Int]
+    /// Path of the layer that it belongs to: `encoder.conv1`.
+    package var layer: String { name.split(separator: ".").dropLast().joined(separator: ".") }
+    package internal(set) var value: Tensor!
+    /// None where nothing is ever moved along it.
+    package internal(set) var gradient: Tensor!
+    let initialisation: Initialisation
+    /// What it was declared in.
+    let owner: ObjectIdentifier
+
+    init(_ name: String, _ shape: [Int], _ initialisation: Initialisation, owner: ObjectIdentifier) {
+        self.name = name
+        self.shape = shape
+        self.initialisation = initialisation
+        self.owner = owner
+    }
+}
+
+/// A named array that isn't trained but belongs in the checkpoint, such as a running mean.
+package final class StateArray {
+    package let name: String
+    package var values: [Float]
+
+    init(_ name: String, _ values: [Float]) {
+        self.name = name
+        self.values = values
+    }
+}
+
+/// Where layers declare their parameters and states, under a path of names. Nothing is allocated.
+package final class Declarations {
+    /// What was declared together: the parameters of one group, or of what has no groups.
+    final class Contents {
+        var parameters: [Parameter] = []
+        var states: [StateArray] = []
+    }
+
+    /// The groups of a model, in order.
+    final class Groups {
+        var all: [ParameterGroup] = []
+    }
+
+    let contents: Contents
+    let groups: Groups
+    private let path: [String]
+
+    package convenience init() { self.init(Contents(), Groups(), path: []) }
+
+    private init(_ contents: Contents, _ groups: Groups, path: [String]) {
+        self.contents = contents
+        self.groups = groups
+        self.path = path
+    }
+
+    /// Trained numbers declared so far, in groups and outside of them.
+    package var parameterCount: Int {
+        ([contents] + groups.all.map(\.contents)).reduce(0) { $0 + $1.parameterCount }
+    }
+
+    /// Bytes of the groups with their gradients and moments.
+    package var bytesInTraining: Double {
+        groups.all.reduce(0) { sum, group in
+            let arrays = 1 + (group.rule.hasGradient ? 1 : 0) + group.rule.slotNames.count
+            return sum + 4 * Double(arrays) * Double(group.contents.parameterCount)
+        }
+    }
+
+    /// Declares under a longer path.
+    package func within(_ name: String) -> Declarations { Declarations(contents, groups, path: path + [name]) }
+
+    /// Declares what `make` declares as a group of parameters, which are moved together by one rule.
+    /// - Parameter name: of the group, for its count of updates in checkpoints; it is no part of its arrays' names.
+    package func group<Networks>(
+        _ name: String, _ rule: UpdateRule, _ make: (Declarations) throws -> Networks
+    ) rethrows -> (ParameterGroup, Networks) {
+        precondition(!groups.all.contains { $0.name == name }, "two groups are called \(name)")
+        let group = ParameterGroup(name, rule, contents: Contents(), place: groups.all.count)
+        groups.all.append(group)
+        return (group, try make(Declarations(group.contents, groups, path: path)))
+    }
+
+    package func parameter(_ name: String, _ shape: [Int], _ initialisation: Initialisation) -> Parameter {
+        let parameter = Parameter(
+            (path + [name]).joined(separator: "."), shape, initialisation, owner: ObjectIdentifier(contents))
+        contents.parameters.append(parameter)
+        return parameter
+    }
+
+    package func state(_ name: String, _ values: [Float]) -> StateArray {
+        let state = StateArray((path + [name]).joined(separator: "."), values)
+        contents.states.append(state)
+        return state
+    }
+}
+
+extension Declarations.Contents {
+    var parameterCount: Int { parameters.reduce(0) { $0 + $1.shape.reduce(1, *) } }
+}
+
+extension Tape {
+    /// A parameter on this tape: one that gets a gradient, or a constant where its group doesn't move.
+    package func use(_ parameter: Parameter) -> Variable {
+        guard moves(parameter.owner) else { return constant(parameter.value) }
+        return self.parameter(parameter.value, gradient: parameter.gradient)
+    }
+}

@@ -1,0 +1,156 @@
+import Collectives
+import Tensors
+
+/// How a group moves in an update.
+package enum UpdateRule {
+    case adam(AdamSettings)
+    /// θ ← m·θ + (1 - m)·leader's θ after each update of the leader, of which it starts as a copy. It has no gradient
+    /// and no moments: a target network (Grill et al. 2020, section 3.1).
+    case follows(ParameterGroup, Momentum)
+
+    /// As measurements call it.
+    package var name: String {
+        switch self {
+        case .adam: "Adam"
+        case .follows: "following"
+        }
+    }
+
+    /// Names of what is kept beside each parameter, in checkpoints.
+    package var slotNames: [String] {
+        switch self {
+        case .adam: Adam.slotNames
+        case .follows: []
+        }
+    }
+
+    /// Whether it moves along a gradient.
+    package var hasGradient: Bool {
+        switch self {
+        case .adam: true
+        case .follows: false
+        }
+    }
+}
+
+/// How much of itself a follower keeps in an update: from `start` to `end` over the run, by half a cosine
+/// (Grill et al. 2020, section 3.2: τ = 1 - (1 - τ_start)·(cos(πk/K) + 1)/2).
+package struct Momentum: SettingsTree {
+    /// In 0...1, as is `end`.
+    package var start = 0.99
+    package var end = 1.0
+
+    package init() {}
+
+    package static let help = [
+        "start": "share of itself that the target keeps in the first step, 0 to 1",
+        "end": "the same in the last step; it rises by half a cosine",
+    ]
+
+    package func check(_ name: String) throws {
+        for (part, value) in [("start", start), ("end", end)] {
+            try require((0...1).contains(value), "\(name).\(part)", value, "0 to 1")
+        }
+    }
+
+    /// Of step `step`, counted from 0, of a run of `steps`.
+    package func value(at step: Int, of steps: Int) -> Double {
+        end - (end - start) * (Double.cosine(Double.pi * Double(step) / Double(max(steps, 1))) + 1) / 2
+    }
+}
+
+/// Parameters moved together by one rule, with what the rule keeps beside them.
+package final class ParameterGroup {
+    package let name: String
+    package let rule: UpdateRule
+    /// How often it was moved.
+    package var updates = 0
+    /// Arrays beside the values, [count] each, in the order of `UpdateRule.slotNames`.
+    package private(set) var slots: [Tensor] = []
+    /// Values and gradients, from the moment a `ParameterStore` has allocated them.
+    package private(set) var parameters: ParameterSet!
+    let contents: Declarations.Contents
+    /// Among the groups of its model.
+    private let place: Int
+
+    init(_ name: String, _ rule: UpdateRule, contents: Declarations.Contents, place: Int) {
+        self.name = name
+        self.rule = rule
+        self.contents = contents
+        self.place = place
+    }
+
+    /// What its parameters say they belong to.
+    package var identifier: ObjectIdentifier { ObjectIdentifier(contents) }
+
+    /// Length of the flat arrays.
+    package var count: Int { parameters.count }
+
+    func allocate(device: Device, seed: UInt64) {
+        parameters = ParameterSet(
+            contents, device: device, seed: seed, firstPlace: place << 20, hasGradients: rule.hasGradient)
+        slots = rule.slotNames.map { _ in device.tensor([parameters.count], filledWith: 0) }
+        if case .follows(let leader, _) = rule {
+            precondition(leader.count == count, "\(name) has other parameters than \(leader.name), which it follows")
+            parameters.values.copy(from: leader.parameters.values)
+        }
+    }
+
+    /// Goes on in other arrays, [count] each. The caller has copied what they held there.
+    package func move(values: Tensor, gradients: Tensor?, slots: [Tensor]) {
+        parameters.move(values: values, gradients: gradients)
+        self.slots = slots
+    }
+
+    /// Learning rate of a step; nil where the rule has none.
+    package func rate(at step: Int, of steps: Int) -> Double? {
+        switch rule {
+        case .adam(let settings): settings.rate(at: step, of: steps)
+        case .follows: nil
+        }
+    }
+
+    /// Moves these elements by the rule, once; along gradients that have been summed over ranks where it has any.
+    package func update(at step: Int, of steps: Int, in ranges: [Range<Int>]) {
+        updates += 1
+        switch rule {
+        case .adam(let settings):
+            Adam.update(
+                parameters, mean: slots[0], square: slots[1], settings, updates: updates,
+                rate: settings.rate(at: step, of: steps), in: ranges)
+        case .follows(let leader, let momentum):
+            let kept = Float(momentum.value(at: step, of: steps))
+            for range in ranges {
+                parameters.values.view(from: range.lowerBound, shape: [range.count]).moveTowards(
+                    leader.parameters.values.view(from: range.lowerBound, shape: [range.count]), keeping: kept)
+            }
+        }
+    }
+}
+
+/// What a model's networks have declared, in memory: its groups of parameters, and its states.
+package final class ParameterStore {
+    package let device: Device
+    package let groups: [ParameterGroup]
+    package let states: [StateArray]
+
+    /// Allocates the groups and starts them from random streams keyed by the seed and each parameter's place.
+    package init(_ declarations: Declarations, device: Device, seed: UInt64) {
+        precondition(declarations.contents.parameters.isEmpty, "a model's parameters belong to groups")
+        self.device = device
+        groups = declarations.groups.all
+        states = declarations.contents.states + groups.flatMap(\.contents.states)
+        for group in groups { group.allocate(device: device, seed: seed) }
+    }
+
+    /// All parameters, in order of declaration.
+    package var parameters: [Parameter] { groups.flatMap(\.parameters.parameters) }
+
+    /// The groups that follow one of these.
+    package func followers(of leaders: [ParameterGroup]) -> [ParameterGroup] {
+        groups.filter { group in
+            guard case .follows(let leader, _) = group.rule else { return false }
+            return leaders.contains { $0 === leader }
+        }
+    }
+}

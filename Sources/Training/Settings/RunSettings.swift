@@ -1,0 +1,65 @@
+import Collectives
+
+/// What decides a run of any method.
+package struct RunSettings: SettingsTree {
+    package struct CheckpointSettings: SettingsTree {
+        /// Steps between checkpoints; 0 writes only the last.
+        package var every = 1000
+        /// How many of the newest are kept, at least 1. The one of the least mean loss stays beside them.
+        package var keep = 2
+
+        package init() {}
+
+        package static let help = [
+            "every": "steps between checkpoints; 0 writes only the last",
+            "keep": "how many of the newest are kept, beside the one of the least mean loss",
+        ]
+        package static let changeable = ["every", "keep"]
+    }
+
+    /// Samples of the global batch, split over ranks.
+    package var batch = 128
+    /// Samples that pass a network at a time on a rank, in two-phase accumulation; 0 for all at once.
+    package var microBatch = 0
+    /// Steps of the whole run.
+    package var steps = 10_000
+    package var seed: UInt64 = 0
+    /// Threads of each rank's kernels; 0 takes OMP_NUM_THREADS, or 1 where that isn't set.
+    package var threads = 0
+    /// Seconds that a collective call may take before the job is ended, with who waits for whom; 0 for any time.
+    package var stallTimeout = 300
+    package var checkpoint = CheckpointSettings()
+
+    package init() {}
+
+    package static let help =
+        [
+            "batch": "samples of the global batch, split over ranks",
+            "microBatch": "samples that pass a network at a time on a rank, for large batches; 0 for all at once",
+            "steps": "steps of the whole run; 0 writes the untrained checkpoint",
+            "seed": "of every random number",
+            "threads": "threads of each rank; 0 takes OMP_NUM_THREADS, or 1",
+            "stallTimeout": "seconds that ranks wait for one before the job is ended; 0 for ever",
+        ].merging(CheckpointSettings.help(under: "checkpoint")) { $1 }
+    package static let changeable =
+        ["steps", "threads", "stallTimeout", "microBatch"] + CheckpointSettings.changeable(under: "checkpoint")
+    package static let expectations = ["seed": "a whole number from 0 to \(Int.max)"]
+
+    /// Throws `InputError` where a value is out of its range.
+    func check() throws {
+        try require((2...1 << 24).contains(batch), "batch", batch, "2 to \(1 << 24) images")
+        try require((0...1 << 24).contains(microBatch), "microBatch", microBatch, "0 to \(1 << 24) images")
+        try require((0...1 << 40).contains(steps), "steps", steps, "0 to \(1 << 40)")
+        try require((0...1024).contains(threads), "threads", threads, "0 to 1024")
+        try require((0...1 << 30).contains(stallTimeout), "stallTimeout", stallTimeout, "0 to \(1 << 30) seconds")
+        try require(checkpoint.every >= 0, "checkpoint.every", checkpoint.every, "0 or more steps")
+        try require((1...1000).contains(checkpoint.keep), "checkpoint.keep", checkpoint.keep, "1 to 1000")
+    }
+
+    /// Threads of each rank's kernels, 1 to 1024.
+    /// - Parameter asked: 0 for those that OMP_NUM_THREADS says.
+    package static func threads(asked: Int, environment: [String: String]) -> Int {
+        let threads = asked > 0 ? asked : environment["OMP_NUM_THREADS"].flatMap(Int.init) ?? 1
+        return min(max(threads, 1), 1024)
+    }
+}
