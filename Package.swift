@@ -119,7 +119,7 @@ let package = Package(
             name: "EvaluationTests",
             dependencies: ["Evaluation", "Datasets", "Layers", "Autodiff", "Tensors", "Collectives", "MPI"],
             exclude: ["Fixtures"]),
-        .testTarget(name: "CommandTests", dependencies: ["dim-dist", "Datasets"]),
+        .testTarget(name: "CommandTests", dependencies: ["dim-dist", "Datasets"], exclude: ["Fixtures"]),
         .testTarget(
             name: "RankTests",
             dependencies: [

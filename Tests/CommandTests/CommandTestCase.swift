@@ -138,9 +138,12 @@ class CommandTestCase: XCTestCase {
 
     static func threads(_ ranks: Int) -> [String] { ["--transport", "threads", "--ranks", "\(ranks)"] }
 
-    /// The lines of a run's metrics, each of which has to be a JSON object.
-    func metrics(_ run: String) throws -> [[String: Any]] {
-        try String(contentsOfFile: path(run) + "/metrics.jsonl", encoding: .utf8).split(separator: "\n").map {
+    /// The lines of a run's metrics.
+    func metrics(_ run: String) throws -> [[String: Any]] { try jsonLines(path(run) + "/metrics.jsonl") }
+
+    /// The lines of a file, each of which has to be a JSON object.
+    func jsonLines(_ file: String) throws -> [[String: Any]] {
+        try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").map {
             try XCTUnwrap(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
         }
     }
