@@ -12,6 +12,17 @@ extension Tape {
         }
     }
 
+    /// x where x is positive, else slope·x (Maas et al. 2013). The slope is in 0...1.
+    package func leakyRectify(_ x: Variable, slope: Float) -> Variable {
+        let y = device.tensor(x.shape)
+        y.copy(from: x.value)
+        y.scale(by: slope, whereNotPositive: y)
+        return record(y, from: [x]) { [unowned self] gradient in
+            gradient.scale(by: slope, whereNotPositive: y)
+            pass(gradient, to: x)
+        }
+    }
+
     /// x where `output`, of the same shape, is positive, and 0 elsewhere: what a rectifier with that output does to a
     /// gradient.
     package func masked(_ x: Variable, wherePositive output: Tensor) -> Variable {
@@ -79,6 +90,18 @@ extension Tape {
             let dx = device.tensor(x.shape, filledWith: 0)
             dx.matrix[columns: columns].copy(from: dy.matrix)
             pass(dx, to: x)
+        }
+    }
+    /// Some of the rows, along the first axis: [R, ...] to [range.count, ...]. The value shares x's memory.
+    package func rows(_ x: Variable, _ range: Range<Int>) -> Variable {
+        let rowSize = x.shape.dropFirst().reduce(1, *)
+        let shape = [range.count] + x.shape.dropFirst()
+        let start = range.lowerBound * rowSize
+        return record(x.value.view(from: start, shape: shape), from: [x]) { [unowned self] dy in
+            pass(to: x) { dx, adding in
+                if !adding { dx.fill(0) }
+                dx.view(from: start, shape: shape).add(dy)
+            }
         }
     }
 }

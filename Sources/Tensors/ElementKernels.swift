@@ -36,6 +36,20 @@ extension Tensor {
         inParallel(count, step: 16) { for i in $0 { a[i] = max(a[i], 0) } }
     }
 
+    /// Multiplies by `factor` where another tensor's element is not positive. The other may be this one.
+    package func scale(by factor: Float, whereNotPositive other: Tensor) {
+        let (a, b) = (base, other.base)
+        inParallel(count, step: 16) { for i in $0 { a[i] = b[i] > 0 ? a[i] : factor * a[i] } }
+    }
+
+    /// e^(factor·x) of each element of x, of the same shape; an exponent above 88 counts as 88.
+    package func setToExponential(of x: Tensor, times factor: Float) {
+        let input = x.base
+        base.replaceVectors(count: count) { _, i in
+            exponential(factor * input.part(at: i, count: count, filler: 0))
+        }
+    }
+
     /// Replaces each element x by tanh x, with an absolute error below 2e-7.
     package func replaceByHyperbolicTangent() {
         base.replaceVectors(count: count) { x, _ in 1 - 2 / (exponential(x + x) + 1) }

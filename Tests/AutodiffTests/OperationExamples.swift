@@ -12,6 +12,7 @@ enum Operation: String, CaseIterable {
     case dropout
     case hyperbolicTangent
     case layerNorm
+    case leakyRectify
     case linear
     case masked
     case maxPool
@@ -24,6 +25,7 @@ enum Operation: String, CaseIterable {
     case rectify
     case repeatRows
     case reshape
+    case rows
     case sigmoid
     case transposedConvolution
     case weightedSum
@@ -78,6 +80,12 @@ enum Operation: String, CaseIterable {
             [
                 GradientExample("rows of 5", [Values([4, 5], 1), Values([5], 2), Values([5], 3)]) {
                     $0.layerNorm($1[0], scale: $1[1], shift: $1[2])
+                }
+            ]
+        case .leakyRectify:
+            [
+                GradientExample("either side of 0", [Values([2, 3], [0.5, -0.5, 1, -2, 2, 0.3])]) {
+                    $0.leakyRectify($1[0], slope: 0.2)
                 }
             ]
         case .hyperbolicTangent:
@@ -140,6 +148,17 @@ enum Operation: String, CaseIterable {
         case .repeatRows: [GradientExample("3 times", [Values([2, 4], 1)]) { $0.repeatRows($1[0], times: 3) }]
         case .reshape:
             [GradientExample("to three axes", [Values([2, 6], 1)]) { $0.reshape($1[0], [2, 3, 2]) }]
+        case .rows:
+            [
+                GradientExample("2 of 4", [Values([4, 3], 1)]) { $0.rows($1[0], 1..<3) },
+                GradientExample("of four axes", [Values([3, 2, 1, 2], 1)]) { $0.rows($1[0], 1..<3) },
+                GradientExample("some twice", [Values([4, 2], 1)]) {
+                    $0.add($0.rows($1[0], 0..<3), $0.rows($1[0], 1..<4))
+                },
+                GradientExample("none", [Values([2, 2], 1)]) {
+                    $0.concatenateColumns([$0.rows($1[0], 0..<2), $0.reshape($0.rows($1[0], 2..<2), [2, 0])])
+                },
+            ]
         case .sigmoid: [GradientExample("2 rows of 3", [Values([2, 3], 1)]) { $0.sigmoid($1[0]) }]
         case .weightedSum:
             [

@@ -1,0 +1,58 @@
+import Autodiff
+import Tensors
+
+/// A multilayer perceptron: linear layers `layer1`, `layer2`, …, with a rectifier behind each but the last.
+package struct MLP {
+    /// What stands behind each layer but the last.
+    package enum Hidden {
+        /// Batch norm `norm1`, `norm2`, … and ReLU, as in the projector and predictor of BYOL (Grill et al. 2020,
+        /// section 3.3). The layer before it has no bias, which the norm would take off again.
+        case normalised(BatchNormScope)
+        /// x where it is positive, else slope·x: 0.2 in the discriminator of FactorVAE (Kim & Mnih 2018, appendix A), 0
+        /// for ReLU.
+        case leaky(slope: Float)
+    }
+
+    private enum Activation {
+        case norm(BatchNorm)
+        case leaky(slope: Float)
+        case none
+    }
+
+    private let layers: [(linear: Linear, activation: Activation)]
+
+    /// - Parameters:
+    ///   - name: path of the layers.
+    ///   - inputs: width of what goes in.
+    ///   - widths: of the layers in order, at least one; the last is that of what comes out.
+    package init(_ declare: Declarations, _ name: String, inputs: Int, widths: [Int], hidden: Hidden) {
+        var inputs = inputs
+        let declare = declare.within(name)
+        layers = widths.enumerated().map { place, width in
+            defer { inputs = width }
+            let isLast = place == widths.count - 1
+            var hasBias = true
+            if !isLast, case .normalised = hidden { hasBias = false }
+            let linear = Linear(declare, "layer\(place + 1)", inputs: inputs, outputs: width, bias: hasBias)
+            switch hidden {
+            case _ where isLast: return (linear, .none)
+            case .leaky(let slope): return (linear, .leaky(slope: slope))
+            case .normalised(let scope):
+                let norm = BatchNorm(declare, "norm\(place + 1)", channels: width, rectified: true, scope: scope)
+                return (linear, .norm(norm))
+            }
+        }
+    }
+
+    /// [n, inputs] to [n, outputs]. Collective in training with batch norms of `sync` scope, in both directions.
+    package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
+        try layers.reduce(x) { x, layer in
+            let y = try layer.linear(tape, x)
+            return switch layer.activation {
+            case .norm(let norm): try norm(tape, y)
+            case .leaky(let slope): tape.leakyRectify(y, slope: slope)
+            case .none: y
+            }
+        }
+    }
+}
