@@ -2,6 +2,7 @@ import Autodiff
 import Collectives
 import Datasets
 import Layers
+import Networks
 import Tensors
 
 /// How much of an image its features keep: a decoder is trained by squared error on frozen features of the training
@@ -23,7 +24,16 @@ package struct Reconstruction {
     /// Throws an `InputError` unless images of this shape can be reconstructed and compared.
     package func checkShape(_ shape: ImageShape) throws {
         _ = try StructuralSimilarity(shape)
-        _ = try Decoder(Declarations(), inputs: 1, shape: shape, channels: channels)
+        _ = try decoder(Declarations(), inputs: 1, shape: shape)
+    }
+
+    private func decoder(
+        _ declare: Declarations, inputs: Int, shape: ImageShape
+    ) throws -> ConvolutionalDecoder {
+        try ConvolutionalDecoder(
+            declare, inputs: inputs,
+            image: MapShape(height: shape.height, width: shape.width, channels: shape.channels), channels: channels,
+            output: .tanh)
     }
 
     /// What a table has to say of its values, for images of this shape.
@@ -49,8 +59,7 @@ package struct Reconstruction {
                     + "1, 2, 1, above 0")
         }
         let declarations = Declarations()
-        let decoder = try Decoder(
-            declarations, inputs: train.dimension, shape: pictures.shape, channels: channels)
+        let decoder = try decoder(declarations, inputs: train.dimension, shape: pictures.shape)
         let parameters = ParameterSet(declarations, device: device, seed: seed)
         var settings = AdamSettings()
         (settings.rate, settings.schedule, settings.warmupSteps) = (rate, .cosine, 0)
