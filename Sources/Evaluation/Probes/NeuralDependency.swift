@@ -38,7 +38,8 @@ package struct NeuralDependency {
                     + "least 1, 2, 1, above 0")
         }
         let declarations = Declarations()
-        let network = ScoreNetwork(declarations, inputs: train.dimension, hidden: hiddenUnits)
+        let network = MLP(
+            declarations, "network", inputs: train.dimension, widths: hiddenUnits + [1], hidden: .leaky(slope: 0))
         let parameters = ParameterSet(declarations, device: device, seed: seed)
         var settings = AdamSettings()
         (settings.rate, settings.schedule, settings.warmupSteps) = (rate, .cosine, 0)
@@ -48,7 +49,9 @@ package struct NeuralDependency {
             rows: Array(0..<Int32(train.rows)), seed: seed, ranks: ranks, device: device)
         func loss(_ tape: Tape, _ x: Variable, step: Int) throws -> Variable {
             let shuffled = tape.constant(
-                try shuffledColumns(of: x.value, seed: seed, step: step, shares: tape.shares, ranks, device))
+                try permutedColumns(x.value, shares: tape.shares, device: device, ranks: ranks) { column in
+                    RandomStream(seed: seed, purpose: .shuffle, step: step, sample: column)
+                })
             return try tape.twoSampleLoss(
                 .donskerVaradhan, positives: try network(tape, x), negatives: try network(tape, shuffled))
         }
@@ -74,49 +77,5 @@ package struct NeuralDependency {
         }
         guard value < -0.1 else { return [] }
         return ["below 0, which no divergence is: the network learned its rows by heart, there are too few of them"]
-    }
-
-    /// This rank's rows of the global batch after each column was shuffled over all of its rows. Collective.
-    /// - Parameter x: this rank's rows, [n, dimension]; the ranks' parts in order are the batch.
-    private func shuffledColumns(
-        of x: Tensor, seed: UInt64, step: Int, shares: Shares, _ ranks: any Ranks, _ device: Device
-    ) throws -> Tensor {
-        let dimension = x.shape[1]
-        let whole = device.tensor([shares.total, dimension])
-        try ranks.gather(
-            UnsafeRawBufferPointer(x.elements), counts: shares.counts.map { $0 * dimension * 4 },
-            into: UnsafeMutableRawBufferPointer(whole.elements))
-        let result = device.tensor(x.shape)
-        for column in 0..<dimension {
-            var stream = RandomStream(seed: seed, purpose: .shuffle, step: step, sample: column)
-            let order = stream.permutation(of: shares.total)
-            for row in 0..<shares.own {
-                result.matrix.row(row)[column] = whole.matrix.row(Int(order[shares.first + row]))[column]
-            }
-        }
-        return result
-    }
-}
-
-/// Linear layers with rectifiers between them, to one score a row.
-private struct ScoreNetwork {
-    private var layers: [Linear] = []
-
-    init(_ declare: Declarations, inputs: Int, hidden: [Int]) {
-        var inputs = inputs
-        for (place, units) in (hidden + [1]).enumerated() {
-            layers.append(Linear(declare, "layer\(place)", inputs: inputs, outputs: units))
-            inputs = units
-        }
-    }
-
-    /// Scores [n] of x [n, inputs].
-    func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
-        var y = x
-        for (place, layer) in layers.enumerated() {
-            y = try layer(tape, y)
-            if place < layers.count - 1 { y = tape.rectify(y) }
-        }
-        return tape.reshape(y, [x.shape[0]])
     }
 }

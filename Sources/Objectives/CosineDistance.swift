@@ -1,0 +1,42 @@
+import Autodiff
+import Tensors
+
+/// Below this norm a row has no direction.
+private let smallestNorm = 1e-12
+
+extension Tape {
+    /// 2 - 2·<p, t>/(|p||t|), the squared distance of the rows' directions, in 0...4: the mean over the global batch, as
+    /// this rank's part of the sum, a scalar (Grill et al. 2020, equation 2). A pair with a row whose norm is below
+    /// 1e-12 counts 2, as if at right angles, and has no gradient.
+    ///
+    /// - Parameters:
+    ///   - p: this rank's predictions, [n, D], a row an image.
+    ///   - t: what they shall point to, of the same shape; a constant where it is to stand still.
+    package func cosineDistance(_ p: Variable, _ t: Variable) -> Variable {
+        let (a, b) = (p.value.matrix, t.value.matrix)
+        let scale = 2 / Double(max(shares.total, 1))
+        var sum = 0.0
+        var factors: [(product: Double, p: Double, t: Double)] = []  // 1/(|p||t|), cosine/|p|², cosine/|t|²
+        for ((product, pp), tt) in zip(zip(a.rowProducts(b), a.rowProducts(a)), b.rowProducts(b)) {
+            if min(pp, tt) < smallestNorm * smallestNorm, product.isFinite {
+                sum += 1
+                factors.append((0, 0, 0))
+            } else {
+                let inverse = 1 / (pp * tt).squareRoot()
+                sum += 1 - product * inverse
+                factors.append((inverse, product * inverse / pp, product * inverse / tt))
+            }
+        }
+        /// -scale·(other/(|p||t|) - cosine·own/|own|²), where a gradient is wanted.
+        func gradient(by own: Variable, _ other: Matrix, _ cosines: [Double]) -> [(Variable, Tensor)] {
+            guard needsGradient(own) else { return [] }
+            let result = device.tensor(own.shape)
+            result.matrix.setRows(of: other, times: factors.map { Float(-scale * $0.product) })
+            result.matrix.addRows(of: own.value.matrix, times: cosines.map { Float(scale * $0) })
+            return [(own, result)]
+        }
+        return recordLoss(
+            sum * scale,
+            gradients: gradient(by: p, b, factors.map(\.p)) + gradient(by: t, a, factors.map(\.t)))
+    }
+}
