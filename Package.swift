@@ -31,6 +31,7 @@ let package = Package(
         .systemLibrary(name: "CRandom123", providers: [.apt(["librandom123-dev"])]),
         .systemLibrary(name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
         .systemLibrary(name: "CVector"),
+        .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
         // MARK: - Layer 1: how ranks talk
@@ -63,7 +64,7 @@ let package = Package(
         // MARK: - Layer 6: pixels. No gradients here: an augmentation is never differentiated.
         .target(
             name: "Datasets",
-            dependencies: ["Tensors", "Collectives", "CPNG", "CTurboJPEG", "CZlib"],
+            dependencies: ["Tensors", "Collectives", "CPNG", "CTurboJPEG", "CZip", "CZlib"],
             exclude: ["README.md"]),
 
         // MARK: - Layer 7: the loop
@@ -107,7 +108,8 @@ let package = Package(
         .testTarget(
             name: "ObjectivesTests", dependencies: ["Objectives", "Layers", "Autodiff", "Tensors", "Collectives"]),
         .testTarget(
-            name: "DatasetsTests", dependencies: ["Datasets", "Tensors", "Collectives", "CZlib"], exclude: ["Fixtures"]),
+            name: "DatasetsTests", dependencies: ["Datasets", "Tensors", "Collectives", "CZip", "CZlib"],
+            exclude: ["Fixtures"]),
         .testTarget(
             name: "TrainingTests",
             dependencies: [

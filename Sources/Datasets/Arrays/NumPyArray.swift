@@ -21,7 +21,7 @@ package struct NumPyArray: Sendable {
     /// NumPy's own headers take a few hundred bytes.
     private static let longestHeader = 1 << 20
     /// As NumPy 2 has it.
-    private static let mostAxes = 64
+    static let mostAxes = 64
 
     /// Reads the header, of format 1.0, 2.0 or 3.0, and holds the shape against the size of the file.
     /// - Parameter elements: types that are taken; others are refused.
@@ -55,7 +55,8 @@ package struct NumPyArray: Sendable {
     }
 
     /// Throws unless the shape's size in bytes fits an `Int`.
-    private init(path: String, header: NumPyHeader, dataOffset: Int) throws {
+    /// - Parameter dataOffset: where the file has its data; as in files that we write by default.
+    private init(path: String, header: NumPyHeader, dataOffset: Int? = nil) throws {
         let shape = header.shape
         guard !shape.isEmpty else { throw InputError("\(path): a single number, expected at least one axis") }
         guard shape.count <= Self.mostAxes else {
@@ -73,7 +74,7 @@ package struct NumPyArray: Sendable {
         self.path = path
         self.shape = shape
         self.element = header.element
-        self.dataOffset = dataOffset
+        self.dataOffset = dataOffset ?? header.opening.count
     }
 
     /// Rows as Float, `[range.count, shape[1], ...]`. What Float can't hold is rounded; a float64 beyond its range becomes
@@ -124,16 +125,10 @@ extension NumPyArray {
     /// One rank creates; the others open it with `init(path:)` after a barrier. Axes are at least 1.
     package static func create(path: String, shape: [Int]) throws -> NumPyArray {
         let header = NumPyHeader(element: .float32, shape: shape)
-        // Ten bytes open the file; spaces and a line end bring the data to a multiple of 64, as NumPy has it.
-        let text = header.text
-        let padded = (10 + text.utf8.count + 1 + 63) / 64 * 64 - 10
-        guard padded <= UInt16.max else { throw InputError("\(path): \(shape.count) axes are too many for a .npy") }
-        let array = try NumPyArray(path: path, header: header, dataOffset: 10 + padded)
-        var bytes = magic + [1, 0, UInt8(padded & 255), UInt8(padded >> 8)] + Array(text.utf8)
-        bytes += [UInt8](repeating: UInt8(ascii: " "), count: padded - text.utf8.count - 1) + [UInt8(ascii: "\n")]
+        let array = try NumPyArray(path: path, header: header)
         let file = try SystemFile(path, .create)
         try file.setSize(array.offset(ofRow: array.rows))
-        try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+        try header.opening.withUnsafeBytes { try file.write($0, at: 0) }
         return array
     }
 

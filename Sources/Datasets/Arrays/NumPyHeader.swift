@@ -32,9 +32,25 @@ struct NumPyHeader {
     var shape: [Int]
 
     /// The header as Python text.
-    var text: String {
+    var text: String { Self.text(descriptor: element.rawValue, shape: shape) }
+
+    /// What opens a file of this header.
+    var opening: [UInt8] { Self.opening(descriptor: element.rawValue, shape: shape) }
+
+    private static func text(descriptor: String, shape: [Int]) -> String {
         let axes = shape.map(String.init).joined(separator: ", ") + (shape.count == 1 ? "," : "")
-        return "{'descr': '\(element.rawValue)', 'fortran_order': False, 'shape': (\(axes)), }"
+        return "{'descr': '\(descriptor)', 'fortran_order': False, 'shape': (\(axes)), }"
+    }
+
+    /// All that comes before the first element, in format 1.0: at most `NumPyArray.mostAxes` axes.
+    /// - Parameter descriptor: the element's type as NumPy spells it, as `<U5` for text.
+    static func opening(descriptor: String, shape: [Int]) -> [UInt8] {
+        let text = Array(text(descriptor: descriptor, shape: shape).utf8)
+        // Ten bytes open the file; spaces and a line end bring the data to a multiple of 64, as NumPy has it.
+        let padded = (10 + text.count + 1 + 63) / 64 * 64 - 10
+        precondition(padded <= UInt16.max, "\(shape.count) axes in a header of format 1.0")
+        return NumPyArray.magic + [1, 0, UInt8(padded & 255), UInt8(padded >> 8)] + text
+            + [UInt8](repeating: UInt8(ascii: " "), count: padded - text.count - 1) + [UInt8(ascii: "\n")]
     }
 
     /// Throws an `InputError` that opens with `path` for what isn't such a dictionary or holds what we don't read.

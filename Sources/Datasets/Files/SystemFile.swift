@@ -72,6 +72,11 @@ final class SystemFile {
         }
     }
 
+    /// Forces what was written to the disk. C: `fsync`.
+    func synchronise() throws {
+        guard fsync(descriptor) == 0 else { throw InputError("\(path): can't be written: \(systemReason())") }
+    }
+
     /// C: `ftruncate`.
     func setSize(_ size: Int) throws {
         guard ftruncate(descriptor, size) == 0 else {
