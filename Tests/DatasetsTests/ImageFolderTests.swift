@@ -20,6 +20,8 @@ struct ImageFolderTests {
         #expect(source.count == 4)
         #expect(source.classes == nil)
         #expect(!source.hasSplits)
+        #expect(source.classNames == nil)
+        #expect(source.names(of: 1..<3) == ["a.PNG", "b.png"])
         #expect(source.shape == ImageShape(height: 18, width: 24, channels: 3))
         #expect(try names(ImageFolder(folder.path, .train)) == ["B.png", "a.PNG", "b.png", "c.jpeg"])
         let pixels = ImageFixtures.bytes(try #require(ImageFixtures.load().rgb["rgb.png"]))
@@ -68,9 +70,32 @@ struct ImageFolderTests {
         let unlabelled = try ImageSource(path: folder.path, split: .unlabelled)
         #expect(unlabelled.count == 1)
         #expect(unlabelled.classes == nil)
+        #expect(unlabelled.classNames == nil)
+        #expect(unlabelled.names(of: 0..<1) == ["unlabeled/z/6.jpg"])
         try FileManager.default.removeItem(atPath: folder.path + "/unlabeled")
         expectInputError("no folder unlabelled or unlabeled for the unlabelled split; found test, train, val") {
             try ImageSource(path: folder.path, split: .unlabelled)
+        }
+    }
+
+    /// Classes and files are known by their names, whatever letters those have and however the folder is written.
+    @Test func namesAreRelativeToTheFolder() throws {
+        let folder = try TemporaryFolder()
+        let file = try ImageFixtures.file("rgb.jpg")
+        // A mark above nothing joins the slash before it to one letter.
+        let files = ["train/e\u{301}/1.jpg", "train/räuber/x/2.jpg", "train/\u{301}/3.jpg", "train/🦊/\u{301}.jpg"]
+        for name in files + ["test/wolf/5.jpg"] { try folder.write(name, file) }
+        for path in [folder.path, folder.path + "/", folder.path + "/./"] {
+            let source = try ImageSource(path: path, split: .train)
+            let classes = ["e\u{301}", "räuber", "wolf", "\u{301}", "🦊"]
+            #expect(source.classNames.map { $0.map { Array($0.utf8) } } == classes.map { Array($0.utf8) })
+            let names = try #require(source.names(of: 0..<4))
+            #expect(names.map { Array($0.utf8) } == files.map { Array($0.utf8) })
+            let held = try ImageDataset(source, images: 1..<3)
+            #expect(held.names == Array(files[1..<3]))
+            #expect(held.labels == [1, 3])
+            #expect(held.classNames == source.classNames)
+            #expect(try ImageDataset(source, images: 4..<4).names == [])
         }
     }
 
@@ -85,6 +110,8 @@ struct ImageFolderTests {
         try folder.write("val/val_annotations.txt", Array("val_0.JPEG\tn2\t0\t1\nval_1.JPEG\tn1\t2\t3\n".utf8))
         let test = try ImageSource(path: folder.path, split: .test)
         #expect(test.classes == 2)
+        #expect(test.classNames == ["n1", "n2"])
+        #expect(test.names(of: 0..<2) == ["val/images/val_0.JPEG", "val/images/val_1.JPEG"])
         #expect(try test.load(images: 0..<2).labels == [1, 0])
         #expect(try ImageSource(path: folder.path, split: .train).load(images: 0..<2).labels == [0, 1])
         #expect(try ImageSource(path: folder.path + "/test", split: .test).classes == nil)
@@ -167,6 +194,9 @@ final class SkipBrokenTests: XCTestCase {
         }
         guard alone.count == 8 else { return }
         let block = try alone.load(images: 0..<8)
+        let kept = ["even/12.jpg", "even/16.jpg", "even/18.jpg"] + [11, 13, 15, 17, 19].map { "odd/\($0).jpg" }
+        XCTAssertEqual(alone.names(of: 0..<8), kept)
+        XCTAssertEqual(alone.classNames, ["even", "odd"])
         XCTAssertEqual(block.labels, [0, 0, 0, 1, 1, 1, 1, 1])
         for worldSize in 2...3 {
             try ThreadRank.run(worldSize) { ranks in
@@ -177,6 +207,7 @@ final class SkipBrokenTests: XCTestCase {
                 let own = try source.load(images: 0..<8)
                 XCTAssertEqual(own.labels, block.labels)
                 XCTAssertEqual(own.pixels, block.pixels)
+                XCTAssertEqual(source.names(of: 2..<7), Array(kept[2..<7]))
             }
         }
     }

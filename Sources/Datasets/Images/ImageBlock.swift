@@ -57,14 +57,20 @@ protocol ImageReader: Sendable {
     var count: Int { get }
     var shape: ImageShape { get }
     var classes: Int? { get }
+    /// `[classes]`, by label; nil where the format has none.
+    var classNames: [String]? { get }
     /// Bytes of a value in memory.
     var valueSize: Int { get }
     /// Differs, most likely, where two ranks see other files under one path.
     var fingerprint: Int { get }
     func load(images: Range<Int>) throws -> ImageBlock
+    /// `[images.count]`; nil where images have no names.
+    func names(of images: Range<Int>) -> [String]?
 }
 
 extension ImageReader {
+    var classNames: [String]? { nil }
     var valueSize: Int { 1 }
     var fingerprint: Int { count }
+    func names(of images: Range<Int>) -> [String]? { nil }
 }

@@ -10,7 +10,8 @@ struct ImageFolderReader: ImageReader {
     private let progress: (@Sendable (_ done: Int, _ count: Int) -> Void)?
 
     var count: Int { folder.files.count }
-    var classes: Int? { folder.labels == nil ? nil : folder.classes.count }
+    var classes: Int? { classNames?.count }
+    var classNames: [String]? { folder.labels == nil ? nil : folder.classes }
 
     /// CRC-32 of all paths.
     var fingerprint: Int {
@@ -41,6 +42,12 @@ struct ImageFolderReader: ImageReader {
                     + "--set data.imageSize=64 resizes all")
         }
         shape = ImageShape(height: first.height, width: first.width, channels: channels)
+    }
+
+    /// Paths relative to the folder's.
+    func names(of images: Range<Int>) -> [String]? {
+        let parent = join(folder.path, "").utf8.count
+        return folder.files[images].map { String(Substring($0.utf8.dropFirst(parent))) }
     }
 
     func load(images range: Range<Int>) throws -> ImageBlock {

@@ -43,6 +43,8 @@ package struct ImageSource: Sendable {
     package var shape: ImageShape { reader.shape }
     /// Labels lie below this; nil when there are none. In IDX and `.npy` files, which don't say, 1 + the largest label.
     package var classes: Int? { reader.classes }
+    /// `[classes]`, by label: of image files, what their classes are called. nil for other formats or without labels.
+    package var classNames: [String]? { reader.classNames }
     /// Bytes of a value in memory: images as bytes, or as floats.
     var valueSize: Int { reader.valueSize }
 
@@ -102,5 +104,11 @@ package struct ImageSource: Sendable {
     package func load(images: Range<Int>) throws -> ImageBlock {
         precondition(images.lowerBound >= 0 && images.upperBound <= count, "images \(images) of \(count)")
         return try reader.load(images: images)
+    }
+
+    /// `[images.count]`: of image files, their paths relative to `path`, as `train/cat/001.png`. nil for other formats.
+    package func names(of images: Range<Int>) -> [String]? {
+        precondition(images.lowerBound >= 0 && images.upperBound <= count, "images \(images) of \(count)")
+        return reader.names(of: images)
     }
 }

@@ -43,6 +43,7 @@ struct ResizingReader: ImageReader {
 
     var count: Int { base.count }
     var classes: Int? { base.classes }
+    var classNames: [String]? { base.classNames }
     var valueSize: Int { base.valueSize }
     var fingerprint: Int { base.fingerprint }
 
@@ -53,6 +54,8 @@ struct ResizingReader: ImageReader {
         self.base = base
         shape = ImageShape(height: side, width: side, channels: base.shape.channels)
     }
+
+    func names(of images: Range<Int>) -> [String]? { base.names(of: images) }
 
     func load(images range: Range<Int>) throws -> ImageBlock {
         guard !range.isEmpty else { return try base.load(images: range) }
