@@ -5,11 +5,13 @@ import Training
 
 /// The methods there are, by the name that the setting `method` has.
 package enum MethodKind: String, Choice {
-    case deepInfoMax
+    case deepInfoMax, byol, factorVAE
 
     package var type: any Method.Type {
         switch self {
         case .deepInfoMax: DeepInfoMax.self
+        case .byol: BYOL.self
+        case .factorVAE: FactorVAE.self
         }
     }
 

@@ -1,0 +1,240 @@
+import Autodiff
+import Collectives
+import Datasets
+import Layers
+import Networks
+import Objectives
+import Tensors
+import Training
+
+package struct FactorVAESettings: MethodSettings {
+    package var encoder: EncoderSettings = {
+        var settings = EncoderSettings()
+        settings.code = 10
+        return settings
+    }()
+    package var decoder = DecoderSettings()
+    package var discriminator = DiscriminatorSettings()
+    /// γ, weight of the total correlation, at least 0.
+    package var gamma = 10.0
+    package var batchNorm: BatchNormScope = .sync
+    package var optimiser: AdamSettings = {
+        var settings = AdamSettings()
+        settings.rate = 1e-4
+        settings.warmupSteps = 0
+        return settings
+    }()
+
+    package struct DecoderSettings: SettingsTree {
+        /// Channels of the last doubling.
+        package var channels = 32
+
+        package init() {}
+
+        package static let help = ["channels": "channels of the last layer but one; earlier ones have up to 8 times as many"]
+    }
+
+    package struct DiscriminatorSettings: SettingsTree {
+        /// Layers, the last one of two logits included.
+        package var layers = 6
+        package var units = 1000
+        /// Passes of its turn in each step, each with a batch of its own.
+        package var times = 1
+        package var optimiser: AdamSettings = {
+            var settings = AdamSettings()
+            settings.rate = 1e-4
+            settings.beta1 = 0.5
+            settings.beta2 = 0.9
+            settings.warmupSteps = 0
+            return settings
+        }()
+
+        package init() {}
+
+        package static let help =
+            [
+                "layers": "layers of the discriminator, the last included", "units": "units of each but the last",
+                "times": "its updates in each step",
+            ].merging(AdamSettings.help(under: "optimiser")) { $1 }
+        package static let changeable = AdamSettings.changeable(under: "optimiser")
+    }
+
+    package init() {}
+
+    package static let help =
+        [
+            "batchNorm": "statistics of all ranks (sync), or of each by itself (local)",
+            "gamma": "weight of the total correlation; 0 is a plain variational autoencoder",
+        ]
+        .merging(EncoderSettings.help(under: "encoder")) { $1 }
+        .merging(DecoderSettings.help(under: "decoder")) { $1 }
+        .merging(DiscriminatorSettings.help(under: "discriminator")) { $1 }
+        .merging(AdamSettings.help(under: "optimiser")) { $1 }
+        .merging(["encoder.code": "number of latents"]) { $1 }
+    package static let changeable =
+        AdamSettings.changeable(under: "optimiser") + DiscriminatorSettings.changeable(under: "discriminator")
+    package static let expectations = EncoderSettings.expectations(under: "encoder")
+    package static let elements = EncoderSettings.elements(under: "encoder")
+
+    package func check() throws {
+        try encoder.check()
+        try require((1...32768).contains(encoder.code), "encoder.code", encoder.code, "1 to 32768 latents")
+        try require((1...4096).contains(decoder.channels), "decoder.channels", decoder.channels, "1 to 4096")
+        try require((1...64).contains(discriminator.layers), "discriminator.layers", discriminator.layers, "1 to 64")
+        try require(
+            (1...65536).contains(discriminator.units), "discriminator.units", discriminator.units, "1 to 65536")
+        try require((1...1000).contains(discriminator.times), "discriminator.times", discriminator.times, "1 to 1000")
+        try require(gamma >= 0 && Float(gamma).isFinite, "gamma", gamma, "0 or more, as float32")
+        try discriminator.optimiser.check("discriminator.optimiser")
+        try optimiser.check("optimiser")
+    }
+
+    package func adopting(_ earlier: FactorVAESettings) -> FactorVAESettings {
+        var result = self
+        result.encoder = encoder.adopting(earlier.encoder)
+        return result
+    }
+}
+
+/// FactorVAE (Kim & Mnih 2018): a variational autoencoder whose latents are made independent of each other, by a
+/// discriminator that tells codes from codes with each latent taken from another image.
+///
+/// The order of algorithm 2: the autoencoder moves on one batch, then the discriminator, on the same codes and on the
+/// permuted ones of a second batch.
+package final class FactorVAE: Method {
+    package typealias Settings = FactorVAESettings
+    package typealias Source = ViewSource
+    /// `mean` is that of the latents.
+    package enum Layer: String, CaseIterable, Sendable { case mean, fc, conv, local }
+
+    package static let name = "factorVAE"
+
+    private let settings: FactorVAESettings
+    private let model, critic: ParameterGroup
+    private let encoder: ConvolutionalEncoder
+    private let decoder: ConvolutionalDecoder
+    private let discriminator: MLP
+    private let normalisation: Normalisation
+    /// Of the batch that the autoencoder moved on in this step, [n, Z].
+    private var codes: Tensor?
+
+    private var latents: Int { settings.encoder.code }
+
+    package static var defaults: Configuration<FactorVAE> {
+        var result = Configuration<FactorVAE>()
+        result.batch = 64
+        return result
+    }
+
+    package static func recipe(_ settings: FactorVAESettings, _ data: ViewSettings) -> ViewRecipe {
+        ViewRecipe([data.augmentation], needsUnitRange: true)
+    }
+
+    package static func resolved(_ settings: FactorVAESettings, for card: ViewCard) throws -> FactorVAESettings {
+        var result = settings
+        result.encoder = try settings.encoder.resolved(for: card.image)
+        return result
+    }
+
+    package init(_ settings: FactorVAESettings, card: ViewCard, _ declare: Declarations) throws {
+        self.settings = settings
+        try card.check()
+        normalisation = card.normalisation
+        (model, (encoder, decoder)) = try declare.group("model", .adam(settings.optimiser)) { declare in
+            (
+                // Its code is mean and log variance of each latent.
+                try ConvolutionalEncoder(
+                    declare.within("encoder"), settings.encoder.architecture(for: card.image), image: card.image,
+                    codeSize: 2 * settings.encoder.code, codeBias: true, batchNorm: settings.batchNorm),
+                try ConvolutionalDecoder(
+                    declare.within("decoder"), inputs: settings.encoder.code, image: card.image,
+                    channels: settings.decoder.channels, output: .logits, batchNorm: settings.batchNorm)
+            )
+        }
+        let hidden = Array(repeating: settings.discriminator.units, count: settings.discriminator.layers - 1)
+        (critic, discriminator) = declare.group("discriminator", .adam(settings.discriminator.optimiser)) {
+            MLP($0, "discriminator", inputs: settings.encoder.code, widths: hidden + [2], hidden: .leaky(slope: 0.2))
+        }
+    }
+
+    package func turns(at step: Int) -> [Turn] {
+        [Turn(model), Turn(critic, times: settings.discriminator.times, drawsAnew: true)]
+    }
+
+    package func terms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
+        pass.moves(model) ? try autoencoderTerms(pass, batch) : try discriminatorTerms(pass, batch)
+    }
+
+    /// Mean and log variance of the latents, and a sample, [n, Z] each.
+    private func latents(
+        _ pass: Pass, _ images: Tensor
+    ) throws -> (mean: Variable, logVariance: Variable, sample: Variable) {
+        let (encoder, tape) = (encoder, pass.tape)
+        let code = try pass.apply(images) { [try encoder($0, $1).code] }[0]  // [n, 2Z]
+        let mean = tape.columns(code, 0..<latents)
+        let logVariance = tape.columns(code, latents..<2 * latents)
+        return (
+            mean, logVariance,
+            tape.gaussianSample(mean: mean, logVariance: logVariance) { pass.random(.latent, $0) }
+        )
+    }
+
+    private func autoencoderTerms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
+        let tape = pass.tape
+        let (mean, logVariance, z) = try latents(pass, batch.images)
+        codes = z.value
+        return [
+            Term("reconstruction", 1, tape.bernoulliLoss(try decoder(tape, z), target: pixels(batch, tape.device))),
+            Term("divergence", 1, tape.gaussianDivergence(mean: mean, logVariance: logVariance)),
+            Term("total_correlation", settings.gamma, tape.totalCorrelation(try discriminator(tape, z))),
+        ]
+    }
+
+    private func discriminatorTerms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
+        guard let codes else { preconditionFailure("the discriminator's turn comes behind the autoencoder's") }
+        let tape = pass.tape
+        // Batch norms remember what the autoencoder moves on.
+        let other = try tape.keepingStatistics { try latents(pass, batch.images).sample.value }
+        let permuted = try permutedColumns(
+            other, shares: batch.shares, device: tape.device, ranks: tape.ranks
+        ) { pass.random(.shuffle, $0) }
+        let told = (
+            joint: try discriminator(tape, tape.constant(codes)),
+            permuted: try discriminator(tape, tape.constant(permuted))
+        )
+        let accuracy = tape.discriminatorAccuracy(joint: told.joint.value, permuted: told.permuted.value)
+        return [
+            Term(
+                "discriminator", 1, tape.discriminatorLoss(joint: told.joint, permuted: told.permuted), isMain: false),
+            Term("accuracy", 0, tape.constant(tape.device.tensor([1], [Float(accuracy)])), isMain: false),
+        ]
+    }
+
+    /// What is to be reconstructed: the images in 0...1, where rounding may have left that.
+    private func pixels(_ batch: ViewBatch, _ device: Device) -> Tensor {
+        let result = device.tensor(batch.images.shape)
+        result.copy(from: batch.images)
+        normalisation.undo(result)
+        for i in 0..<result.count { result.base[i] = min(max(result.base[i], 0), 1) }
+        return result
+    }
+
+    package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [Layer]) throws -> [Variable] {
+        let encoding = try encoder(tape, tape.constant(batch.images))
+        return layers.map { layer in
+            switch layer {
+            case .mean: tape.columns(encoding.code, 0..<latents)
+            case .fc: encoding.fullyConnected
+            case .conv: encoding.lastConvolution
+            case .local: encoding.local
+            }
+        }
+    }
+
+    package func summary(batch: Int) -> (networks: String, objective: String) {
+        (
+            "\(encoder), \(latents) latents, a decoder, a discriminator of \(settings.discriminator.layers) layers",
+            "reconstruction + divergence + \(settings.gamma) x total correlation"
+        )
+    }
+}
