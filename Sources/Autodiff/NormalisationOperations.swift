@@ -7,6 +7,9 @@ package enum BatchNormScope: String, Choice {
     case sync
     /// Those of this rank: less communication, another result for another number of ranks.
     case local
+
+    /// What help says of a setting that is one.
+    package static let help = "statistics of all ranks (sync), or of each by itself (local)"
 }
 
 /// Mean and variance by channel.

@@ -1,35 +1,43 @@
-/// A part of a run's settings: a struct whose properties are settings or parts.
+/// A part of a run's settings: a struct whose properties are settings, or parts themselves.
 package protocol SettingsTree: Codable, Equatable, Sendable {
     /// The defaults.
     init()
-    /// A line for each setting, by its dotted path under this part.
+    /// The properties that are parts, by name.
+    static var parts: [String: any SettingsTree.Type] { get }
+    /// A line for each setting of its own, by name; one of a part, by its dotted path, where it means something else here.
     static var help: [String: String] { get }
-    /// Settings that a resumed run may change; all others decided what its past steps computed.
+    /// Settings of its own that a resumed run may change; all others decided what its past steps computed.
     static var changeable: [String] { get }
-    /// What a setting must be, where its type doesn't tell.
+    /// What a setting of its own must be, where its type doesn't tell.
     static var expectations: [String: String] { get }
-    /// Defaults of an element of those settings that are lists of parts.
+    /// Defaults of an element of those settings of its own that are lists of parts.
     static var elements: [String: any Codable & Sendable] { get }
 }
 
 extension SettingsTree {
+    package static var parts: [String: any SettingsTree.Type] { [:] }
     package static var changeable: [String] { [] }
     package static var expectations: [String: String] { [:] }
     package static var elements: [String: any Codable & Sendable] { [:] }
 
-    /// What is said of this part's settings, under the name that it has in a larger one.
-    package static func help(under name: String) -> [String: String] {
-        Dictionary(uniqueKeysWithValues: help.map { ("\(name).\($0)", $1) })
+    // The same with those of all parts, by dotted paths.
+    package static var wholeHelp: [String: String] { whole(help) { $0.wholeHelp } }
+    package static var wholeExpectations: [String: String] { whole(expectations) { $0.wholeExpectations } }
+    package static var wholeElements: [String: any Codable & Sendable] { whole(elements) { $0.wholeElements } }
+    package static var wholeChangeable: Set<String> {
+        Set(
+            whole(Dictionary(uniqueKeysWithValues: changeable.map { ($0, true) })) { part in
+                Dictionary(uniqueKeysWithValues: part.wholeChangeable.map { ($0, true) })
+            }.keys)
     }
 
-    package static func changeable(under name: String) -> [String] { changeable.map { "\(name).\($0)" } }
-
-    package static func expectations(under name: String) -> [String: String] {
-        Dictionary(uniqueKeysWithValues: expectations.map { ("\(name).\($0)", $1) })
-    }
-
-    package static func elements(under name: String) -> [String: any Codable & Sendable] {
-        Dictionary(uniqueKeysWithValues: elements.map { ("\(name).\($0)", $1) })
+    private static func whole<Value>(
+        _ own: [String: Value], of part: (any SettingsTree.Type) -> [String: Value]
+    ) -> [String: Value] {
+        parts.reduce(own) { whole, next in
+            let named = part(next.value).map { ("\(next.key).\($0)", $1) }
+            return whole.merging(named) { mine, _ in mine }
+        }
     }
 }
 

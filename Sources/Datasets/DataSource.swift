@@ -75,19 +75,29 @@ package struct EvaluationSamples {
     /// Of this rank's samples, each below `classes`; nil without labels.
     package let labels: [Int32]?
     package let classes: Int?
+    /// What the data call label 0.
+    package let firstLabel: Int32
+    /// In the order of labels; nil where the data have none.
+    package let classNames: [String]?
+    /// Names of some samples, as numbers in the whole split; nil where the data have none.
+    package let names: ((Range<Int>) -> [String]?)
     /// A line for each sample that was left out.
     package let skipped: [String]
     /// Where the samples are images, these themselves, and what the networks' input was made by.
     package let images: (dataset: ImageDataset, normalisation: Normalisation)?
 
     package init(
-        count: Int, own: Range<Int>, labels: [Int32]?, classes: Int?, skipped: [String],
+        count: Int, own: Range<Int>, labels: [Int32]?, classes: Int?, firstLabel: Int32 = 0,
+        classNames: [String]? = nil, names: @escaping (Range<Int>) -> [String]? = { _ in nil }, skipped: [String],
         images: (dataset: ImageDataset, normalisation: Normalisation)?
     ) {
         self.count = count
         self.own = own
         self.labels = labels
         self.classes = classes
+        self.firstLabel = firstLabel
+        self.classNames = classNames
+        self.names = names
         self.skipped = skipped
         self.images = images
     }

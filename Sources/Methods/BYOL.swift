@@ -6,7 +6,7 @@ import Networks
 import Objectives
 import Training
 
-package struct BYOLSettings: MethodSettings {
+package struct BYOLSettings: ViewEncoderSettings {
     package var encoder: EncoderSettings = {
         var settings = EncoderSettings()
         settings.code = 256
@@ -42,16 +42,11 @@ package struct BYOLSettings: MethodSettings {
 
     package init() {}
 
-    package static let help =
-        ["batchNorm": "statistics of all ranks (sync), or of each by itself (local)"]
-        .merging(EncoderSettings.help(under: "encoder")) { $1 }
-        .merging(HeadSettings.help(under: "projector")) { $1 }
-        .merging(HeadSettings.help(under: "predictor")) { $1 }
-        .merging(Momentum.help(under: "momentum")) { $1 }
-        .merging(AdamSettings.help(under: "optimiser")) { $1 }
-    package static let changeable = AdamSettings.changeable(under: "optimiser")
-    package static let expectations = EncoderSettings.expectations(under: "encoder")
-    package static let elements = EncoderSettings.elements(under: "encoder")
+    package static let parts: [String: any SettingsTree.Type] = [
+        "encoder": EncoderSettings.self, "projector": HeadSettings.self, "predictor": HeadSettings.self,
+        "momentum": Momentum.self, "optimiser": AdamSettings.self,
+    ]
+    package static let help = ["batchNorm": BatchNormScope.help]
 
     package func check() throws {
         try encoder.check()
@@ -62,12 +57,6 @@ package struct BYOLSettings: MethodSettings {
             "\(projector.width), the projector's: one is compared with the other")
         try momentum.check("momentum")
         try optimiser.check("optimiser")
-    }
-
-    package func adopting(_ earlier: BYOLSettings) -> BYOLSettings {
-        var result = self
-        result.encoder = encoder.adopting(earlier.encoder)
-        return result
     }
 }
 
@@ -95,12 +84,6 @@ package final class BYOL: Method {
 
     package static func recipe(_ settings: BYOLSettings, _ data: ViewSettings) -> ViewRecipe {
         ViewRecipe([data.augmentation, data.augmentation])
-    }
-
-    package static func resolved(_ settings: BYOLSettings, for card: ViewCard) throws -> BYOLSettings {
-        var result = settings
-        result.encoder = try settings.encoder.resolved(for: card.image)
-        return result
     }
 
     package init(_ settings: BYOLSettings, card: ViewCard, _ declare: Declarations) throws {

@@ -7,7 +7,7 @@ import Objectives
 import Tensors
 import Training
 
-package struct DeepInfoMaxSettings: MethodSettings {
+package struct DeepInfoMaxSettings: ViewEncoderSettings {
     package var encoder = EncoderSettings()
     package var objective = ObjectiveSettings()
     package var critic = CriticSettings()
@@ -16,28 +16,17 @@ package struct DeepInfoMaxSettings: MethodSettings {
 
     package init() {}
 
-    package static let help =
-        ["batchNorm": "statistics of all ranks (sync), or of each by itself (local)"]
-        .merging(EncoderSettings.help(under: "encoder")) { $1 }
-        .merging(ObjectiveSettings.help(under: "objective")) { $1 }
-        .merging(CriticSettings.help(under: "critic")) { $1 }
-        .merging(AdamSettings.help(under: "optimiser")) { $1 }
-    package static let changeable =
-        AdamSettings.changeable(under: "optimiser") + ObjectiveSettings.changeable(under: "objective")
-    package static let expectations = EncoderSettings.expectations(under: "encoder")
-    package static let elements = EncoderSettings.elements(under: "encoder")
+    package static let parts: [String: any SettingsTree.Type] = [
+        "encoder": EncoderSettings.self, "objective": ObjectiveSettings.self, "critic": CriticSettings.self,
+        "optimiser": AdamSettings.self,
+    ]
+    package static let help = ["batchNorm": BatchNormScope.help]
 
     package func check() throws {
         try critic.check()
         try encoder.check()
         try objective.check()
         try optimiser.check("optimiser")
-    }
-
-    package func adopting(_ earlier: DeepInfoMaxSettings) -> DeepInfoMaxSettings {
-        var result = self
-        result.encoder = encoder.adopting(earlier.encoder)
-        return result
     }
 }
 
@@ -58,12 +47,6 @@ package final class DeepInfoMax: Method {
 
     package static func recipe(_ settings: DeepInfoMaxSettings, _ data: ViewSettings) -> ViewRecipe {
         ViewRecipe([data.augmentation])
-    }
-
-    package static func resolved(_ settings: DeepInfoMaxSettings, for card: ViewCard) throws -> DeepInfoMaxSettings {
-        var result = settings
-        result.encoder = try settings.encoder.resolved(for: card.image)
-        return result
     }
 
     package init(_ settings: DeepInfoMaxSettings, card: ViewCard, _ declare: Declarations) throws {

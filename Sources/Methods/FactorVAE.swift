@@ -7,7 +7,7 @@ import Objectives
 import Tensors
 import Training
 
-package struct FactorVAESettings: MethodSettings {
+package struct FactorVAESettings: ViewEncoderSettings {
     package var encoder: EncoderSettings = {
         var settings = EncoderSettings()
         settings.code = 10
@@ -24,15 +24,6 @@ package struct FactorVAESettings: MethodSettings {
         settings.warmupSteps = 0
         return settings
     }()
-
-    package struct DecoderSettings: SettingsTree {
-        /// Channels of the last doubling.
-        package var channels = 32
-
-        package init() {}
-
-        package static let help = ["channels": "channels of the last layer but one; earlier ones have up to 8 times as many"]
-    }
 
     package struct DiscriminatorSettings: SettingsTree {
         /// Layers, the last one of two logits included.
@@ -51,35 +42,28 @@ package struct FactorVAESettings: MethodSettings {
 
         package init() {}
 
-        package static let help =
-            [
-                "layers": "layers of the discriminator, the last included", "units": "units of each but the last",
-                "times": "its updates in each step",
-            ].merging(AdamSettings.help(under: "optimiser")) { $1 }
-        package static let changeable = AdamSettings.changeable(under: "optimiser")
+        package static let parts: [String: any SettingsTree.Type] = ["optimiser": AdamSettings.self]
+        package static let help = [
+            "layers": "layers of the discriminator, the last included", "units": "units of each but the last",
+            "times": "its updates in each step, each on a batch of its own",
+        ]
     }
 
     package init() {}
 
-    package static let help =
-        [
-            "batchNorm": "statistics of all ranks (sync), or of each by itself (local)",
-            "gamma": "weight of the total correlation; 0 is a plain variational autoencoder",
-        ]
-        .merging(EncoderSettings.help(under: "encoder")) { $1 }
-        .merging(DecoderSettings.help(under: "decoder")) { $1 }
-        .merging(DiscriminatorSettings.help(under: "discriminator")) { $1 }
-        .merging(AdamSettings.help(under: "optimiser")) { $1 }
-        .merging(["encoder.code": "number of latents"]) { $1 }
-    package static let changeable =
-        AdamSettings.changeable(under: "optimiser") + DiscriminatorSettings.changeable(under: "discriminator")
-    package static let expectations = EncoderSettings.expectations(under: "encoder")
-    package static let elements = EncoderSettings.elements(under: "encoder")
+    package static let parts: [String: any SettingsTree.Type] = [
+        "encoder": EncoderSettings.self, "decoder": DecoderSettings.self, "discriminator": DiscriminatorSettings.self,
+        "optimiser": AdamSettings.self,
+    ]
+    package static let help = [
+        "batchNorm": BatchNormScope.help, "encoder.code": "number of latents",
+        "gamma": "weight of the total correlation; 0 is a plain variational autoencoder",
+    ]
 
     package func check() throws {
         try encoder.check()
         try require((1...32768).contains(encoder.code), "encoder.code", encoder.code, "1 to 32768 latents")
-        try require((1...4096).contains(decoder.channels), "decoder.channels", decoder.channels, "1 to 4096")
+        try decoder.check()
         try require((1...64).contains(discriminator.layers), "discriminator.layers", discriminator.layers, "1 to 64")
         try require(
             (1...65536).contains(discriminator.units), "discriminator.units", discriminator.units, "1 to 65536")
@@ -87,12 +71,6 @@ package struct FactorVAESettings: MethodSettings {
         try require(gamma >= 0 && Float(gamma).isFinite, "gamma", gamma, "0 or more, as float32")
         try discriminator.optimiser.check("discriminator.optimiser")
         try optimiser.check("optimiser")
-    }
-
-    package func adopting(_ earlier: FactorVAESettings) -> FactorVAESettings {
-        var result = self
-        result.encoder = encoder.adopting(earlier.encoder)
-        return result
     }
 }
 
@@ -128,12 +106,6 @@ package final class FactorVAE: Method {
 
     package static func recipe(_ settings: FactorVAESettings, _ data: ViewSettings) -> ViewRecipe {
         ViewRecipe([data.augmentation], needsUnitRange: true)
-    }
-
-    package static func resolved(_ settings: FactorVAESettings, for card: ViewCard) throws -> FactorVAESettings {
-        var result = settings
-        result.encoder = try settings.encoder.resolved(for: card.image)
-        return result
     }
 
     package init(_ settings: FactorVAESettings, card: ViewCard, _ declare: Declarations) throws {

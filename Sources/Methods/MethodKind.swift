@@ -1,6 +1,4 @@
 import Collectives
-import Datasets
-import Networks
 import Training
 
 /// The methods there are, by the name that the setting `method` has.
@@ -22,7 +20,7 @@ package enum MethodKind: String, Choice {
         switch asked {
         case .null: self = .deepInfoMax
         case .string(let name): try self.init(named: name, "method")
-        default: throw InputError("method is \(asked): it must be \(Self.expectation)")
+        default: throw InputError("method is \(asked.text): it must be \(Self.expectation)")
         }
     }
 
@@ -65,9 +63,4 @@ extension String {
 extension Method {
     /// Dotted paths of all settings of a run by this method.
     fileprivate static var settingNames: [String] { get throws { try defaults.tree().leaves } }
-}
-
-extension ViewCard {
-    /// Shape of the images, for networks.
-    var image: MapShape { MapShape(height: height, width: width, channels: channels) }
 }

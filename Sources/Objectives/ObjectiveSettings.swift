@@ -54,17 +54,16 @@ package struct ObjectiveSettings: SettingsTree {
 
     package init() {}
 
-    package static let help =
-        [
-            "estimator": "the bound on mutual information: \(Estimator.expectation)",
-            "anchor": "what infoNCE's softmax runs for: \(Anchor.expectation)",
-            "compatibility": "published: infoNCE with the published code's mask of -10",
-            "globalWeight": "weight of whole images with codes; 1 alone is DIM(G)",
-            "localWeight": "weight of locations with codes; 1 alone is DIM(L)",
-            "coordinatesWeight": "weight of telling a location's row and column from its local vector and the code",
-            "occlusion": "side in pixels of a square that is hidden from what codes are computed of; 0 hides nothing",
-        ].merging(PriorSettings.help(under: "prior")) { $1 }
-    package static let changeable = PriorSettings.changeable(under: "prior")
+    package static let parts: [String: any SettingsTree.Type] = ["prior": PriorSettings.self]
+    package static let help = [
+        "estimator": "the bound on mutual information: \(Estimator.expectation)",
+        "anchor": "what infoNCE's softmax runs for: \(Anchor.expectation)",
+        "compatibility": "published: infoNCE with the published code's mask of -10",
+        "globalWeight": "weight of whole images with codes; 1 alone is DIM(G)",
+        "localWeight": "weight of locations with codes; 1 alone is DIM(L)",
+        "coordinatesWeight": "weight of telling a location's row and column from its local vector and the code",
+        "occlusion": "side in pixels of a square that is hidden from what codes are computed of; 0 hides nothing",
+    ]
 
     /// Throws `InputError` where a value is out of its range, or doesn't go with another.
     package func check() throws {
@@ -110,13 +109,12 @@ package struct PriorSettings: SettingsTree {
 
     package init() {}
 
-    package static let help =
-        [
-            "weight": "weight of matching codes to a prior; 0 leaves the prior out",
-            "distribution": "uniform: in 0...1, against sigmoid(code); normal: against the code itself",
-            "penalty": "weight of the discriminator's mean squared gradient by its input",
-        ].merging(AdamSettings.help(under: "optimiser")) { $1 }
-    package static let changeable = AdamSettings.changeable(under: "optimiser")
+    package static let parts: [String: any SettingsTree.Type] = ["optimiser": AdamSettings.self]
+    package static let help = [
+        "weight": "weight of matching codes to a prior; 0 leaves the prior out",
+        "distribution": "uniform: in 0...1, against sigmoid(code); normal: against the code itself",
+        "penalty": "weight of the discriminator's mean squared gradient by its input",
+    ]
 }
 
 // A bias that shifts all scores of one softmax alike can't be learned: its gradient is 0, and Adam would blow its

@@ -175,7 +175,7 @@ package final class TrainingRun<M: Method> {
 
     /// A rate that a run that has gone astray may go on with a lower one of: `optimiser.rate (0.001)`.
     private var ratesText: String {
-        guard let name = M.Settings.changeable.first(where: { $0.hasSuffix(".rate") }),
+        guard let name = M.Settings.wholeChangeable.filter({ $0.hasSuffix(".rate") }).min(by: { $0.count < $1.count }),
             case .number(let value) = (try? configuration.tree())?.value(at: name)
         else { return "the learning rate" }
         return "\(name) (\(value))"

@@ -7,14 +7,21 @@ import Training
 
 extension Program {
     static let embed = Command(
-        name: "embed", summary: "Write a run's features as a NumPy array, rows in data-set order.",
-        usage: "--run DIR --data PATH --output FILE.npy [--layer L] [--split SPLIT]",
+        name: "embed", summary: "Write a run's features as NumPy arrays, rows in data-set order.",
+        usage: "--run DIR --data PATH --output FILE.npy|FILE.npz [--layer L] [--split SPLIT]",
         options: SavedRun.options + [
             Option("data", "PATH", "samples; those of the run by default"),
             Option("split", "train|test|unlabelled", "which part of the data; train by default"),
-            Option("layer", "L", "of the run's method; \(layersHelp)"),
-            Option("output", "FILE.npy", "float32, [samples, width]"),
-        ]
+            Option("layer", "L,…", "features; \(layersHelp)"),
+            Option(
+                "output", "FILE",
+                ".npy: the features, float32 [samples, width]; .npz: features, and labels, classes and ids beside them"),
+        ],
+        notes: """
+            A .npz file has the arrays features, float32 [samples, width]; labels, int32, where there are any, with numbers as in
+            the data; classes, the names of image folders' classes; ids, file names below --data or else numbers from 0. With
+            several layers in --layer, each has an array of its name instead of features.
+            """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let saved = try ranks.agree { try SavedRun(arguments) }
         return try embed(saved.kind.type, saved, arguments, ranks)
@@ -23,51 +30,91 @@ extension Program {
     private static func embed<M: Method>(
         _ method: M.Type, _ saved: SavedRun, _ arguments: Arguments, _ ranks: any Ranks
     ) throws -> ExitStatus {
-        let (layer, split, output) = try ranks.agree {
-            (
-                try LayerJoin<M.Layer>.list(arguments.text("layer") ?? M.firstLayer, option: "--layer")[0],
-                arguments.has("split") ? try arguments.choice("split", default: Split.train) : nil,
-                try outputFile(arguments)
+        let (layers, split, output) = try ranks.agree {
+            let layers = try LayerJoin<M.Layer>.list(arguments.text("layer") ?? M.firstLayer, option: "--layer")
+            return (
+                layers, arguments.has("split") ? try arguments.choice("split", default: Split.train) : nil,
+                try FeatureFile(arguments.required("output"), layers: layers.map(\.name))
             )
         }
         let run = try TrainedRun<M>(saved, arguments, ranks: ranks)
         let rows = try run.rows(split, ranks: ranks)
-        let values = try ranks.agree { try FrozenModel(run.model).features(of: rows, [layer])[0] }
-        let samples = rows.samples
-        let shape = [samples.count, values.shape[1]]
-        let temporary = output + ".writing"
-        do {
-            try ranks.agree {
-                if ranks.isFirst { _ = try NumPyArray.create(path: temporary, shape: shape) }
-            }
-            try ranks.agree {
-                try NumPyArray(path: temporary).write(
-                    rows: samples.own.lowerBound, values: UnsafeBufferPointer(values.elements))
-            }
-            try ranks.agree {  // only a whole array gets its name
-                if ranks.isFirst { try moveFile(temporary, to: output) }
-            }
-        } catch {
-            if ranks.isFirst { try? FileManager.default.removeItem(atPath: temporary) }
-            throw error
-        }
+        let features = try ranks.agree { try FrozenModel(run.model).features(of: rows, layers) }
+        try output.write(features, rows.samples, ranks: ranks)
         try ranks.agree {
             guard ranks.isFirst else { return }
-            try SkippedFiles(samples.skipped, kept: samples.count).report(
-                listing: output + ".skipped.txt", tell: complain)
+            try SkippedFiles(rows.samples.skipped, kept: rows.samples.count).report(
+                listing: output.path + ".skipped.txt", tell: complain)
         }
-        if ranks.isFirst { print("\(output): float32 \(shape), layer \(layer.name)") }
+        if ranks.isFirst {
+            for (layer, values) in zip(layers, features) {
+                print("\(output.path): float32 [\(rows.samples.count), \(values.shape[1])], layer \(layer.name)")
+            }
+        }
         return .success
     }
+}
+
+/// The file that `embed` writes, whole or not at all: one array, or an archive.
+private struct FeatureFile {
+    let path: String
+    private let isArchive: Bool
+    /// Of the arrays of features.
+    private let names: [String]
 
     /// Refuses, before any work, what no file can be written to.
-    private static func outputFile(_ arguments: Arguments) throws -> String {
-        let output = try arguments.required("output")
-        if FileManager.default.fileExists(atPath: output) { try requireRegularFile(output) }
-        let folder = URL(fileURLWithPath: output).deletingLastPathComponent().path
-        guard isFolder(folder), FileManager.default.isWritableFile(atPath: folder) else {
-            throw InputError("\(output): can't be made: \(folder) is no folder that can be written to")
+    /// - Parameter layers: names of what is to be written.
+    init(_ path: String, layers: [String]) throws {
+        self.path = path
+        isArchive = path.hasSuffix(".npz")
+        if FileManager.default.fileExists(atPath: path) { try requireRegularFile(path) }
+        guard isArchive || path.hasSuffix(".npy") else {
+            throw InputError("--output is \(path): its name must end in .npy, for an array, or .npz, for an archive")
         }
-        return output
+        guard isArchive || layers.count == 1 else {
+            throw InputError(
+                "--layer lists \(layers.count) layers, and a .npy file holds one array: join them with +, or write to a "
+                    + ".npz file")
+        }
+        names = layers.count == 1 ? ["features"] : layers
+        let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+        guard isFolder(folder), FileManager.default.isWritableFile(atPath: folder) else {
+            throw InputError("\(path): can't be made: \(folder) is no folder that can be written to")
+        }
+    }
+
+    /// Each rank's rows to their places, then, by the first rank, what the file is made of. Collective.
+    /// - Parameter features: this rank's, [own, width] for each of the layers.
+    func write(_ features: [Tensor], _ samples: EvaluationSamples, ranks: any Ranks) throws {
+        let temporary = features.indices.map { "\(path).writing" + ($0 == 0 ? "" : "-\($0)") }
+        defer { if ranks.isFirst { for file in temporary { try? FileManager.default.removeItem(atPath: file) } } }
+        for (file, values) in zip(temporary, features) {
+            try ranks.agree {
+                if ranks.isFirst { _ = try NumPyArray.create(path: file, shape: [samples.count, values.shape[1]]) }
+            }
+            try ranks.agree {
+                try NumPyArray(path: file).write(
+                    rows: samples.own.lowerBound, values: UnsafeBufferPointer(values.elements))
+            }
+        }
+        let labels = isArchive ? try allLabels(samples, ranks: ranks) : nil
+        try ranks.agree {  // only a whole file gets its name
+            guard ranks.isFirst else { return }
+            guard isArchive else { return try moveFile(temporary[0], to: path) }
+            var entries: [(name: String, content: NumPyArchive.Content)] = zip(names, temporary).map {
+                ($0, .file($1))
+            }
+            if let labels { entries.append(("labels", .array(.int32(labels)))) }
+            if let classes = samples.classNames { entries.append(("classes", .array(.text(classes)))) }
+            let all = 0..<samples.count
+            entries.append(("ids", .array(samples.names(all).map { .text($0) } ?? .int64(Array(all)))))
+            try NumPyArchive.write(path: path, entries)
+        }
+    }
+
+    /// The labels of all ranks' samples, as the data have them; nil where there are none. Collective.
+    private func allLabels(_ samples: EvaluationSamples, ranks: any Ranks) throws -> [Int32]? {
+        guard let labels = samples.labels else { return nil }
+        return try ranks.gather(labels, filler: 0).map { $0 + samples.firstLabel }
     }
 }

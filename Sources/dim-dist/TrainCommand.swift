@@ -143,11 +143,8 @@ extension Method {
     static var settingsHelp: String {
         get throws {
             let tree = try defaults.tree()
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = .withoutEscapingSlashes
-            let rows = try tree.leaves.map { name in
-                let value = String(decoding: try encoder.encode(tree.value(at: name)), as: UTF8.self)
-                return (setting: "\(name)=\(value)", help: Configuration<Self>.help[name] ?? "")
+            let rows = tree.leaves.map { name in
+                (setting: "\(name)=\(tree.value(at: name).text)", help: Configuration<Self>.help[name] ?? "")
             }
             let width = rows.map(\.setting.count).max() ?? 0
             let lines = rows.map {

@@ -128,6 +128,34 @@ class CommandTestCase: XCTestCase {
         }
     }
 
+    /// The files of a .npz archive without their headers, by the names of the arrays.
+    func arrays(of archive: String) throws -> [String: Data] {
+        let unpacked = archive + ".unpacked"
+        let python = try RunningProgram(
+            URL(fileURLWithPath: "/usr/bin/env"), ["python3", "-m", "zipfile", "-e", archive, unpacked],
+            environment: ProcessInfo.processInfo.environment, folder: folder)
+        let ending = try python.end(within: Self.patience)
+        XCTAssertEqual(ending.status, 0, ending.errors)
+        var result: [String: Data] = [:]
+        for name in try FileManager.default.contentsOfDirectory(atPath: unpacked) {
+            let file = try Data(contentsOf: URL(fileURLWithPath: "\(unpacked)/\(name)"))
+            XCTAssertTrue(name.hasSuffix(".npy") && file.starts(with: Data([0x93]) + Data("NUMPY".utf8)), name)
+            let header = Int(file[8]) + 256 * Int(file[9])
+            result[String(name.dropLast(4))] = file.dropFirst(10 + header)
+        }
+        return result
+    }
+
+    /// The numbers that an array's bytes stand for.
+    func numbers<Number: FixedWidthInteger>(_ bytes: Data?, as type: Number.Type) throws -> [Int] {
+        let bytes = try XCTUnwrap(bytes)
+        let size = MemoryLayout<Number>.size
+        return stride(from: 0, to: bytes.count, by: size).map { start in
+            let word = bytes.dropFirst(start).prefix(size).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            return Int(Number(truncatingIfNeeded: word))
+        }
+    }
+
     // MARK: - Runs
 
     /// `train` of a small model on data in `data`, into the folder `output`.

@@ -66,6 +66,32 @@ final class FeatureCommandTests: CommandTestCase {
         }
     }
 
+    func testAnArchiveHasLabelsAndNumbersBesideTheFeatures() throws {
+        let rows = try embed("one.npy", ["--split", "test"])
+        for ranks in [1, 3] {
+            let file = path("\(ranks).npz")
+            try succeed(
+                ["embed", "--run", path("run"), "--split", "test", "--output", file] + Self.threads(ranks))
+            let arrays = try self.arrays(of: file)
+            XCTAssertEqual(arrays.keys.sorted(), ["features", "ids", "labels"])
+            XCTAssertEqual(try numbers(arrays["ids"], as: Int64.self), Array(0..<40))
+            let labels = try Data(contentsOf: URL(fileURLWithPath: path("data/t10k-labels-idx1-ubyte"))).dropFirst(8)
+            XCTAssertEqual(try numbers(arrays["labels"], as: Int32.self), labels.map(Int.init))
+            XCTAssertEqual(arrays["features"]?.count, rows.count * rows[0].count * 4)
+        }
+        try succeed(["embed", "--run", path("run"), "--layer", "code,fc+code", "--output", path("two.npz")])
+        XCTAssertEqual(try arrays(of: path("two.npz")).keys.sorted(), ["code", "fc+code", "ids", "labels"])
+        XCTAssertEqual(
+            try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.contains("writing") }, [])
+        for (file, layers, text) in [
+            ("x.csv", "code", "must end in .npy"), ("x", "code", "must end in .npy"),
+            ("x.npy", "code,fc", "a .npy file holds one array"),
+        ] {
+            try assertRefused(
+                ["embed", "--run", path("run"), "--layer", layers, "--output", path(file)], [text])
+        }
+    }
+
     func testOtherLayersAndSplits() throws {
         XCTAssertEqual(
             try embed("fc.npy", ["--layer", "fc", "--split", "test"]).map(\.count), Array(repeating: 1024, count: 40))

@@ -56,6 +56,31 @@ final class ImageFolderCommandTests: CommandTestCase {
         XCTAssertEqual(embedding.status, 0, embedding.errors)
         XCTAssertTrue(embedding.output.contains("[29, 64]"), embedding.output)
         XCTAssertTrue(FileManager.default.fileExists(atPath: path("x.npy.skipped.txt")))
+
+        let archive = try run(["embed", "--run", path("run1"), "--output", path("x.npz")] + Self.threads(2))
+        XCTAssertEqual(archive.status, 0, archive.errors)
+        let arrays = try self.arrays(of: path("x.npz"))
+        XCTAssertEqual(arrays.keys.sorted(), ["classes", "features", "ids", "labels"])
+        XCTAssertEqual(
+            arrays["features"], try Data(contentsOf: URL(fileURLWithPath: path("x.npy"))).suffix(29 * 64 * 4))
+        XCTAssertEqual(
+            try numbers(arrays["labels"], as: Int32.self), (0..<29).map { $0 < 14 ? 0 : 1 })
+        /// Text of four bytes a letter, with zeros behind it.
+        func texts(_ name: String, count: Int) throws -> [String] {
+            let letters = try numbers(arrays[name], as: UInt32.self)
+            let width = letters.count / count
+            return (0..<count).map { row in
+                String(
+                    String.UnicodeScalarView(
+                        letters[row * width..<(row + 1) * width].compactMap {
+                            $0 == 0 ? nil : Unicode.Scalar(UInt32($0))
+                        }))
+            }
+        }
+        XCTAssertEqual(try texts("classes", count: 2), ["colour", "grey"])
+        let even = (0..<15).map { 2 * $0 }.filter { $0 != 8 }.map { "train/colour/\(100 + $0).jpg" }
+        let odd = (0..<15).map { "train/grey/\(101 + 2 * $0).jpg" }
+        XCTAssertEqual(try texts("ids", count: 29), even + odd)
     }
 
     func testFoldersWithoutSplitsCannotBeJudged() throws {

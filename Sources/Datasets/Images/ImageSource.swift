@@ -45,6 +45,8 @@ package struct ImageSource: Sendable {
     package var classes: Int? { reader.classes }
     /// `[classes]`, by label: of image files, what their classes are called. nil for other formats or without labels.
     package var classNames: [String]? { reader.classNames }
+    /// What the data call label 0: STL-10 counts from 1.
+    package var firstLabel: Int32 { format == .stl10 ? 1 : 0 }
     /// Bytes of a value in memory: images as bytes, or as floats.
     var valueSize: Int { reader.valueSize }
 

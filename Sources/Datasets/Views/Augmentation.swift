@@ -19,12 +19,12 @@ package struct Augmentation: SettingsTree {
         self.flip = flip
     }
 
-    package static let help =
-        [
-            "padCrop": "pixels that an image is moved by at most, each way, reflected at the edge; 0 is off",
-            "flip": "mirror left and right with probability 1/2",
-            "greyscale": "probability of losing all colour, 0 to 1",
-        ].merging(ColourJitter.help(under: "jitter")) { $1 }
+    package static let parts: [String: any SettingsTree.Type] = ["jitter": ColourJitter.self]
+    package static let help = [
+        "padCrop": "pixels that an image is moved by at most, each way, reflected at the edge; 0 is off",
+        "flip": "mirror left and right with probability 1/2",
+        "greyscale": "probability of losing all colour, 0 to 1",
+    ]
 
     private var changesColours: Bool { jitter.changesColours || greyscale > 0 }
 

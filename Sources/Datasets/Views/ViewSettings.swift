@@ -18,15 +18,15 @@ package struct ViewSettings: DataSettings {
 
     package init() {}
 
-    package static let help =
-        [
-            "path": "folder or file of images",
-            "split": "\(Split.expectation)",
-            "imageSize": "side in pixels that images are resized and cropped to; 0 leaves them as they are",
-            "channels": "1 or 3, for image files; 0 makes those 3 and takes the others as they are",
-            "skipBroken": "leave out image files that don't decode",
-            "virtualShards": "a power of two, at least the largest number of ranks; 0 takes up to 64",
-        ].merging(Augmentation.help(under: "augmentation")) { $1 }
+    package static let parts: [String: any SettingsTree.Type] = ["augmentation": Augmentation.self]
+    package static let help = [
+        "path": "folder or file of images",
+        "split": "\(Split.expectation)",
+        "imageSize": "side in pixels that images are resized and cropped to; 0 leaves them as they are",
+        "channels": "1 or 3, for image files; 0 makes those 3 and takes the others as they are",
+        "skipBroken": "leave out image files that don't decode",
+        "virtualShards": "a power of two, at least the largest number of ranks; 0 takes up to 64",
+    ]
     package static let changeable = ["path", "skipBroken"]
 
     package func adopting(_ earlier: ViewSettings) -> ViewSettings {

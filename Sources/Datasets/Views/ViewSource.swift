@@ -92,7 +92,8 @@ package final class ViewSource: DataSource {
         }
         let samples = EvaluationSamples(
             count: dataset.count, own: dataset.images, labels: dataset.labels, classes: dataset.classes,
-            skipped: source.skipped, images: (dataset, card.normalisation))
+            firstLabel: source.firstLabel, classNames: source.classNames, names: source.names, skipped: source.skipped,
+            images: (dataset, card.normalisation))
         return EvaluationRows(samples) { rows, device in
             let images = device.tensor([rows.count, card.height, card.width, card.channels])
             dataset.fill(images.base, indices: Array(rows), normalisation: card.normalisation)

@@ -2,6 +2,23 @@ import Autodiff
 import Collectives
 import Layers
 
+/// How large a decoder is.
+package struct DecoderSettings: SettingsTree {
+    /// Channels of the last doubling.
+    package var channels = 32
+
+    package init() {}
+
+    package static let help = [
+        "channels": "of the decoder's last layer but one; earlier ones have up to 8 times as many"
+    ]
+
+    /// Throws `InputError` where a value is out of its range.
+    package func check() throws {
+        try require((1...4096).contains(channels), "decoder.channels", channels, "1 to 4096")
+    }
+}
+
 /// The decoder that Deep InfoMax was published with: a linear layer to a small map, transposed convolutions of 4x4 that
 /// double it, each with batch norm and rectifier, then a 3x3 convolution.
 ///

@@ -27,22 +27,29 @@ package struct Configuration<M: Method>: Equatable, Sendable {
 
     /// A line for each setting, by its dotted path.
     package static var help: [String: String] {
-        RunSettings.help.merging(M.Settings.help) { $1 }.merging(M.Source.Settings.help(under: "data")) { $1 }
-            .merging(["method": "how to train"]) { $1 }
-    }
-
-    private static var changeable: [String] {
-        RunSettings.changeable + M.Settings.changeable + M.Source.Settings.changeable(under: "data")
+        parts(["method": "how to train"], RunSettings.wholeHelp, M.Settings.wholeHelp, M.Source.Settings.wholeHelp)
     }
 
     private static var expectations: [String: String] {
-        RunSettings.expectations.merging(M.Settings.expectations) { $1 }
-            .merging(M.Source.Settings.expectations(under: "data")) { $1 }
+        parts(
+            [:], RunSettings.wholeExpectations, M.Settings.wholeExpectations, M.Source.Settings.wholeExpectations)
     }
 
     private static var elements: [String: any Codable & Sendable] {
-        RunSettings.elements.merging(M.Settings.elements) { $1 }
-            .merging(M.Source.Settings.elements(under: "data")) { $1 }
+        parts([:], RunSettings.wholeElements, M.Settings.wholeElements, M.Source.Settings.wholeElements)
+    }
+
+    private static func isChangeable(_ path: String) -> Bool {
+        RunSettings.wholeChangeable.contains(path) || M.Settings.wholeChangeable.contains(path)
+            || M.Source.Settings.wholeChangeable.contains { "data.\($0)" == path }
+    }
+
+    private static func parts<Value>(
+        _ own: [String: Value], _ run: [String: Value], _ method: [String: Value], _ data: [String: Value]
+    ) -> [String: Value] {
+        [run, method, Dictionary(uniqueKeysWithValues: data.map { ("data.\($0)", $1) })].reduce(own) {
+            $0.merging($1) { mine, _ in mine }
+        }
     }
 
     // MARK: - The tree
@@ -51,7 +58,7 @@ package struct Configuration<M: Method>: Equatable, Sendable {
     package init(layers: [JSONValue]) throws {
         let defaults = try M.defaults.tree()
         let tree = try Self.withWholeElements(layers.reduce(defaults) { try $0.overlaid(with: $1) })
-        try require(tree.value(at: "method") == .string(M.name), "method", tree.value(at: "method"), M.name)
+        try require(tree.value(at: "method") == .string(M.name), "method", tree.value(at: "method").text, M.name)
         run = try Self.decoded(tree, over: defaults)
         method = try Self.decoded(tree, over: defaults)
         data = try Self.decoded(tree.value(at: "data"), over: defaults.value(at: "data"), path: "data.")
@@ -104,8 +111,8 @@ package struct Configuration<M: Method>: Equatable, Sendable {
                 return (try? decode(defaults.overlaid(with: .leaf(name, value)))) == nil
             }
             let name = path + (wrong ?? "")
-            let value = String(decoding: try JSONEncoder().encode(tree.value(at: wrong ?? "")), as: UTF8.self)
-            throw InputError("\(name) is \(value): it must be \(expectations[name] ?? error.expectation)")
+            throw InputError(
+                "\(name) is \(tree.value(at: wrong ?? "").text): it must be \(expectations[name] ?? error.expectation)")
         }
     }
 
@@ -123,7 +130,7 @@ package struct Configuration<M: Method>: Equatable, Sendable {
         var result = self
         result.method = method.adopting(earlier.method)
         result.data = data.adopting(earlier.data)
-        for path in try result.tree().differences(from: earlier.tree()) where !Self.changeable.contains(path) {
+        for path in try result.tree().differences(from: earlier.tree()) where !Self.isChangeable(path) {
             throw InputError(
                 "\(path) differs from the run that is resumed: its value decided the steps already made; "
                     + "leave it out, or start a new run with another --output")

@@ -50,6 +50,13 @@ package enum JSONValue: Codable, Equatable, Sendable {
         }
     }
 
+    /// As JSON has it.
+    package var text: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
+    }
+
     /// Reads JSON5: comments, unquoted keys, single quotes and trailing commas are allowed.
     package static func parse(_ data: Data) throws -> JSONValue {
         // Foundation's reader of JSON5 crashes on other bytes.

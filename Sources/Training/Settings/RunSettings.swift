@@ -32,17 +32,16 @@ package struct RunSettings: SettingsTree {
 
     package init() {}
 
-    package static let help =
-        [
-            "batch": "samples of the global batch, split over ranks",
-            "microBatch": "samples that pass a network at a time on a rank, for large batches; 0 for all at once",
-            "steps": "steps of the whole run; 0 writes the untrained checkpoint",
-            "seed": "of every random number",
-            "threads": "threads of each rank; 0 takes OMP_NUM_THREADS, or 1",
-            "stallTimeout": "seconds that ranks wait for one before the job is ended; 0 for ever",
-        ].merging(CheckpointSettings.help(under: "checkpoint")) { $1 }
-    package static let changeable =
-        ["steps", "threads", "stallTimeout", "microBatch"] + CheckpointSettings.changeable(under: "checkpoint")
+    package static let parts: [String: any SettingsTree.Type] = ["checkpoint": CheckpointSettings.self]
+    package static let help = [
+        "batch": "samples of the global batch, split over ranks",
+        "microBatch": "samples that pass a network at a time on a rank, for large batches; 0 for all at once",
+        "steps": "steps of the whole run; 0 writes the untrained checkpoint",
+        "seed": "of every random number",
+        "threads": "threads of each rank; 0 takes OMP_NUM_THREADS, or 1",
+        "stallTimeout": "seconds that ranks wait for one before the job is ended; 0 for ever",
+    ]
+    package static let changeable = ["steps", "threads", "stallTimeout", "microBatch"]
     package static let expectations = ["seed": "a whole number from 0 to \(Int.max)"]
 
     /// Throws `InputError` where a value is out of its range.
