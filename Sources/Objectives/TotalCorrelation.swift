@@ -17,10 +17,7 @@ package func permutedColumns(
     _ z: Tensor, shares: Shares, device: Device, ranks: any Ranks, stream: (_ column: Int) -> RandomStream
 ) throws -> Tensor {
     let width = z.shape[1]
-    let whole = device.tensor([shares.total, width])
-    try ranks.gather(
-        UnsafeRawBufferPointer(z.elements), counts: shares.counts.map { $0 * width * 4 },
-        into: UnsafeMutableRawBufferPointer(whole.elements))
+    let whole = try ranks.gatherRows(z, shares: shares, device: device)
     let result = device.tensor(z.shape)
     for column in 0..<width {
         var stream = stream(column)

@@ -56,7 +56,7 @@ package struct ContrastiveLoss {
         let all = try gather(globals, shares: shares, device: device, ranks: ranks)
         let scores = SeparableScores(locals: locals, globals: all, offsetColumn: offsetColumn, device: device)
         let loss = try value(of: scores, locations: locations, shares: shares, device: device, ranks: ranks)
-        let own = try scatter(scores.globalGradients, shares: shares, device: device, ranks: ranks)
+        let own = try ranks.sumRowsScattered(scores.globalGradients, shares: shares, device: device)
         return ContrastiveResult(
             loss: loss, locals: scores.localGradients, layers: scores.layerGradients, globals: own)
     }
@@ -90,21 +90,7 @@ package struct ContrastiveLoss {
             throw InputError(
                 "a contrastive loss needs at least 2 images in the global batch, not \(shares.total): raise the batch")
         }
-        let dimensions = globals.shape[1]
-        let all = device.tensor([shares.total, dimensions])
-        try ranks.gather(
-            UnsafeRawBufferPointer(globals.elements), counts: shares.counts.map { $0 * dimensions * 4 },
-            into: UnsafeMutableRawBufferPointer(all.elements))
-        return all
-    }
-
-    /// This rank's piece [n, D] of the sum over ranks of `gradients` [N, D]. Collective.
-    func scatter(_ gradients: Tensor, shares: Shares, device: Device, ranks: any Ranks) throws -> Tensor {
-        let dimensions = gradients.shape[1]
-        let own = device.tensor([shares.own, dimensions])
-        try ranks.sumScattered(
-            UnsafeBufferPointer(gradients.elements), counts: shares.counts.map { $0 * dimensions }, into: own.elements)
-        return own
+        return try ranks.gatherRows(globals, shares: shares, device: device)
     }
 }
 

@@ -62,7 +62,7 @@ extension Tape {
                 locals: locals.value, globals: all, layers: layers.map(\.value), device: device)
             let value = try loss.value(of: scores, locations: locations, shares: shares, device: device, ranks: ranks)
             return (
-                scores, value, try loss.scatter(scores.globalGradients, shares: shares, device: device, ranks: ranks)
+                scores, value, try ranks.sumRowsScattered(scores.globalGradients, shares: shares, device: device)
             )
         }
         return recordLoss(
