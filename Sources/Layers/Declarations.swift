@@ -66,9 +66,9 @@ package final class Declarations {
         self.path = path
     }
 
-    /// Trained numbers declared so far, in groups and outside of them.
+    /// Numbers that move along a gradient, of those declared so far in groups and outside of them.
     package var parameterCount: Int {
-        ([contents] + groups.all.map(\.contents)).reduce(0) { $0 + $1.parameterCount }
+        ([contents] + groups.all.filter(\.rule.hasGradient).map(\.contents)).reduce(0) { $0 + $1.parameterCount }
     }
 
     /// Bytes of the groups with their gradients and moments.

@@ -26,7 +26,7 @@ package struct FactorVAESettings: ViewEncoderSettings {
     }()
 
     package struct DiscriminatorSettings: SettingsTree {
-        /// Layers, the last one of two logits included.
+        /// Hidden layers, before the one of two logits.
         package var layers = 6
         package var units = 1000
         /// Passes of its turn in each step, each with a batch of its own.
@@ -44,7 +44,7 @@ package struct FactorVAESettings: ViewEncoderSettings {
 
         package static let parts: [String: any SettingsTree.Type] = ["optimiser": AdamSettings.self]
         package static let help = [
-            "layers": "layers of the discriminator, the last included", "units": "units of each but the last",
+            "layers": "hidden layers of the discriminator", "units": "units of each",
             "times": "its updates in each step, each on a batch of its own",
         ]
     }
@@ -123,7 +123,7 @@ package final class FactorVAE: Method {
                     channels: settings.decoder.channels, output: .logits, batchNorm: settings.batchNorm)
             )
         }
-        let hidden = Array(repeating: settings.discriminator.units, count: settings.discriminator.layers - 1)
+        let hidden = Array(repeating: settings.discriminator.units, count: settings.discriminator.layers)
         (critic, discriminator) = declare.group("discriminator", .adam(settings.discriminator.optimiser)) {
             MLP($0, "discriminator", inputs: settings.encoder.code, widths: hidden + [2], hidden: .leaky(slope: 0.2))
         }
@@ -205,7 +205,8 @@ package final class FactorVAE: Method {
 
     package func summary(batch: Int) -> (networks: String, objective: String) {
         (
-            "\(encoder), \(latents) latents, a decoder, a discriminator of \(settings.discriminator.layers) layers",
+            "\(encoder), \(latents) latents, a decoder, a discriminator of "
+                + "\(settings.discriminator.layers) hidden layers",
             "reconstruction + divergence + \(settings.gamma) x total correlation"
         )
     }

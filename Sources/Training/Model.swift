@@ -10,7 +10,7 @@ package final class Model<M: Method> {
     package let card: M.Source.Card
     package let store: ParameterStore
     package var device: Device { store.device }
-    /// Numbers that training changes.
+    /// Numbers that training changes along a gradient.
     package let parameterCount: Int
 
     /// - Parameter card: of the data that the networks are made for.

@@ -146,8 +146,8 @@ package final class TrainingRun<M: Method> {
             }
             guard skipped.inARow > 0 else { return }
             throw TrainingFailure(
-                description: "the run's last \(skipped.inARow) steps had no finite loss and gradient, and changed "
-                    + "nothing: lower \(ratesText) and --resume, or start anew",
+                description: "the run's last \(skipped.inARow) steps had no finite loss and gradient: "
+                    + "lower \(ratesText) and --resume, or start anew",
                 status: .badInput)  // to start again wouldn't help
         }
     }
