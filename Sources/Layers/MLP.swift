@@ -25,13 +25,16 @@ package struct MLP {
     ///   - name: path of the layers.
     ///   - inputs: width of what goes in.
     ///   - widths: of the layers in order, at least one; the last is that of what comes out.
-    package init(_ declare: Declarations, _ name: String, inputs: Int, widths: [Int], hidden: Hidden) {
+    ///   - lastBias: whether the last layer has a bias; without use where a batch norm comes next.
+    package init(
+        _ declare: Declarations, _ name: String, inputs: Int, widths: [Int], hidden: Hidden, lastBias: Bool = true
+    ) {
         var inputs = inputs
         let declare = declare.within(name)
         layers = widths.enumerated().map { place, width in
             defer { inputs = width }
             let isLast = place == widths.count - 1
-            var hasBias = true
+            var hasBias = lastBias || !isLast
             if !isLast, case .normalised = hidden { hasBias = false }
             let linear = Linear(declare, "layer\(place + 1)", inputs: inputs, outputs: width, bias: hasBias)
             switch hidden {

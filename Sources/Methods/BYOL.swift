@@ -90,9 +90,11 @@ package final class BYOL: Method {
         self.settings = settings
         try card.check()
         func head(_ declare: Declarations, _ name: String, inputs: Int, _ head: BYOLSettings.HeadSettings) -> MLP {
+            // As published without a last bias: the predictor's batch norm would take the projector's off again, and
+            // Adam make whole steps of the rounding that is its gradient.
             MLP(
                 declare, name, inputs: inputs, widths: [head.hidden, head.width],
-                hidden: .normalised(settings.batchNorm))
+                hidden: .normalised(settings.batchNorm), lastBias: false)
         }
         func branch(_ declare: Declarations) throws -> (encoder: ConvolutionalEncoder, projector: MLP) {
             let encoder = try ConvolutionalEncoder(

@@ -24,7 +24,7 @@ SETTINGS = {
         momentum=dict(start=0.8, end=0.98)),
     "factorVAE": dict(
         decoder=dict(channels=3), gamma=GAMMA,
-        discriminator=dict(layers=4, units=200, optimiser=dict(ADAM, rate=1e-3, beta1=0.5, beta2=0.9))),
+        discriminator=dict(layers=3, units=200, optimiser=dict(ADAM, rate=1e-3, beta1=0.5, beta2=0.9))),
 }
 
 
@@ -98,7 +98,7 @@ class Head(nn.Module):
         super().__init__()
         self.layer1 = nn.Linear(inputs, hidden, bias=False)
         self.norm1 = nn.BatchNorm1d(hidden)
-        self.layer2 = nn.Linear(hidden, width)
+        self.layer2 = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x):
         return self.layer2(torch.relu(self.norm1(self.layer1(x))))
@@ -107,9 +107,9 @@ class Head(nn.Module):
 class Discriminator(nn.Module):
     def __init__(self, layers, units, **_):
         super().__init__()
-        self.last = layers
-        for k in range(1, layers + 1):
-            setattr(self, f"layer{k}", nn.Linear(CODE if k == 1 else units, 2 if k == layers else units))
+        self.last = layers + 1
+        for k in range(1, self.last + 1):
+            setattr(self, f"layer{k}", nn.Linear(CODE if k == 1 else units, 2 if k == self.last else units))
 
     def forward(self, z):
         for k in range(1, self.last):
