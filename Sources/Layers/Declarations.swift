@@ -83,12 +83,14 @@ package final class Declarations {
     package func within(_ name: String) -> Declarations { Declarations(contents, groups, path: path + [name]) }
 
     /// Declares what `make` declares as a group of parameters, which are moved together by one rule.
-    /// - Parameter name: of the group, for its count of updates in checkpoints; it is no part of its arrays' names.
+    /// - Parameters:
+    ///   - name: of the group, for its count of updates in checkpoints; it is no part of its arrays' names.
+    ///   - setting: the part of the settings that the rule's are, for messages.
     package func group<Networks>(
-        _ name: String, _ rule: UpdateRule, _ make: (Declarations) throws -> Networks
+        _ name: String, _ rule: UpdateRule, setting: String = "optimiser", _ make: (Declarations) throws -> Networks
     ) rethrows -> (ParameterGroup, Networks) {
         precondition(!groups.all.contains { $0.name == name }, "two groups are called \(name)")
-        let group = ParameterGroup(name, rule, contents: Contents(), place: groups.all.count)
+        let group = ParameterGroup(name, rule, setting: setting, contents: Contents(), place: groups.all.count)
         groups.all.append(group)
         return (group, try make(Declarations(group.contents, groups, path: path)))
     }
@@ -114,7 +116,7 @@ extension Declarations.Contents {
 extension Tape {
     /// A parameter on this tape: one that gets a gradient, or a constant where its group doesn't move.
     package func use(_ parameter: Parameter) -> Variable {
-        guard moves(parameter.owner) else { return constant(parameter.value) }
-        return self.parameter(parameter.value, gradient: parameter.gradient)
+        guard let gradient = parameter.gradient, moves(parameter.owner) else { return constant(parameter.value) }
+        return self.parameter(parameter.value, gradient: gradient)
     }
 }

@@ -16,6 +16,14 @@ package enum UpdateRule {
         }
     }
 
+    /// Arrays that an update reads, and those that it writes.
+    package var arraysMoved: Int {
+        switch self {
+        case .adam: 7
+        case .follows: 3
+        }
+    }
+
     /// Names of what is kept beside each parameter, in checkpoints.
     package var slotNames: [String] {
         switch self {
@@ -63,6 +71,8 @@ package struct Momentum: SettingsTree {
 package final class ParameterGroup {
     package let name: String
     package let rule: UpdateRule
+    /// The part of the settings that its rule's are, such as `optimiser`; empty where it has none.
+    package let setting: String
     /// How often it was moved.
     package var updates = 0
     /// Arrays beside the values, [count] each, in the order of `UpdateRule.slotNames`.
@@ -73,8 +83,9 @@ package final class ParameterGroup {
     /// Among the groups of its model.
     private let place: Int
 
-    init(_ name: String, _ rule: UpdateRule, contents: Declarations.Contents, place: Int) {
+    init(_ name: String, _ rule: UpdateRule, setting: String, contents: Declarations.Contents, place: Int) {
         self.name = name
+        self.setting = setting
         self.rule = rule
         self.contents = contents
         self.place = place

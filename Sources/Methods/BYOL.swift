@@ -82,8 +82,13 @@ package final class BYOL: Method {
         return result
     }
 
-    package static func recipe(_ settings: BYOLSettings, _ data: ViewSettings) -> ViewRecipe {
-        ViewRecipe([data.augmentation, data.augmentation])
+    package static func recipe(_ settings: BYOLSettings, _ data: ViewSettings) throws -> ViewRecipe {
+        guard data.augmentation.changesImages else {
+            throw InputError(
+                "byol learns from two different views of an image, and data.augmentation leaves both as they are: set "
+                    + "data.augmentation.padCrop or another of its settings")
+        }
+        return ViewRecipe([data.augmentation, data.augmentation])
     }
 
     package init(_ settings: BYOLSettings, card: ViewCard, _ declare: Declarations) throws {
@@ -137,13 +142,7 @@ package final class BYOL: Method {
     package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [Layer]) throws -> [Variable] {
         let encoding = try fast.encoder(tape, tape.constant(batch.images))
         return try layers.map { layer in
-            switch layer {
-            case .code: encoding.code
-            case .fc: encoding.fullyConnected
-            case .conv: encoding.lastConvolution
-            case .local: encoding.local
-            case .projection: try fast.projector(tape, encoding.code)
-            }
+            try EncoderLayer(rawValue: layer.rawValue).map { encoding[$0] } ?? fast.projector(tape, encoding.code)
         }
     }
 

@@ -68,7 +68,9 @@ package final class DeepInfoMax: Method {
         }
         if objective.prior.weight > 0 {
             let adversary: ParameterGroup
-            (adversary, prior) = declare.group("adversary", .adam(objective.prior.optimiser)) {
+            (adversary, prior) = declare.group(
+                "adversary", .adam(objective.prior.optimiser), setting: "objective.prior.optimiser"
+            ) {
                 PriorMatching($0, code: settings.encoder.code, settings: objective.prior)
             }
             players = [model, adversary]

@@ -57,6 +57,7 @@ package struct FactorVAESettings: ViewEncoderSettings {
     ]
     package static let help = [
         "batchNorm": BatchNormScope.help, "encoder.code": "number of latents",
+        "microBatch": "images that pass the encoder at a time; the decoder takes all at once",
         "gamma": "weight of the total correlation; 0 is a plain variational autoencoder",
     ]
 
@@ -124,7 +125,9 @@ package final class FactorVAE: Method {
             )
         }
         let hidden = Array(repeating: settings.discriminator.units, count: settings.discriminator.layers)
-        (critic, discriminator) = declare.group("discriminator", .adam(settings.discriminator.optimiser)) {
+        (critic, discriminator) = declare.group(
+            "discriminator", .adam(settings.discriminator.optimiser), setting: "discriminator.optimiser"
+        ) {
             MLP($0, "discriminator", inputs: settings.encoder.code, widths: hidden + [2], hidden: .leaky(slope: 0.2))
         }
     }
@@ -155,8 +158,9 @@ package final class FactorVAE: Method {
         let tape = pass.tape
         let (mean, logVariance, z) = try latents(pass, batch.images)
         codes = z.value
+        let images = normalisation.undone(batch.images, device: tape.device)  // in 0...1
         return [
-            Term("reconstruction", 1, tape.bernoulliLoss(try decoder(tape, z), target: pixels(batch, tape.device))),
+            Term("reconstruction", 1, tape.bernoulliLoss(try decoder(tape, z), target: images)),
             Term("divergence", 1, tape.gaussianDivergence(mean: mean, logVariance: logVariance)),
             Term("total_correlation", settings.gamma, tape.totalCorrelation(try discriminator(tape, z))),
         ]
@@ -182,24 +186,10 @@ package final class FactorVAE: Method {
         ]
     }
 
-    /// What is to be reconstructed: the images in 0...1, where rounding may have left that.
-    private func pixels(_ batch: ViewBatch, _ device: Device) -> Tensor {
-        let result = device.tensor(batch.images.shape)
-        result.copy(from: batch.images)
-        normalisation.undo(result)
-        for i in 0..<result.count { result.base[i] = min(max(result.base[i], 0), 1) }
-        return result
-    }
-
     package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [Layer]) throws -> [Variable] {
         let encoding = try encoder(tape, tape.constant(batch.images))
         return layers.map { layer in
-            switch layer {
-            case .mean: tape.columns(encoding.code, 0..<latents)
-            case .fc: encoding.fullyConnected
-            case .conv: encoding.lastConvolution
-            case .local: encoding.local
-            }
+            EncoderLayer(rawValue: layer.rawValue).map { encoding[$0] } ?? tape.columns(encoding.code, 0..<latents)
         }
     }
 

@@ -16,11 +16,11 @@ package enum MethodKind: String, Choice {
     /// The method that trees of settings ask for, of which later ones count more; Deep InfoMax where none does.
     /// - Throws: `InputError` where there is no method of that name.
     package init(layers: [JSONValue]) throws {
-        let asked = layers.reduce(JSONValue.null) { $1.value(at: "method") == .null ? $0 : $1.value(at: "method") }
+        let asked = layers.compactMap { $0.members["method"] }.last
         switch asked {
-        case .null: self = .deepInfoMax
-        case .string(let name): try self.init(named: name, "method")
-        default: throw InputError("method is \(asked.text): it must be \(Self.expectation)")
+        case nil: self = .deepInfoMax
+        case .string(let name)?: try self.init(named: name, "method")
+        case let asked?: throw InputError("method is \(asked.text): it must be \(Self.expectation)")
         }
     }
 
@@ -40,24 +40,23 @@ package enum MethodKind: String, Choice {
     /// - Throws: `InputError` that names the method.
     package func refuseOthers(_ layers: [JSONValue]) throws {
         let own = try type.settingNames
-        for layer in layers {
-            for name in layer.leaves
-            where !own.contains(where: { $0 == name || $0.isPart(of: name) || name.isPart(of: $0) }) {
-                for other in Self.allCases where other != self {
-                    let names = try other.type.settingNames
-                    guard names.contains(where: { $0 == name || name.isPart(of: $0) }) else { continue }
-                    throw InputError(
-                        "setting \(name) belongs to method \(other.rawValue), and method is \(rawValue): leave it out, or "
-                            + "add --method \(other.rawValue)")
-                }
+        for name in layers.flatMap(\.leaves) where !own.contains(name) {
+            for other in Self.allCases where other != self {
+                let names = try other.type.settingNames
+                let part = name.firstPart
+                let isOnlyTheirs = names.contains { $0.firstPart == part } && !own.contains { $0.firstPart == part }
+                guard names.contains(name) || isOnlyTheirs else { continue }
+                throw InputError(
+                    "setting \(name) belongs to method \(other.rawValue), and method is \(rawValue): leave it out, or "
+                        + "add --method \(other.rawValue)")
             }
         }
     }
 }
 
 extension String {
-    /// Whether this setting is the other one, or above it in the tree: `critic` is above `critic.units`.
-    fileprivate func isPart(of other: String) -> Bool { other.hasPrefix(self + ".") }
+    /// `critic` of `critic.units`.
+    fileprivate var firstPart: Substring { prefix { $0 != "." } }
 }
 
 extension Method {

@@ -11,6 +11,7 @@ package struct LossTerms: Equatable, Sendable {
 
     package init(_ terms: [Term]) {
         names = terms.map(\.name)
+        precondition(Set(names).count == names.count, "two terms of a pass have one name: \(names)")
         values = terms.map { Double($0.value.value.base[0]) }
         weights = terms.map(\.weight)
         areMain = terms.map(\.isMain)
@@ -19,8 +20,6 @@ package struct LossTerms: Equatable, Sendable {
 
     /// What the run minimises: each main term times its weight.
     package var loss: Double { names.indices.reduce(0) { areMain[$1] ? $0 + weights[$1] * values[$1] : $0 } }
-
-    package func value(of name: String) -> Double? { names.firstIndex(of: name).map { values[$0] } }
 
     /// The bound in nats, where a term gives one.
     package var mutualInformation: Double? {

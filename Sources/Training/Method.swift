@@ -20,7 +20,8 @@ package protocol Method: AnyObject {
     static var defaults: Configuration<Self> { get }
 
     /// What it wants of each sample.
-    static func recipe(_ settings: Settings, _ data: Source.Settings) -> Source.Recipe
+    /// - Throws: `InputError` where the settings of the data give it nothing to learn from.
+    static func recipe(_ settings: Settings, _ data: Source.Settings) throws -> Source.Recipe
     /// The settings with nothing left automatic.
     /// - Throws: `InputError` where they aren't for these data.
     static func resolved(_ settings: Settings, for card: Source.Card) throws -> Settings
@@ -77,6 +78,7 @@ package struct Turn {
 
     package init(_ players: [ParameterGroup], times: Int = 1, drawsAnew: Bool = false) {
         precondition(times >= 1, "a turn of \(times) passes")
+        precondition(players.allSatisfy(\.rule.hasGradient), "who follows another moves with it, in nobody's turn")
         self.players = players
         self.times = times
         self.drawsAnew = drawsAnew

@@ -31,5 +31,5 @@ func checkMemory(_ declarations: Declarations, memory: UInt64 = ProcessInfo.proc
     guard needed > Double(memory) else { return }
     throw InputError(
         "the model would have \(declarations.parameterCount) parameters, \(Int(needed / 0x1p30)) GiB with gradients and "
-            + "moments, and this machine has \(memory >> 30) GiB: lower critic.units or the encoder's widths")
+            + "moments, and this machine has \(memory >> 30) GiB: make its networks narrower")
 }

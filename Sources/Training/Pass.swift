@@ -8,7 +8,6 @@ import Tensors
 package final class Pass {
     package let tape: Tape
     package let turn: Turn
-    package let step: Int
     /// Random streams of this pass, keyed by seed, step and its place in the step.
     package let random: RandomStreams
     /// Samples that pass a network at a time; nil for all.
@@ -24,7 +23,6 @@ package final class Pass {
         shares: Shares
     ) {
         self.turn = turn
-        self.step = step
         random = RandomStreams(seed: seed, step: step, part: place)
         // The same on every rank: the number of collective calls depends on it.
         pieceSize = microBatch > 0 && shares.counts.contains { $0 > microBatch } ? microBatch : nil

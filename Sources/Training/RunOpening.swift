@@ -69,6 +69,7 @@ struct RunOpening<M: Method> {
         let model = try ranks.agree { try Model(configuration, card: data.card, device: device) }
         try ranks.agree {
             guard let checkpoint else { return }
+            try checkpoint.check(isOf: M.self)
             guard try checkpoint.card() == data.card else {  // mean and deviation tell one data set from another
                 throw InputError(
                     "the images in \(configuration.data.path) are not those of the run in \(output): "

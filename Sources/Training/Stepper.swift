@@ -15,6 +15,10 @@ package final class Stepper<M: Method> {
         package let votes: [Double]
         /// What the last pass saw.
         package let batch: M.Source.Batch
+        /// Who was to move in it.
+        package let players: [ParameterGroup]
+        /// Samples of the step's batches: this rank's, and those of all.
+        package let samples: (own: Int, total: Int)
     }
 
     private let model: Model<M>
@@ -38,6 +42,12 @@ package final class Stepper<M: Method> {
         drawsPerStep = ScheduledPass.draws(of: model.method.turns(at: 0))
     }
 
+    /// Bytes of gradients that a rank sums in a step.
+    package var gradientBytesPerStep: Int {
+        let players = ScheduledPass.all(of: model.method.turns(at: 0)).flatMap(\.turn.players)
+        return 4 * players.reduce(0) { $0 + $1.count }
+    }
+
     /// Collective.
     /// - Parameter ballot: this rank's votes, asked for with each update.
     package func callAsFunction(_ step: Int, ballot: () -> [Double] = { [] }) throws -> Outcome {
@@ -48,6 +58,10 @@ package final class Stepper<M: Method> {
             precondition(scheduled.draw < drawsPerStep, "step \(step) takes more batches than step 0")
             let batch = scheduled.draw == drawn ? outcome?.batch : nil
             let current = try batch ?? self.batch(step * drawsPerStep + scheduled.draw)
+            var samples: (own: Int, total: Int) = outcome?.samples ?? (0, 0)
+            if scheduled.draw != drawn {
+                samples = (samples.own + current.shares.own, samples.total + current.shares.total)
+            }
             drawn = scheduled.draw
             let players = scheduled.turn.players
             let pass = Pass(
@@ -59,7 +73,9 @@ package final class Stepper<M: Method> {
             let update = try engine.update(players, &sums, votes: ballot(), at: step, of: settings.steps)
             var all = outcome?.terms ?? sums
             all.take(sums)
-            outcome = Outcome(terms: all, isFinite: update.isFinite, votes: update.votes, batch: current)
+            outcome = Outcome(
+                terms: all, isFinite: update.isFinite, votes: update.votes, batch: current, players: players,
+                samples: samples)
             guard update.isFinite else { break }
             pass.settle()
             try method.settle(pass, current)

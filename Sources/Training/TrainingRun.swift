@@ -49,7 +49,7 @@ package final class TrainingRun<M: Method> {
         let checkpoint = try opening.checkpoint(steps: asked.steps)
         firstStep = checkpoint?.step ?? 0
         let data = try M.Source(
-            asked.data, M.recipe(asked.method, asked.data), batch: asked.batch, seed: asked.seed, ranks: ranks)
+            asked.data, try M.recipe(asked.method, asked.data), batch: asked.batch, seed: asked.seed, ranks: ranks)
         self.data = data
         configuration = try ranks.agree {
             var result = asked
@@ -97,7 +97,7 @@ package final class TrainingRun<M: Method> {
             if outcome.isFinite { losses.append(outcome.terms.loss) }
             try check(step: step, outcome)
             try report.note(
-                step: step, outcome.terms, rate: rate(at: step), shares: outcome.batch.shares,
+                step: step, outcome.terms, rate: rate(at: step), samples: outcome.samples,
                 isCompared: count(.compareRanks) > 0)
             try writer.advance(everyoneHasWritten: count(.hasWritten) == ranks.worldSize)
             // A run that has gone astray doesn't push out what was good.
@@ -122,14 +122,15 @@ package final class TrainingRun<M: Method> {
     /// Ends the run at the last skipped step in a row that is borne.
     private func check(step: Int, _ outcome: Stepper<M>.Outcome) throws {
         guard !outcome.isFinite else { return skipped.end() }
-        try skipped.add(step: step + 1, loss: outcome.terms.loss, batch: outcome.batch)
+        try skipped.add(
+            step: step + 1, loss: outcome.terms.loss, batch: outcome.batch, players: outcome.players)
         guard skipped.areTooMany else { return }
         try writer.finish()
         try ranks.agree {
             throw TrainingFailure(
                 description:
                     "loss \(outcome.terms.loss) or its gradient was not finite in \(skipped.inARow) steps in a "
-                    + "row, up to step \(step + 1): lower \(ratesText) and --resume",
+                    + "row, up to step \(step + 1): lower \(rates(of: outcome.players)) and --resume",
                 status: .badInput)  // to start again wouldn't help
         }
     }
@@ -147,7 +148,7 @@ package final class TrainingRun<M: Method> {
             guard skipped.inARow > 0 else { return }
             throw TrainingFailure(
                 description: "the run's last \(skipped.inARow) steps had no finite loss and gradient: "
-                    + "lower \(ratesText) and --resume, or start anew",
+                    + "lower \(rates(of: skipped.players)) and --resume, or start anew",
                 status: .badInput)  // to start again wouldn't help
         }
     }
@@ -173,12 +174,15 @@ package final class TrainingRun<M: Method> {
         model.store.groups.lazy.compactMap { $0.rate(at: step, of: self.configuration.steps) }.first
     }
 
-    /// A rate that a run that has gone astray may go on with a lower one of: `optimiser.rate (0.001)`.
-    private var ratesText: String {
-        guard let name = M.Settings.wholeChangeable.filter({ $0.hasSuffix(".rate") }).min(by: { $0.count < $1.count }),
-            case .number(let value) = (try? configuration.tree())?.value(at: name)
-        else { return "the learning rate" }
-        return "\(name) (\(value))"
+    /// The rates of who was to move, of which a run that has gone astray may go on with lower ones:
+    /// `optimiser.rate (0.001)`.
+    private func rates(of players: [ParameterGroup]) -> String {
+        players.map { group in
+            switch group.rule {
+            case .adam(let settings): "\(group.setting).rate (\(settings.rate))"
+            case .follows: group.name
+            }
+        }.joined(separator: " or ")
     }
 
     private func watchdog(_ hosts: [String]) throws -> Watchdog? {

@@ -45,19 +45,14 @@ struct PixelControls {
                 let similarity = try Reconstruction.similarity(to: test, ranks: judge.ranks, device: device) { rows in
                     let block = coordinates.view(
                         from: rows.lowerBound * test.dimension, shape: [rows.count, test.dimension])
-                    return try centred(components.inverse(block, device: device))
+                    let pixels = normalisation.undone(try components.inverse(block, device: device), device: device)
+                    for i in 0..<pixels.count { pixels.base[i] = 2 * pixels.base[i] - 1 }
+                    return pixels
                 }
                 return Finding(value: similarity)
             }
             try judge.complete(name)
         }
-    }
-
-    /// Normalised pixels as values in -1...1, in place; what lies outside is set to the nearest.
-    private func centred(_ pixels: Tensor) -> Tensor {
-        normalisation.undo(pixels)
-        for i in 0..<pixels.count { pixels.base[i] = max(-1, min(1, 2 * pixels.base[i] - 1)) }
-        return pixels
     }
 
     /// Normalised pixels of the images that this rank holds, [held, height·width·channels].

@@ -31,21 +31,23 @@ struct Projection {
 
     private let node: Double
     private let loss: Double
+    /// Of all steps that the timeline has seen.
     private let exchanges: [Exchange]
+    private let steps: Double
     private let gradientBytes: Double
 
     /// - Parameters:
     ///   - step: seconds of a step on one node.
     ///   - steps: how many the timeline has seen.
-    ///   - gradientBytes: of all parameters.
+    ///   - gradientBytes: summed in a step.
     init(_ timeline: Timeline, step: Double, steps: Int, ranks: Int, gradientBytes: Int) {
         let pieces = timeline.pieces
         // The first is the loss's own computation, forward; its gradient is a part of it.
         loss = pieces.filter { $0.name == Self.lossName }.reduce(0) { $0 + $1.own } / Double(steps)
         node = step - loss
         self.gradientBytes = Double(gradientBytes)
-        let first = pieces.prefix { $0.start <= (pieces.first { $0.name == "Adam" }?.start ?? .infinity) }
-        exchanges = first.compactMap { piece in
+        self.steps = Double(steps)
+        exchanges = pieces.compactMap { piece in
             let grows = piece.outer.map { pieces[$0].name == Self.lossName } ?? false
             let bytes = Double(piece.work.bytes)
             switch piece.name {
@@ -69,7 +71,7 @@ struct Projection {
             }
         }
         return Step(
-            nodes: nodes, node: node, loss: loss * factor, exchanges: exchanged,
+            nodes: nodes, node: node, loss: loss * factor, exchanges: exchanged / steps,
             gradients: network.allReduce(bytes: gradientBytes, nodes: nodes))
     }
 }

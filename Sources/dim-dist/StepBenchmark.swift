@@ -37,7 +37,7 @@ struct StepBenchmark<M: Method> {
         untimed = ranks
         let ranks = TimedRanks(ranks, timeline: timeline)
         self.device = device
-        let recipe = M.recipe(configuration.method, configuration.data)
+        let recipe = try M.recipe(configuration.method, configuration.data)
         let card: M.Source.Card
         let batch: (Int) throws -> M.Source.Batch
         if configuration.data.path.isEmpty {
@@ -59,8 +59,8 @@ struct StepBenchmark<M: Method> {
         }
     }
 
-    /// Bytes of a rank's gradients.
-    var gradientBytes: Int { 4 * model.store.groups.reduce(0) { $0 + $1.parameters.gradients.count } }
+    /// Bytes of gradients that a rank sums in a step.
+    var gradientBytes: Int { stepper.gradientBytesPerStep }
 
     /// Collective.
     func run(steps: Int) throws -> StepTimes {

@@ -38,18 +38,18 @@ extension Program {
         notes: "train --method NAME --help tells that method's settings.", helpsWithMethod: true
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let (kind, resumed, layers) = try ranks.agree {
-            // Settings of a run that made no step bind nobody.
             let run = try arguments.required("output")
-            let isResumed = try arguments.has("resume") && !CheckpointStore(run: run).steps.isEmpty
-            let resumed = isResumed ? try savedSettings(run: run) : nil
+            let saved = arguments.has("resume") ? try savedSettings(run: run) : nil
+            let before = try saved.map { try MethodKind(layers: [$0]) }
             let layers = try settingsTyped(arguments)
-            let before = try resumed.map { try MethodKind(layers: [$0]) }
-            let kind = try MethodKind(layers: (resumed.map { [$0] } ?? []) + layers)
+            let kind = try MethodKind(layers: (saved.map { [$0] } ?? []) + layers)
             guard before == nil || before == kind else {
                 throw InputError(
                     "method is \(kind.rawValue), and \(run) holds a run of \(before?.rawValue ?? ""): leave it out, or "
                         + "choose another --output")
             }
+            // Other settings of a run that made no step bind nobody.
+            let resumed = try CheckpointStore(run: run).steps.isEmpty ? nil : saved
             try kind.refuseOthers(layers)
             return (kind, resumed, layers)
         }
@@ -144,7 +144,10 @@ extension Method {
         get throws {
             let tree = try defaults.tree()
             let rows = tree.leaves.map { name in
-                (setting: "\(name)=\(tree.value(at: name).text)", help: Configuration<Self>.help[name] ?? "")
+                (
+                    setting: "\(name)=\(tree.value(at: name).text)",
+                    help: name == "method" ? MethodKind.expectation : Configuration<Self>.help[name] ?? ""
+                )
             }
             let width = rows.map(\.setting.count).max() ?? 0
             let lines = rows.map {

@@ -59,6 +59,7 @@ struct TrainedRun<M: Method> {
         self.configuration = configuration
         step = checkpoint.step
         model = try ranks.agree {
+            try checkpoint.check(isOf: M.self)
             let model = try Model(configuration, card: checkpoint.card(), device: device)
             try checkpoint.restore(model.store)
             return model
@@ -95,7 +96,7 @@ struct TrainedRun<M: Method> {
     /// - Parameter split: nil for the training split, or for all of what has none.
     func rows(_ split: Split?, ranks: any Ranks) throws -> EvaluationRows<M.Source.Batch> {
         try M.Source.rows(
-            configuration.data, M.recipe(configuration.method, configuration.data), split: split, card: card,
+            configuration.data, try M.recipe(configuration.method, configuration.data), split: split, card: card,
             ranks: ranks)
     }
 }

@@ -38,8 +38,6 @@ struct ImageDatasetTests {
     @Test func holdsOwnLabelsOnly() throws {
         let data = try dataset(TemporaryFolder(), images: 1..<3)
         #expect(data.labels == [1, 2])
-        #expect(data.names == nil)
-        #expect(data.classNames == nil)
         #expect(data.count == 3)
         #expect(data.classes == 10)
         #expect(data.pixels.count == 2 * 3072)

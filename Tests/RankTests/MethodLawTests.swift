@@ -96,6 +96,14 @@ final class MethodLawTests: XCTestCase {
 
         try compare(try run(plain, "\(M.name)-split", World.ranks), alone, place)
 
+        // Nodes of one and of two ranks, which sum over the network while backward runs.
+        for largest in [1, 2] where World.ranks.worldSize > largest {
+            World.ranks.largestNode = largest
+            defer { World.ranks.largestNode = nil }
+            try compare(
+                try run(plain, "\(M.name)-nodes-\(largest)", World.ranks), alone, "\(place), nodes of \(largest)")
+        }
+
         // One step on one rank, the others on all.
         if World.ranks.isFirst { _ = try run(plain, "\(M.name)-parts", SingleRank(), isStopped: true) }
         try World.ranks.barrier()
@@ -188,7 +196,7 @@ final class MethodLawTests: XCTestCase {
     ) throws -> [String: [Float]] {
         let device = try Device()
         let data = try M.Source(
-            configuration.data, M.recipe(configuration.method, configuration.data), batch: configuration.batch,
+            configuration.data, try M.recipe(configuration.method, configuration.data), batch: configuration.batch,
             seed: configuration.seed, ranks: ranks)
         let model = try Model(configuration, card: data.card, device: device)
         var result: [String: [Float]] = [:]

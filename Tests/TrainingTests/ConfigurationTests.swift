@@ -131,7 +131,7 @@ struct ConfigurationTests {
         let (group, _) = declare.group("model", .adam(AdamSettings())) { $0.parameter("w", [1 << 25], .constant(0)) }
         let (_, _) = declare.group("copy", .follows(group, Momentum())) { $0.parameter("c", [1 << 25], .constant(0)) }
         try checkMemory(declare, memory: 5 << 27)
-        expectInputError("33554432 parameters", "critic.units") { try checkMemory(declare, memory: 5 << 27 - 1) }
+        expectInputError("33554432 parameters", "narrower") { try checkMemory(declare, memory: 5 << 27 - 1) }
     }
 
     /// Of checkpoints.

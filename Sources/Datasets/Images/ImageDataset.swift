@@ -8,15 +8,10 @@ package final class ImageDataset: Sendable {
     package let count: Int
     /// Classes in the whole data set; nil without labels.
     package let classes: Int?
-    /// `[classes]`, by label: of image files, what their classes are called. nil for other formats or without labels.
-    package let classNames: [String]?
     /// The images held, as numbers in the data set.
     package let images: Range<Int>
     /// One for each image held, in order; nil when the source has none.
     package let labels: [Int32]?
-    /// One for each image held, in order: of image files, their paths relative to the data's, as `train/cat/001.png`.
-    /// nil for other formats.
-    package let names: [String]?
     /// `[images.count, height, width, channels]`.
     let pixels: Pixels
 
@@ -42,10 +37,8 @@ package final class ImageDataset: Sendable {
         shape = source.shape
         count = source.count
         classes = source.classes
-        classNames = source.classNames
         self.images = images
         labels = block.labels
-        names = source.names(of: images)
         pixels = block.pixels
     }
 

@@ -77,12 +77,17 @@ package struct Normalisation: Codable, Equatable, Sendable {
         self.init(mean: mean, deviation: deviation)
     }
 
-    /// Replaces normalised pixels, [..., channels], by what they were made of: bytes on the scale of 0...1.
-    package func undo(_ pixels: Tensor) {
+    /// What normalised pixels, [..., channels], were made of: bytes on the scale of 0...1. What lies outside of that, by
+    /// rounding or otherwise, is set to the nearest.
+    package func undone(_ pixels: Tensor, device: Device) -> Tensor {
         let channels = mean.count
+        let result = device.tensor(pixels.shape)
         for start in stride(from: 0, to: pixels.count, by: channels) {
-            for c in 0..<channels { pixels.base[start + c] = pixels.base[start + c] * deviation[c] + mean[c] }
+            for c in 0..<channels {
+                result.base[start + c] = min(max(pixels.base[start + c] * deviation[c] + mean[c], 0), 1)
+            }
         }
+        return result
     }
 
     /// Throws when it isn't one for images of so many channels. For one that comes from a file.

@@ -28,6 +28,9 @@ package struct Augmentation: SettingsTree {
 
     private var changesColours: Bool { jitter.changesColours || greyscale > 0 }
 
+    /// Whether two views of an image can differ.
+    package var changesImages: Bool { padCrop > 0 || flip || changesColours }
+
     /// Throws when a setting is out of its range.
     package func check() throws {
         guard (0...64).contains(padCrop) else {
@@ -48,8 +51,8 @@ package struct Augmentation: SettingsTree {
     package func check(shape: ImageShape, holdsBytes: Bool = true) throws {
         guard !shape.isVector || self == Augmentation() else {
             throw InputError(
-                "augmentation with padCrop \(padCrop) and flip \(flip), expected none: these data are vectors of "
-                    + "\(shape.channels)")
+                "data.augmentation has padCrop \(padCrop) and flip \(flip), which are for images, and these data are "
+                    + "vectors of \(shape.channels): set them to 0 and false, or take a method without augmentation")
         }
         let limit = min(shape.height, shape.width) - 1
         guard (0...limit).contains(padCrop) else {

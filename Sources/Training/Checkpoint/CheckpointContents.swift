@@ -8,10 +8,25 @@ import Tensors
 package struct LoadedCheckpoint {
     package let folder: String
     package let step: Int
+    /// nil before format 3, when there was one.
+    private let method: String?
     let updates: UpdateCounts
-    let cardTree: JSONValue
+    private let cardTree: JSONValue
     let model: Data
     let optimiser: Data
+
+    init(
+        folder: String, step: Int, method: String?, updates: UpdateCounts, card: JSONValue, model: Data, optimiser: Data
+    ) {
+        (self.folder, self.step, self.method, self.updates) = (folder, step, method, updates)
+        (cardTree, self.model, self.optimiser) = (card, model, optimiser)
+    }
+
+    /// - Throws: `InputError` where another method wrote it.
+    package func check<M: Method>(isOf _: M.Type) throws {
+        guard let method, method != M.name else { return }
+        throw InputError("\(folder) is of method \(method), and method is \(M.name): add --method \(method)")
+    }
 
     /// What it says of the data that it was trained on.
     /// - Throws: `InputError` where it is a card of other data.

@@ -223,7 +223,7 @@ package struct CheckpointStore {
             data[name] = bytes
         }
         return LoadedCheckpoint(
-            folder: place, step: step, updates: manifest.updates, cardTree: manifest.card,
+            folder: place, step: step, method: manifest.method, updates: manifest.updates, card: manifest.card,
             model: data[Self.modelName]!, optimiser: data[Self.optimiserName]!)
     }
 

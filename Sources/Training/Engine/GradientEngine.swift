@@ -77,7 +77,7 @@ package final class GradientEngine {
             for group in players + store.followers(of: players) {
                 let slices = buckets.slices(of: group)
                 timeline.measured(group.rule.name, .optimiser) {
-                    timeline?.count(bytes: 4 * 7 * slices.reduce(0) { $0 + $1.count })
+                    timeline?.count(bytes: 4 * group.rule.arraysMoved * slices.reduce(0) { $0 + $1.count })
                     group.update(at: step, of: steps, in: slices)
                 }
             }

@@ -39,20 +39,23 @@ final class RunReport {
     var wantsComparison: Bool { slowRanks.isDue }
 
     /// Takes note of a step, counted from 0. Collective where `isCompared`.
-    func note(step: Int, _ terms: LossTerms, rate: Double?, shares: Shares, isCompared: Bool) throws {
-        slowRanks.endStep(images: shares.own)
+    /// - Parameter samples: of the step's batches: this rank's, and those of all.
+    func note(
+        step: Int, _ terms: LossTerms, rate: Double?, samples: (own: Int, total: Int), isCompared: Bool
+    ) throws {
+        slowRanks.endStep(images: samples.own)
         let comparison = isCompared ? try slowRanks.compare() : nil
         guard ranks.isFirst else { return }
         let now = progress.seconds
         try journal?.note(
             Metric(
                 step: step + 1, epoch: plan.epoch(ofStep: step * drawsPerStep), terms: terms, rate: rate,
-                imagesPerSecond: Double(shares.total) / max(now - before, 1e-9), seconds: now, computing: comparison))
+                imagesPerSecond: Double(samples.total) / max(now - before, 1e-9), seconds: now, computing: comparison))
         before = now
         if let problem = journal?.problem, !isJournalTold { warn("\(problem); training goes on") }
         isJournalTold = journal?.problem != nil
         if let comparison, comparison.isSlow { warnOfSlow(comparison) }
-        progress.show(step: step + 1, loss: terms.loss, images: shares.total)
+        progress.show(step: step + 1, loss: terms.loss, images: samples.total)
     }
 
     /// Behind the last step.

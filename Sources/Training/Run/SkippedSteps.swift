@@ -1,5 +1,6 @@
 import Collectives
 import Datasets
+import Layers
 
 /// Steps without a finite loss and gradient. What the first in a row was given is kept for a person to look at.
 final class SkippedSteps {
@@ -8,6 +9,8 @@ final class SkippedSteps {
 
     /// In a row, up to now.
     private(set) var inARow = 0
+    /// Who was to move in the last one.
+    private(set) var players: [ParameterGroup] = []
     private let kept: NonFiniteBatch
     private let ranks: any Ranks
     private let warn: (String) -> Void
@@ -27,9 +30,13 @@ final class SkippedSteps {
     func end() { inARow = 0 }
 
     /// Takes note of one that wasn't. Collective.
-    /// - Parameter step: counted from 1.
-    func add(step: Int, loss: Double, batch: some RankBatch) throws {
+    /// - Parameters:
+    ///   - step: counted from 1.
+    ///   - batch: of the pass that wasn't finite.
+    ///   - players: who was to move in it.
+    func add(step: Int, loss: Double, batch: some RankBatch, players: [ParameterGroup]) throws {
         inARow += 1
+        self.players = players
         guard inARow == 1 else { return }
         let isKept = try ranks.gather(ranks.isFirst && kept.hasRoom ? 1 : 0)[0] == 1
         if isKept {

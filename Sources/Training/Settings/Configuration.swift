@@ -27,7 +27,7 @@ package struct Configuration<M: Method>: Equatable, Sendable {
 
     /// A line for each setting, by its dotted path.
     package static var help: [String: String] {
-        parts(["method": "how to train"], RunSettings.wholeHelp, M.Settings.wholeHelp, M.Source.Settings.wholeHelp)
+        parts(["method": "how to train"], M.Settings.wholeHelp, RunSettings.wholeHelp, M.Source.Settings.wholeHelp)
     }
 
     private static var expectations: [String: String] {
@@ -45,9 +45,9 @@ package struct Configuration<M: Method>: Equatable, Sendable {
     }
 
     private static func parts<Value>(
-        _ own: [String: Value], _ run: [String: Value], _ method: [String: Value], _ data: [String: Value]
+        _ own: [String: Value], _ method: [String: Value], _ run: [String: Value], _ data: [String: Value]
     ) -> [String: Value] {
-        [run, method, Dictionary(uniqueKeysWithValues: data.map { ("data.\($0)", $1) })].reduce(own) {
+        [method, run, Dictionary(uniqueKeysWithValues: data.map { ("data.\($0)", $1) })].reduce(own) {
             $0.merging($1) { mine, _ in mine }
         }
     }
