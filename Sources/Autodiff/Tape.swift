@@ -107,7 +107,7 @@ package final class Tape {
     /// finite.
     package func whenSettled(_ change: @escaping () -> Void) { if movesStatistics { changes.append(change) } }
 
-    /// Makes the changes that were kept, in order. Call it behind the update.
+    /// Makes the changes that were kept, in order. Call it after the update.
     package func settle() {
         for change in changes { change() }
         changes = []

@@ -29,7 +29,7 @@ package struct AdamSettings: SettingsTree {
         "beta2": "decay of the running mean of squared gradients, in 0..<1",
         "epsilon": "added to the root of the second moment, above 0",
         "schedule":
-            "what the rate does behind the warm-up: constant, or cosine: half a cosine down to 0 at the last step",
+            "what the rate does after the warm-up: constant, or cosine: half a cosine down to 0 at the last step",
         "warmupSteps": "steps in which the rate rises linearly from 0",
     ]
     /// A run that has gone astray has to be able to go on with a lower rate.

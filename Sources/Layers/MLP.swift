@@ -1,9 +1,9 @@
 import Autodiff
 import Tensors
 
-/// A multilayer perceptron: linear layers `layer1`, `layer2`, …, with a rectifier behind each but the last.
+/// A multilayer perceptron: linear layers `layer1`, `layer2`, …, with a rectifier after each but the last.
 package struct MLP {
-    /// What stands behind each layer but the last.
+    /// What comes after each layer but the last.
     package enum Hidden {
         /// Batch norm `norm1`, `norm2`, … and ReLU, as in the projector and predictor of BYOL (Grill et al. 2020,
         /// section 3.3). The layer before it has no bias, which the norm would take off again.

@@ -167,7 +167,7 @@ package final class FactorVAE: Method {
     }
 
     private func discriminatorTerms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
-        guard let codes else { preconditionFailure("the discriminator's turn comes behind the autoencoder's") }
+        guard let codes else { preconditionFailure("the discriminator's turn comes after the autoencoder's") }
         let tape = pass.tape
         // Batch norms remember what the autoencoder moves on.
         let other = try tape.keepingStatistics { try latents(pass, batch.images).sample.value }

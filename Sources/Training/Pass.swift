@@ -75,6 +75,6 @@ package final class Pass {
         pieces = []
     }
 
-    /// Batch statistics move. Call it behind an update that was finite.
+    /// Batch statistics move. Call it after an update that was finite.
     package func settle() { tape.settle() }
 }

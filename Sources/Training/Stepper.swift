@@ -9,7 +9,7 @@ package final class Stepper<M: Method> {
         /// Over the global batch; of passes with the same names the last.
         package let terms: LossTerms
         /// False where a pass had no finite loss and gradient. Its update was not made, nor were those that would have
-        /// come behind it; those before it were.
+        /// come after it; those before it were.
         package let isFinite: Bool
         /// Of the last pass, summed over ranks.
         package let votes: [Double]

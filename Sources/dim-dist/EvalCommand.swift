@@ -91,24 +91,12 @@ extension Program {
             try journal.note(EvaluationLine(step: run.step, score: score))
             if let problem = journal.problem { complain("\(problem); the score is below, and not in it") }
         }
-        func judgeLayers(_ model: Model<M>, _ name: String, seeds: [UInt64], isLast: Bool) throws {
-            let frozen = FrozenModel(model)
-            var features = try ranks.agree {
-                (train: try frozen.features(of: train, layers), test: try frozen.features(of: test, layers))
-            }
-            for layer in layers {
-                // Out of the lists: the memory of one layer is free for the next.
-                let (trainValues, testValues) = (features.train.removeFirst(), features.test.removeFirst())
-                let row = "\(name) \(layer.name)"
-                try judge.judge(row, seeds: seeds) { try judge.features(trainValues, testValues) }
-                if isLast { try judge.complete(row) }  // no more models come for this row
-            }
-        }
-        try judgeLayers(run.model, "trained", seeds: seeds, isLast: true)
+        let rows = JudgedRows<M>(train: train, test: test, layers: layers, judge: judge)
+        try rows.judge(run.model, "trained", seeds: seeds, isLast: true)
         if !arguments.has("without-controls") {
             for seed in seeds {
                 let model = try ranks.agree { try run.untrained(seed: seed) }
-                try judgeLayers(model, "untrained", seeds: [seed], isLast: seed == seeds.last)
+                try rows.judge(model, "untrained", seeds: [seed], isLast: seed == seeds.last)
             }
             if let train = train.samples.images, let test = test.samples.images {
                 try PixelControls(train: train.dataset, test: test.dataset, normalisation: train.normalisation)
@@ -117,20 +105,35 @@ extension Program {
         }
         try ranks.agree {
             guard ranks.isFirst else { return }
-            var notes = judge.table.legend
-            notes.append(
-                "step \(run.step) of \(saved.directory), \(judge.train.count) training and \(judge.test.count) test images"
-            )
-            if seeds.count > 1 {
-                notes.append("mean ± standard deviation of \(seeds.count) seeds, one trained encoder")
-            }
-            if let images = judge.train.images?.dataset, probes.contains(.reconstruction) {
-                notes.append(try reconstruction.description(of: images.shape))
-            }
-            let report = "\(judge.table)\n\n\(notes.joined(separator: "\n"))"
+            let report = try judge.report(of: "step \(run.step) of \(saved.directory)")
             try (report + "\n").write(toFile: saved.directory + "/evaluation.txt", atomically: true, encoding: .utf8)
             print(report)
         }
         return .success
+    }
+}
+
+/// Both splits, of which models of one method make features.
+private struct JudgedRows<M: Method> {
+    let train, test: EvaluationRows<M.Source.Batch>
+    let layers: [LayerJoin<M.Layer>]
+    let judge: FeatureJudge
+
+    /// Fills a row of the table for each of the layers. Collective.
+    /// - Parameters:
+    ///   - name: of the model, which the rows' names open with.
+    ///   - isLast: whether no more models come for these rows.
+    func judge(_ model: Model<M>, _ name: String, seeds: [UInt64], isLast: Bool) throws {
+        let frozen = FrozenModel(model)
+        var features = try judge.ranks.agree {
+            (train: try frozen.features(of: train, layers), test: try frozen.features(of: test, layers))
+        }
+        for layer in layers {
+            // Out of the lists: the memory of one layer is free for the next.
+            let (trainValues, testValues) = (features.train.removeFirst(), features.test.removeFirst())
+            let row = "\(name) \(layer.name)"
+            try judge.judge(row, seeds: seeds) { try judge.features(trainValues, testValues) }
+            if isLast { try judge.complete(row) }
+        }
     }
 }

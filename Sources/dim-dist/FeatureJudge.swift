@@ -128,6 +128,20 @@ final class FeatureJudge {
         try ranks.agree { if ranks.isFirst { for score in table.scores(features: name) { try record(score) } } }
     }
 
+    /// The table, and what one must know to read it.
+    /// - Parameter run: which checkpoint it is of.
+    func report(of run: String) throws -> String {
+        var notes = table.legend
+        notes.append("\(run), \(train.count) training and \(test.count) test images")
+        if seeds.count > 1 {
+            notes.append("mean ± standard deviation of \(seeds.count) seeds, one trained encoder")
+        }
+        if let images = train.images?.dataset, probes.contains(.reconstruction) {
+            notes.append(try reconstruction.description(of: images.shape))
+        }
+        return "\(table)\n\n\(notes.joined(separator: "\n"))"
+    }
+
     private func fail(_ name: String, _ probe: Probe, _ refusal: InputError) {
         table.add(failure: refusal.description, features: name, probe: probe)
         if ranks.isFirst { Program.complain("\(name), no \(probe.title): \(refusal)") }
