@@ -45,7 +45,7 @@ package enum UpdateRule {
 /// (Grill et al. 2020, section 3.2: τ = 1 - (1 - τ_start)·(cos(πk/K) + 1)/2).
 package struct Momentum: SettingsTree {
     /// In 0...1, as is `end`.
-    package var start = 0.99
+    package var start = 0.996
     package var end = 1.0
 
     package init() {}
