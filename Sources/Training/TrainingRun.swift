@@ -130,7 +130,7 @@ package final class TrainingRun<M: Method> {
             throw TrainingFailure(
                 description:
                     "loss \(outcome.terms.loss) or its gradient was not finite in \(skipped.inARow) steps in a "
-                    + "row, up to step \(step + 1): lower \(rates(of: outcome.players)) and --resume",
+                    + "row, up to step \(step + 1): lower \(rates(of: skipped.players)) and --resume",
                 status: .badInput)  // to start again wouldn't help
         }
     }

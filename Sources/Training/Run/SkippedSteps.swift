@@ -9,7 +9,7 @@ final class SkippedSteps {
 
     /// In a row, up to now.
     private(set) var inARow = 0
-    /// Who was to move in the last one.
+    /// Who was to move in the first of them; later ones may go astray for its sake.
     private(set) var players: [ParameterGroup] = []
     private let kept: NonFiniteBatch
     private let ranks: any Ranks
@@ -36,8 +36,8 @@ final class SkippedSteps {
     ///   - players: who was to move in it.
     func add(step: Int, loss: Double, batch: some RankBatch, players: [ParameterGroup]) throws {
         inARow += 1
-        self.players = players
         guard inARow == 1 else { return }
+        self.players = players
         let isKept = try ranks.gather(ranks.isFirst && kept.hasRoom ? 1 : 0)[0] == 1
         if isKept {
             let outcome = Result { try kept.write(step: step, rank: ranks.rank, batch) }
