@@ -10,34 +10,10 @@ import XCTest
 
 /// The law of ranks for whole runs of every method: these ranks equal one rank, for losses, gradients and parameters,
 /// also where a rank has no sample, where a run goes on from another number of ranks, and where batches pass in pieces.
+///
+/// At small sizes; with DIM_DIST_LONG=1 in the environment at large ones (`launch/test --all`).
 final class MethodLawTests: XCTestCase {
-    /// Small settings of each method. A method without a row fails here.
-    private static let rows: [MethodKind: [String: JSONValue]] = [
-        .deepInfoMax: [
-            "critic.units": .integer(8), "objective.prior.weight": .number(0.1), "objective.globalWeight": .number(0.5),
-            "objective.coordinatesWeight": .number(0.2), "objective.occlusion": .integer(5),
-            "objective.prior.optimiser.epsilon": .number(1e-4),
-        ],
-        .byol: [
-            "projector.hidden": .integer(12), "projector.width": .integer(6), "predictor.hidden": .integer(12),
-            "predictor.width": .integer(6), "momentum.start": .number(0.5),
-        ],
-        .factorVAE: [
-            "decoder.channels": .integer(4), "discriminator.layers": .integer(3), "discriminator.units": .integer(16),
-            "discriminator.times": .integer(2), "discriminator.optimiser.epsilon": .number(1e-4),
-            "encoder.code": .integer(3), "gamma": .integer(2),
-        ],
-    ]
-
-    private static let common: [String: JSONValue] = [
-        "batch": .integer(12), "steps": .integer(5), "seed": .integer(3), "data.virtualShards": .integer(8),
-        "data.augmentation.padCrop": .integer(2), "data.augmentation.flip": .boolean(true),
-        // Without such an epsilon Adam makes whole steps of gradients that are nothing but rounding.
-        "optimiser.rate": .number(1e-3), "optimiser.warmupSteps": .integer(0), "optimiser.epsilon": .number(1e-4),
-        "encoder.kind": .string("convolutional"), "encoder.fullyConnected": .array([.integer(16)]),
-        "encoder.blocks": .array([.object(["channels": .integer(6)])]),
-    ]
-
+    private let size: MethodSize = ProcessInfo.processInfo.environment["DIM_DIST_LONG"] == "1" ? .large : .small
     private var folder = ""
 
     override func setUpWithError() throws {
@@ -46,7 +22,7 @@ final class MethodLawTests: XCTestCase {
         try World.ranks.agree {
             if World.ranks.isFirst {
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-                try images().write(to: URL(fileURLWithPath: folder + "/images"))
+                try images(side: size.side).write(to: URL(fileURLWithPath: folder + "/images"))
             }
         }
     }
@@ -56,66 +32,64 @@ final class MethodLawTests: XCTestCase {
         if World.ranks.isFirst { try FileManager.default.removeItem(atPath: folder) }
     }
 
-    /// 96 images of 12x12, noise around one of four levels, as an IDX file.
-    private func images() -> Data {
-        var bytes: [UInt8] = [0, 0, 8, 3, 0, 0, 0, 96, 0, 0, 0, 12, 0, 0, 0, 12]
+    /// 96 square images, noise around one of four levels, as an IDX file.
+    private func images(side: Int) -> Data {
+        var bytes: [UInt8] = [0, 0, 8, 3, 0, 0, 0, 96, 0, 0, 0, UInt8(side), 0, 0, 0, UInt8(side)]
         for image in 0..<96 {
             var stream = RandomStream(seed: 5, purpose: .synthetic, sample: image)
-            for _ in 0..<12 * 12 { bytes.append(UInt8(40 * (image % 4) + stream.index(below: 100))) }
+            for _ in 0..<side * side { bytes.append(UInt8(40 * (image % 4) + stream.index(below: 100))) }
         }
         return Data(bytes)
     }
 
     func testEveryMethodObeysTheLaw() throws {
         for kind in MethodKind.allCases {
-            guard let row = Self.rows[kind] else {
-                XCTFail("\(kind.rawValue) has no row of settings here")
-                continue
-            }
             XCTAssertEqual(kind.type.name, kind.rawValue)
-            try check(kind.type, row)
+            let rows = size.rows.filter { $0.kind == kind }
+            XCTAssertFalse(rows.isEmpty, "\(kind.rawValue) has no row of settings in MethodSize")
+            for row in rows { try check(kind.type, row) }
         }
     }
 
     // MARK: - One method
 
     private func configuration<M: Method>(
-        _ row: [String: JSONValue], _ more: [String: JSONValue] = [:]
+        _ row: MethodSize.Row, _ more: [String] = []
     ) throws -> Configuration<M> {
-        let settings = Self.common.merging(row) { $1 }.merging(more) { $1 }
-        return try Configuration(
-            layers: settings.map { .leaf($0.key, $0.value) } + [.leaf("data.path", .string(folder + "/images"))])
+        let settings = try (size.common + row.settings + more).map { try JSONValue.setting(typed: $0) }
+        return try Configuration(layers: settings + [.leaf("data.path", .string(folder + "/images"))])
     }
 
-    private func check<M: Method>(_ method: M.Type, _ row: [String: JSONValue]) throws {
-        let place = "\(M.name), \(World.place)"
+    private func check<M: Method>(_ method: M.Type, _ row: MethodSize.Row) throws {
+        let place = "\(M.name), \(row.name), \(World.place)"
+        let name = "\(M.name)-\(row.name)"
         let plain: Configuration<M> = try configuration(row)
         try compareGradients(plain, place)
-        let alone = try run(plain, "\(M.name)-alone-\(World.ranks.rank)", SingleRank())
+        let alone = try runAlone(plain, "\(name)-alone")
         XCTAssertGreaterThan(relativeDistance(alone.parameters, alone.start), 1e-3, "\(place): nothing moved")
 
-        try compare(try run(plain, "\(M.name)-split", World.ranks), alone, place)
+        try compare(try run(plain, "\(name)-split", World.ranks), alone, place)
 
         // Nodes of one and of two ranks, which sum over the network while backward runs.
         for largest in [1, 2] where World.ranks.worldSize > largest {
             World.ranks.largestNode = largest
             defer { World.ranks.largestNode = nil }
             try compare(
-                try run(plain, "\(M.name)-nodes-\(largest)", World.ranks), alone, "\(place), nodes of \(largest)")
+                try run(plain, "\(name)-nodes-\(largest)", World.ranks), alone, "\(place), nodes of \(largest)")
         }
 
         // One step on one rank, the others on all.
-        if World.ranks.isFirst { _ = try run(plain, "\(M.name)-parts", SingleRank(), isStopped: true) }
+        if World.ranks.isFirst { _ = try run(plain, "\(name)-parts", SingleRank(), isStopped: true) }
         try World.ranks.barrier()
-        try compare(try run(plain, "\(M.name)-parts", World.ranks), alone, "\(place), resumed")
+        try compare(try run(plain, "\(name)-parts", World.ranks), alone, "\(place), resumed")
 
-        let pieces: Configuration<M> = try configuration(row, ["microBatch": .integer(2)])
-        try compare(try run(pieces, "\(M.name)-pieces", World.ranks), alone, "\(place), in pieces")
+        let pieces: Configuration<M> = try configuration(row, size.pieces)
+        try compare(try run(pieces, "\(name)-pieces", World.ranks), alone, "\(place), in pieces")
 
         // So few samples that of three ranks one has none in some step.
-        let few: Configuration<M> = try configuration(row, ["batch": .integer(3)])
-        let fewAlone = try run(few, "\(M.name)-few-alone-\(World.ranks.rank)", SingleRank())
-        let split = try run(few, "\(M.name)-few", World.ranks)
+        let few: Configuration<M> = try configuration(row, ["batch=3", "steps=5"])
+        let fewAlone = try runAlone(few, "\(name)-few-alone")
+        let split = try run(few, "\(name)-few", World.ranks)
         if World.ranks.worldSize >= 3 { XCTAssertTrue(split.hadEmptyRank, place) }
         // Batch norms over three rows multiply what rounding leaves.
         try compare(split, fewAlone, "\(place), few samples", tolerance: 1e-3)
@@ -163,6 +137,17 @@ final class MethodLawTests: XCTestCase {
         outcome.hadEmptyRank = (0..<configuration.steps).contains { step in
             (0..<ranks.worldSize).contains { plan.share(step: step, rank: $0, worldSize: ranks.worldSize) == 0 }
         }
+        return outcome
+    }
+
+    /// A run of the first rank, which the others are told of.
+    private func runAlone<M: Method>(_ configuration: Configuration<M>, _ name: String) throws -> Outcome {
+        let ranks = World.ranks
+        var outcome = try ranks.agree { ranks.isFirst ? try run(configuration, name, SingleRank()) : Outcome() }
+        outcome.losses = try ranks.gather(outcome.losses, filler: 0)
+        outcome.start = try ranks.gather(outcome.start, filler: 0)
+        outcome.parameters = try ranks.gather(outcome.parameters, filler: 0)
+        outcome.states = try ranks.gather(outcome.states, filler: 0)
         return outcome
     }
 

@@ -1,0 +1,101 @@
+import Methods
+
+/// A size at which MethodLawTests hold every method to the law of ranks. Settings are as behind `--set`.
+struct MethodSize {
+    struct Row {
+        let kind: MethodKind
+        let name: String
+        let settings: [String]
+
+        init(_ kind: MethodKind, _ name: String, _ settings: [String]) {
+            (self.kind, self.name, self.settings) = (kind, name, settings)
+        }
+    }
+
+    /// Height and width of the images in pixels, at most 255.
+    let side: Int
+    /// Settings of all methods.
+    let common: [String]
+    /// What makes batches pass in pieces.
+    let pieces: [String]
+    /// Settings of each method, which may have several rows.
+    let rows: [Row]
+
+    /// Of any size.
+    private static let always = [
+        "seed=3", "data.virtualShards=8", "data.augmentation.padCrop=2", "data.augmentation.flip=true",
+        "optimiser.warmupSteps=0",
+    ]
+
+    /// Seconds for all methods. Without such epsilons Adam makes whole steps of gradients that are nothing but rounding.
+    static let small = MethodSize(
+        side: 12,
+        common: always + [
+            "batch=12", "steps=5", "optimiser.rate=1e-3", "optimiser.epsilon=1e-4", "encoder.kind=convolutional",
+            "encoder.fullyConnected=[16]",
+            "encoder.blocks=[{channels: 6}]",
+        ],
+        pieces: ["microBatch=2"],
+        rows: [
+            Row(
+                .deepInfoMax, "mixture",
+                [
+                    "critic.units=8", "objective.prior.weight=0.1", "objective.globalWeight=0.5",
+                    "objective.coordinatesWeight=0.2", "objective.occlusion=5",
+                    "objective.prior.optimiser.epsilon=1e-4",
+                ]),
+            Row(
+                .byol, "small",
+                [
+                    "projector.hidden=12", "projector.width=6", "predictor.hidden=12", "predictor.width=6",
+                    "momentum.start=0.5",
+                ]),
+            Row(
+                .factorVAE, "small",
+                [
+                    "decoder.channels=4", "discriminator.layers=3", "discriminator.units=16", "discriminator.times=2",
+                    "discriminator.optimiser.epsilon=1e-4", "encoder.code=3", "gamma=2",
+                ]),
+        ])
+
+    /// Networks of default sizes, also with other settings. Steps are small enough for losses to fall from the first to
+    /// the last: in larger ones, a rectifier that rounding turns over is a thousandth in the losses some steps later.
+    /// Batch norms of one rank's own rows (`batchNorm=local`) are left out: their loss depends on the ranks by design.
+    static let large = MethodSize(
+        side: 28,
+        common: always + ["batch=48", "steps=10", "optimiser.rate=1e-5", "optimiser.epsilon=1e-4"],
+        pieces: ["microBatch=5"],
+        rows: [
+            Row(
+                .deepInfoMax, "mixture",
+                [
+                    "objective.prior.weight=0.1", "objective.globalWeight=0.5", "objective.coordinatesWeight=0.2",
+                    "objective.occlusion=9", "objective.prior.optimiser.rate=1e-5",
+                    "objective.prior.optimiser.epsilon=1e-4",
+                ]),
+            Row(.deepInfoMax, "infoNCE-both-layerNorm", ["objective.anchor=both", "critic.normalisation=layerNorm"]),
+            Row(.deepInfoMax, "jensenShannon", ["objective.estimator=jensenShannon", "objective.globalWeight=1"]),
+            Row(
+                .deepInfoMax, "concatenated-layerNorm",
+                [
+                    "critic.kind=concatenated", "critic.normalisation=layerNorm", "critic.units=64",
+                    "objective.estimator=donskerVaradhan",
+                ]),
+            Row(.byol, "default", []),
+            Row(
+                .byol, "wide",
+                [
+                    "projector.hidden=1024", "projector.width=256", "predictor.hidden=1024", "predictor.width=256",
+                    "momentum.start=0.5",
+                ]),
+            Row(
+                .factorVAE, "default",
+                ["discriminator.optimiser.rate=1e-5", "discriminator.optimiser.epsilon=1e-4"]),
+            Row(
+                .factorVAE, "many-latents",
+                [
+                    "encoder.code=32", "decoder.channels=64", "discriminator.times=3", "gamma=40",
+                    "discriminator.optimiser.rate=1e-5", "discriminator.optimiser.epsilon=1e-4",
+                ]),
+        ])
+}
