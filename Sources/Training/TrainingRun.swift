@@ -48,8 +48,8 @@ package final class TrainingRun<M: Method> {
         directory = try opening.directory()
         let checkpoint = try opening.checkpoint(steps: asked.steps)
         firstStep = checkpoint?.step ?? 0
-        let data = try M.Source(
-            asked.data, try M.recipe(asked.method, asked.data), batch: asked.batch, seed: asked.seed, ranks: ranks)
+        let recipe = try ranks.agree { try M.recipe(asked.method, asked.data) }
+        let data = try M.Source(asked.data, recipe, batch: asked.batch, seed: asked.seed, ranks: ranks)
         self.data = data
         configuration = try ranks.agree {
             var result = asked

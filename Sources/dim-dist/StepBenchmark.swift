@@ -37,7 +37,7 @@ struct StepBenchmark<M: Method> {
         untimed = ranks
         let ranks = TimedRanks(ranks, timeline: timeline)
         self.device = device
-        let recipe = try M.recipe(configuration.method, configuration.data)
+        let recipe = try ranks.agree { try M.recipe(configuration.method, configuration.data) }
         let card: M.Source.Card
         let batch: (Int) throws -> M.Source.Batch
         if configuration.data.path.isEmpty {

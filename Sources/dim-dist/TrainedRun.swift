@@ -95,8 +95,7 @@ struct TrainedRun<M: Method> {
     /// A split of the data, made as those of the training. Collective.
     /// - Parameter split: nil for the training split, or for all of what has none.
     func rows(_ split: Split?, ranks: any Ranks) throws -> EvaluationRows<M.Source.Batch> {
-        try M.Source.rows(
-            configuration.data, try M.recipe(configuration.method, configuration.data), split: split, card: card,
-            ranks: ranks)
+        let recipe = try ranks.agree { try M.recipe(configuration.method, configuration.data) }
+        return try M.Source.rows(configuration.data, recipe, split: split, card: card, ranks: ranks)
     }
 }

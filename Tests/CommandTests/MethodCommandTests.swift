@@ -82,9 +82,11 @@ final class MethodCommandTests: CommandTestCase {
     }
 
     func testViewsThatCannotDifferAreRefused() throws {
-        try assertRefused(
-            arguments("byol", [], steps: 1, ["--set", "data.augmentation={padCrop: 0, flip: false}"]),
-            ["byol learns from two different views", "data.augmentation.padCrop"])
+        for ranks in [[], Self.threads(3)] {
+            try assertRefused(
+                arguments("byol", [], steps: 1, ["--set", "data.augmentation={padCrop: 0, flip: false}"] + ranks),
+                ["byol learns from two different views", "data.augmentation.padCrop"])
+        }
     }
 
     func testHelpTellsTheSettingsOfAMethod() throws {
