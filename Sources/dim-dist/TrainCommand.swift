@@ -49,7 +49,7 @@ extension Program {
                         + "choose another --output")
             }
             // Other settings of a run that made no step bind nobody.
-            let resumed = try CheckpointStore(run: run).steps.isEmpty ? nil : saved
+            let resumed = try saved == nil || CheckpointStore(run: run).steps.isEmpty ? nil : saved
             try kind.refuseOthers(layers)
             return (kind, resumed, layers)
         }
