@@ -7,11 +7,7 @@ import Objectives
 import Training
 
 package struct BYOLSettings: ViewEncoderSettings {
-    package var encoder: EncoderSettings = {
-        var settings = EncoderSettings()
-        settings.code = 256
-        return settings
-    }()
+    package var encoder = EncoderSettings(code: 256)
     package var projector = HeadSettings()
     package var predictor = HeadSettings()
     package var momentum = Momentum()

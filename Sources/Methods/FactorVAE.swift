@@ -8,11 +8,7 @@ import Tensors
 import Training
 
 package struct FactorVAESettings: ViewEncoderSettings {
-    package var encoder: EncoderSettings = {
-        var settings = EncoderSettings()
-        settings.code = 10
-        return settings
-    }()
+    package var encoder = EncoderSettings(code: 10)
     package var decoder = DecoderSettings()
     package var discriminator = DiscriminatorSettings()
     /// γ, weight of the total correlation, at least 0.

@@ -14,6 +14,8 @@ package struct EncoderSettings: SettingsTree {
 
     package init() {}
 
+    package init(code: Int) { self.code = code }
+
     package static let help = [
         "kind": "\(EncoderKind.expectation)",
         "blocks": "of kind convolutional: a list such as [{channels: 64, kernel: 4, stride: 2, padding: 1}]",

@@ -80,7 +80,8 @@ final class GradientBuckets {
     private func own(_ bucket: Bucket) -> Tensor { groups[bucket.group].parameters.gradients }
 
     private func take(_ gradient: Tensor) throws {
-        for (place, bucket) in expected.enumerated().map({ ($0, all[$1]) }) where place >= finished {
+        for place in finished..<expected.count {
+            let bucket = all[expected[place]]
             // Parameters start on cache lines, and the gaps between them count.
             let start = gradient.base - own(bucket).base
             guard (0..<own(bucket).count).contains(start) else { continue }
