@@ -1,7 +1,103 @@
-// oneDNN 2.6, and the OpenMP calls that set how many threads its kernels use, and that start work on them (what GCC makes
-// of `#pragma omp parallel`).
+// oneDNN 2 and 3 under one set of names, and the OpenMP calls that set how many threads its kernels use, and that start
+// work on them (what GCC makes of `#pragma omp parallel`).
+//
+// oneDNN 3 has no operation descriptors and keeps what a memory descriptor holds to itself. All that differs between the
+// two is in this file. Arguments are those of oneDNN 3.
 #pragma once
 #include <dnnl.h>
+#include <stdlib.h>
+
+#if DNNL_VERSION_MAJOR >= 3
+typedef const_dnnl_memory_desc_t MemoryDescription;
+#else
+typedef const dnnl_memory_desc_t *MemoryDescription;
+#endif
+
+/// Sizes, type and layout of an array. To be given to `memory_description_destroy`.
+static inline dnnl_status_t memory_description_create(
+    MemoryDescription *result, int dimensions, const dnnl_dims_t sizes, dnnl_data_type_t type, dnnl_format_tag_t layout
+) {
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_memory_desc_create_with_tag((dnnl_memory_desc_t *)result, dimensions, sizes, type, layout);
+#else
+    dnnl_memory_desc_t *made = malloc(sizeof *made);
+    if (!made) return dnnl_out_of_memory;
+    dnnl_status_t status = dnnl_memory_desc_init_by_tag(made, dimensions, sizes, type, layout);
+    if (status != dnnl_success) free(made);
+    else *result = made;
+    return status;
+#endif
+}
+
+static inline void memory_description_destroy(MemoryDescription description) {
+#if DNNL_VERSION_MAJOR >= 3
+    dnnl_memory_desc_destroy((dnnl_memory_desc_t)description);
+#else
+    free((void *)description);
+#endif
+}
+
+/// A convolution and its two gradients. Strides and padding are two numbers each; without dilation and bias.
+typedef enum { convolution_forward, convolution_input_gradient, convolution_weight_gradient } ConvolutionPass;
+
+/// - hint: the description of the forward pass, for gradients.
+static inline dnnl_status_t convolution_description_create(
+    dnnl_primitive_desc_t *result, dnnl_engine_t engine, ConvolutionPass pass, MemoryDescription input,
+    MemoryDescription weights, MemoryDescription output, const dnnl_dims_t strides, const dnnl_dims_t padding,
+    const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attributes
+) {
+    const dnnl_alg_kind_t direct = dnnl_convolution_direct;
+#if DNNL_VERSION_MAJOR >= 3
+    const dnnl_dims_t dilation = {0, 0};
+    switch (pass) {
+    case convolution_forward:
+        return dnnl_convolution_forward_primitive_desc_create(
+            result, engine, dnnl_forward_training, direct, input, weights, NULL, output, strides, dilation, padding,
+            padding, attributes);
+    case convolution_input_gradient:
+        return dnnl_convolution_backward_data_primitive_desc_create(
+            result, engine, direct, input, weights, output, strides, dilation, padding, padding, hint, attributes);
+    case convolution_weight_gradient:
+        return dnnl_convolution_backward_weights_primitive_desc_create(
+            result, engine, direct, input, weights, NULL, output, strides, dilation, padding, padding, hint, attributes);
+    }
+    return dnnl_invalid_arguments;
+#else
+    dnnl_convolution_desc_t operation;
+    dnnl_status_t status = dnnl_invalid_arguments;
+    switch (pass) {
+    case convolution_forward:
+        status = dnnl_convolution_forward_desc_init(
+            &operation, dnnl_forward_training, direct, input, weights, NULL, output, strides, padding, padding);
+        break;
+    case convolution_input_gradient:
+        status = dnnl_convolution_backward_data_desc_init(
+            &operation, direct, input, weights, output, strides, padding, padding);
+        break;
+    case convolution_weight_gradient:
+        status = dnnl_convolution_backward_weights_desc_init(
+            &operation, direct, input, weights, NULL, output, strides, padding, padding);
+        break;
+    }
+    if (status != dnnl_success) return status;
+    return dnnl_primitive_desc_create(result, &operation, attributes, engine, hint);
+#endif
+}
+
+/// A product of two matrices, of any types and layouts.
+static inline dnnl_status_t product_description_create(
+    dnnl_primitive_desc_t *result, dnnl_engine_t engine, MemoryDescription first, MemoryDescription second,
+    MemoryDescription output, const_dnnl_primitive_attr_t attributes
+) {
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_matmul_primitive_desc_create(result, engine, first, second, NULL, output, attributes);
+#else
+    dnnl_matmul_desc_t operation;
+    dnnl_status_t status = dnnl_matmul_desc_init(&operation, first, second, NULL, output);
+    if (status != dnnl_success) return status;
+    return dnnl_primitive_desc_create(result, &operation, attributes, engine, NULL);
+#endif
+}
 
 void omp_set_num_threads(int threads);
 int omp_get_max_threads(void);

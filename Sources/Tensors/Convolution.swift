@@ -34,6 +34,7 @@ package final class ConvolutionKernel {
     private let forwardPass: Primitive
     private let inputGradient: Primitive
     private let weightGradient: Primitive
+    private let plainWeights: Description
     private let shape: ConvolutionShape
     private unowned let device: Device
 
@@ -41,35 +42,23 @@ package final class ConvolutionKernel {
         self.shape = shape
         self.device = device
         // oneDNN writes sizes as N, C, H, W whatever the layout in memory.
-        var input = try memoryDescription(
+        let input = try Description(
             [shape.images, shape.inputChannels, shape.height, shape.width], dnnl_nhwc)
-        var output = try memoryDescription(
+        let output = try Description(
             [shape.images, shape.outputChannels, shape.outputHeight, shape.outputWidth], dnnl_nhwc)
-        var weights = try memoryDescription(shape.weights, dnnl_format_tag_any)
-        let strides = [Int64](repeating: Int64(shape.stride), count: 2)
-        let padding = [Int64](repeating: Int64(shape.padding), count: 2)
-
-        var forward = dnnl_convolution_desc_t()
-        try check(
-            "dnnl_convolution_forward_desc_init",
-            dnnl_convolution_forward_desc_init(
-                &forward, dnnl_forward_training, dnnl_convolution_direct, &input, &weights, nil, &output, strides,
-                padding, padding))
-        forwardPass = try Primitive(&forward, hint: nil, device: device)
-
-        var backwardData = dnnl_convolution_desc_t()
-        try check(
-            "dnnl_convolution_backward_data_desc_init",
-            dnnl_convolution_backward_data_desc_init(
-                &backwardData, dnnl_convolution_direct, &input, &weights, &output, strides, padding, padding))
-        inputGradient = try Primitive(&backwardData, hint: forwardPass, device: device)
-
-        var backwardWeights = dnnl_convolution_desc_t()
-        try check(
-            "dnnl_convolution_backward_weights_desc_init",
-            dnnl_convolution_backward_weights_desc_init(
-                &backwardWeights, dnnl_convolution_direct, &input, &weights, nil, &output, strides, padding, padding))
-        weightGradient = try Primitive(&backwardWeights, hint: forwardPass, device: device)
+        let weights = try Description(shape.weights, dnnl_format_tag_any)
+        plainWeights = try Description(shape.weights, dnnl_oihw)
+        func primitive(_ pass: ConvolutionPass, hint: Primitive? = nil) throws -> Primitive {
+            try Primitive(device: device) { result, attributes in
+                convolution_description_create(
+                    &result, device.engine, pass, input.base, weights.base, output.base,
+                    [Int64](repeating: Int64(shape.stride), count: 2),
+                    [Int64](repeating: Int64(shape.padding), count: 2), hint?.descriptor, attributes)
+            }
+        }
+        forwardPass = try primitive(convolution_forward)
+        inputGradient = try primitive(convolution_input_gradient, hint: forwardPass)
+        weightGradient = try primitive(convolution_weight_gradient, hint: forwardPass)
     }
 
     /// `output = weights * input`.
@@ -106,46 +95,52 @@ package final class ConvolutionKernel {
             (DNNL_ARG_DIFF_DST, weightGradient.description(dnnl_query_diff_dst_md), outputGradient.base),
             (DNNL_ARG_DIFF_WEIGHTS, wanted, reordered.base),
         ])
-        var plain = try memoryDescription(shape.weights, dnnl_oihw)
-        try reorder(from: wanted, reordered, to: &plain, gradient)
+        try reorder(from: wanted, reordered, to: plainWeights.base, gradient)
     }
 
-    private func inWantedLayout(_ weights: Tensor, _ wanted: UnsafePointer<dnnl_memory_desc_t>) throws -> Tensor {
-        var plain = try memoryDescription(shape.weights, dnnl_oihw)
-        if dnnl_memory_desc_equal(wanted, &plain) != 0 { return weights }
+    private func inWantedLayout(_ weights: Tensor, _ wanted: MemoryDescription) throws -> Tensor {
+        if dnnl_memory_desc_equal(wanted, plainWeights.base) != 0 { return weights }
         let result = device.tensor([(dnnl_memory_desc_get_size(wanted) + 3) / 4])
-        try reorder(from: &plain, weights, to: wanted, result)
+        try reorder(from: plainWeights.base, weights, to: wanted, result)
         return result
     }
 
     private func reorder(
-        from source: UnsafePointer<dnnl_memory_desc_t>, _ input: Tensor,
-        to destination: UnsafePointer<dnnl_memory_desc_t>, _ output: Tensor
+        from source: MemoryDescription, _ input: Tensor, to destination: MemoryDescription, _ output: Tensor
     ) throws {
-        var description: dnnl_primitive_desc_t? = nil
-        try check(
-            "dnnl_reorder_primitive_desc_create",
-            dnnl_reorder_primitive_desc_create(&description, source, device.engine, destination, device.engine, nil))
-        let primitive = try Primitive(owning: description!, device: device)
+        let primitive = try Primitive(device: device) { result, attributes in
+            dnnl_reorder_primitive_desc_create(
+                &result, source, device.engine, destination, device.engine, attributes)
+        }
         try primitive.run([(DNNL_ARG_SRC, source, input.base), (DNNL_ARG_DST, destination, output.base)])
     }
 }
 
-private func memoryDescription(_ sizes: [Int], _ layout: dnnl_format_tag_t) throws -> dnnl_memory_desc_t {
-    var result = dnnl_memory_desc_t()
-    try check(
-        "dnnl_memory_desc_init_by_tag",
-        dnnl_memory_desc_init_by_tag(&result, Int32(sizes.count), sizes.map(Int64.init), dnnl_f32, layout))
-    return result
+/// Sizes and layout of an array of float32, as oneDNN takes them.
+private final class Description {
+    let base: MemoryDescription
+
+    init(_ sizes: [Int], _ layout: dnnl_format_tag_t) throws {
+        var base: MemoryDescription? = nil
+        try check(
+            "memory_description_create",
+            memory_description_create(&base, Int32(sizes.count), sizes.map(Int64.init), dnnl_f32, layout))
+        self.base = base!
+    }
+
+    deinit { memory_description_destroy(base) }
 }
 
 /// A oneDNN primitive with its description. Its scratch memory comes from the device's pool.
 private final class Primitive {
-    private let descriptor: dnnl_primitive_desc_t
+    let descriptor: dnnl_primitive_desc_t
     private let primitive: dnnl_primitive_t
     private unowned let device: Device
 
-    convenience init(_ operation: UnsafeRawPointer, hint: Primitive?, device: Device) throws {
+    /// - Parameter describe: makes the description, to which the attributes belong.
+    init(
+        device: Device, _ describe: (inout dnnl_primitive_desc_t?, dnnl_primitive_attr_t?) -> dnnl_status_t
+    ) throws {
         var attributes: dnnl_primitive_attr_t? = nil
         try check("dnnl_primitive_attr_create", dnnl_primitive_attr_create(&attributes))
         defer { dnnl_primitive_attr_destroy(attributes) }
@@ -153,18 +148,12 @@ private final class Primitive {
             "dnnl_primitive_attr_set_scratchpad_mode",
             dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user))
         var descriptor: dnnl_primitive_desc_t? = nil
-        try check(
-            "dnnl_primitive_desc_create",
-            dnnl_primitive_desc_create(&descriptor, operation, attributes, device.engine, hint?.descriptor))
-        try self.init(owning: descriptor!, device: device)
-    }
-
-    init(owning descriptor: dnnl_primitive_desc_t, device: Device) throws {
-        self.descriptor = descriptor
-        self.device = device
+        try check("a description of a primitive", describe(&descriptor, attributes))
         var primitive: dnnl_primitive_t? = nil
         try check("dnnl_primitive_create", dnnl_primitive_create(&primitive, descriptor))
+        self.descriptor = descriptor!
         self.primitive = primitive!
+        self.device = device
     }
 
     deinit {
@@ -172,11 +161,11 @@ private final class Primitive {
         dnnl_primitive_desc_destroy(descriptor)
     }
 
-    func description(_ what: dnnl_query_t) -> UnsafePointer<dnnl_memory_desc_t> {
+    func description(_ what: dnnl_query_t) -> MemoryDescription {
         dnnl_primitive_desc_query_md(descriptor, what, 0)!
     }
 
-    func run(_ arguments: [(Int32, UnsafePointer<dnnl_memory_desc_t>, UnsafeMutablePointer<Float>)]) throws {
+    func run(_ arguments: [(Int32, MemoryDescription, UnsafeMutablePointer<Float>)]) throws {
         var arguments = arguments
         let scratchpad = description(dnnl_query_scratchpad_md)
         let scratch = device.tensor([(dnnl_memory_desc_get_size(scratchpad) + 3) / 4])
