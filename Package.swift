@@ -13,6 +13,7 @@ let level = Context.environment["DIM_DIST_MARCH"] ?? "x86-64-v3"
 let kernels: [SwiftSetting] = [
     .unsafeFlags(["-Ounchecked", "-Xcc", "-march=\(level)"], .when(configuration: .release)),
     .unsafeFlags(["-O"], .when(configuration: .debug)),
+    .unsafeFlags(["-Xcc", "-fno-math-errno"]),
 ]
 
 /// `Tests/fuzz` sets this: FuzzTests then become a program that libFuzzer drives.

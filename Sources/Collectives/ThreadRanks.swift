@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 
 /// One thread's failure, seen by the threads that waited for it.
 package struct ThreadFailure: Error, CustomStringConvertible {
@@ -18,14 +17,21 @@ package final class ThreadRank: Ranks {
         self.meeting = meeting
     }
 
-    /// Runs `body` on `worldSize` threads, each with its own rank, and returns when all have ended.
+    /// Runs `body` on `worldSize` threads, each with its own rank. When all have ended, returns what each one's body has
+    /// returned, in rank order.
     ///
     /// A rank that throws releases those that wait for it. Throws the error of the rank that failed first.
-    package static func run(_ worldSize: Int, _ body: @escaping @Sendable (any Ranks) throws -> Void) throws {
+    @discardableResult
+    package static func run<Result: Sendable>(
+        _ worldSize: Int, _ body: @escaping @Sendable (any Ranks) throws -> Result
+    ) throws -> [Result] {
         let meeting = Meeting(worldSize: worldSize)
+        let results = Results<Result>()
         let threads = (0..<worldSize).map { rank in
             let thread = Thread {
-                do { try body(ThreadRank(rank: rank, meeting: meeting)) } catch { meeting.fail(error) }
+                do {
+                    results.add(try body(ThreadRank(rank: rank, meeting: meeting)), of: rank)
+                } catch { meeting.fail(error) }
                 meeting.leave()
             }
             thread.name = "rank \(rank)"
@@ -34,6 +40,7 @@ package final class ThreadRank: Ranks {
         }
         for thread in threads { thread.start() }
         if let error = meeting.waitForAll() { throw error }
+        return results.inOrder
     }
 
     package func barrier() throws { try meeting.arrive() }
@@ -103,6 +110,16 @@ package final class ThreadRank: Ranks {
         try meeting.arrive()
         return arrays
     }
+}
+
+/// What threads have returned.
+private final class Results<Result: Sendable>: @unchecked Sendable {  // read and written under `lock`
+    private let lock = NSLock()
+    private var values: [Int: Result] = [:]
+
+    func add(_ value: Result, of rank: Int) { lock.withLock { values[rank] = value } }
+
+    var inOrder: [Result] { lock.withLock { values.sorted { $0.key < $1.key }.map(\.value) } }
 }
 
 /// The threads of a process, as ranks of one node.

@@ -98,12 +98,12 @@ package struct BatchNorm {
         let fixed =
             tape.mode == .training
             ? nil : ChannelStatistics(mean: runningMean.values, variance: runningVariance.values)
-        let (y, batch) = try tape.piece(scale.layer) {
+        let normalised = try tape.piece(scale.layer) {
             try tape.batchNorm(
                 x, scale: tape.use(scale), shift: tape.use(shift), rectified: rectified, scope: scope, fixed: fixed)
         }
-        if let (statistics, rows) = batch, rows > 0 { tape.whenSettled { take(statistics, ofRows: rows) } }
-        return y
+        if let (statistics, rows) = normalised.batch, rows > 0 { tape.whenSettled { take(statistics, ofRows: rows) } }
+        return normalised.y
     }
 
     private func take(_ statistics: ChannelStatistics, ofRows rows: Int) {

@@ -57,8 +57,10 @@ struct Program {
             let parsed = try Arguments(Array(arguments.dropFirst(command.words.count)), options: options)
             return try World(parsed, environment: environment).run(command, parsed).rawValue
         } catch {
-            // Found before the ranks know each other: the same on all of them, so one speaks.
-            if speaks { Self.complain("\(error)") }
+            // Found before the ranks know each other: the same on all of them, so one speaks and has the status. Open MPI 5
+            // ends all ranks when one has failed, and that one might not have spoken yet.
+            guard speaks else { return ExitStatus.success.rawValue }
+            Self.complain("\(error)")
             return error.exitStatus.rawValue
         }
     }
@@ -175,9 +177,8 @@ private enum World {
                 return .failure
             }
         case .threads(let count):
-            let statuses = Statuses()
-            try ThreadRank.run(count) { ranks in statuses.add(serve(ranks, command, arguments)) }
-            return statuses.worst
+            let statuses = try ThreadRank.run(count) { ranks in serve(ranks, command, arguments) }
+            return statuses.first { $0 != .success } ?? .success
         }
     }
 }
@@ -208,13 +209,4 @@ private func waitForDebugger(_ ranks: any Ranks) {
         if let tracer, !tracer.hasSuffix("\t0") { return }
         usleep(100_000)
     }
-}
-
-/// The exit statuses of threads that are ranks.
-private final class Statuses: @unchecked Sendable {  // read and written under `lock`
-    private let lock = NSLock()
-    private var values: [ExitStatus] = []
-
-    func add(_ status: ExitStatus) { lock.withLock { values.append(status) } }
-    var worst: ExitStatus { lock.withLock { values.first { $0 != .success } ?? .success } }
 }

@@ -15,7 +15,8 @@ final class ParameterSetRankTests: XCTestCase {
                     try set.sumGradients(over: ranks, bucket: bucket)
                     return set.gradients.array
                 }
-                let expected = (0..<48).map { Float(worldSize * $0 + 1000 * worldSize * (worldSize - 1) / 2) }
+                let ofRanks = 1000 * worldSize * (worldSize - 1) / 2
+                let expected = (0..<48).map { Float(worldSize * $0 + ofRanks) }
                 XCTAssertEqual(results, Array(repeating: expected, count: worldSize), "\(worldSize), bucket \(bucket)")
             }
         }

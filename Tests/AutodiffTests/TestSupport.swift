@@ -1,7 +1,6 @@
 import Autodiff
 import Collectives
 import Foundation
-import Synchronization
 import Tensors
 import Testing
 
@@ -18,12 +17,7 @@ func normals(_ count: Int, _ place: Int) -> [Float] {
 func onRanks<Result: Sendable>(
     _ worldSize: Int, _ body: @escaping @Sendable (any Ranks, Device) throws -> Result
 ) throws -> [Result] {
-    let results = Mutex([Int: Result]())
-    try ThreadRank.run(worldSize) { ranks in
-        let result = try body(ranks, Device(threads: 1))
-        results.withLock { $0[ranks.rank] = result }
-    }
-    return results.withLock { results in (0..<worldSize).compactMap { results[$0] } }
+    try ThreadRank.run(worldSize) { try body($0, Device(threads: 1)) }
 }
 
 /// The largest difference, as a part of the largest expected magnitude; infinite when one isn't finite.

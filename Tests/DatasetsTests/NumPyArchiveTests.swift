@@ -18,7 +18,7 @@ struct NumPyArchiveTests {
             var bytes = [UInt8](repeating: 0, count: Int(status.size) + 1)
             try #require(zip_fread(file, &bytes, UInt64(bytes.count)) == status.size)
             try #require(zip_fclose(file) == 0)
-            members[String(cString: status.name)] = bytes.dropLast()
+            members[String(cString: try #require(status.name))] = bytes.dropLast()
         }
         return members
     }

@@ -9,8 +9,11 @@ struct NumPyArrayTests {
         + [0, 0, 0, 0, 0, 0, 0x80, 0x3e, 0, 0, 0, 0x3f, 0, 0, 0x40, 0x3f, 0, 0, 0x80, 0x3f, 0, 0, 0xa0, 0x3f]
 
     private static func opening(_ version: UInt8, length: [UInt8], _ text: String, size: Int) -> [UInt8] {
-        [0x93] + Array("NUMPY".utf8) + [version, 0] + length + Array(text.utf8)
-            + [UInt8](repeating: 0x20, count: size - text.utf8.count - 1) + [0x0a]
+        var result: [UInt8] = [0x93] + "NUMPY".utf8
+        result += [version, 0] + length
+        result += text.utf8
+        result += [UInt8](repeating: 0x20, count: size - text.utf8.count - 1)
+        return result + [0x0a]
     }
 
     /// A file of format 1.0 with this dictionary and so many bytes of data.

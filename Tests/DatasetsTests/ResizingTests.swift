@@ -27,9 +27,10 @@ struct ResizingTests {
         for texture in try ImageFixtures.load().textures {
             let (height, width, side) = (texture.height, texture.width, texture.side)
             let shape = ImageShape(height: height, width: width, channels: 1)
-            let image = (0..<height * width).map { place in
+            let image: [UInt8] = (0..<height * width).map { place in
                 let (y, x) = (place / width, place % width)
-                return UInt8((7 * x * x + 11 * x * y + 5 * y * y) % 256)
+                let value = 7 * x * x + 11 * x * y + 5 * y * y
+                return UInt8(value % 256)
             }
             let values = try resized(image, shape, to: side)
             let difference = try #require(largestDistance(values, ImageFixtures.bytes(texture.resized)))

@@ -26,10 +26,13 @@ final class NearestNeighboursTests: XCTestCase {
         for row in 0..<Self.testRows {
             let (values, label) = Self.sample(row + Self.trainRows)
             let query = unit(values)
-            let scored = train.enumerated().map { index, row in
+            var scored: [(similarity: Double, index: Int, label: Int)] = []
+            for (index, row) in train.enumerated() {
+                let similarity: Double = zip(row.0, query).reduce(0) { $0 + $1.0 * $1.1 }
                 // Rounded, so that a row and its copy of another length are as equal as in Float32.
-                (((zip(row.0, query).reduce(0) { $0 + $1.0 * $1.1 }) * 1e6).rounded() / 1e6, index, row.1)
-            }.sorted { $0.0 != $1.0 ? $0.0 > $1.0 : $0.1 < $1.1 }
+                scored.append(((similarity * 1e6).rounded() / 1e6, index, row.1))
+            }
+            scored.sort { a, b in a.similarity != b.similarity ? a.similarity > b.similarity : a.index < b.index }
             var votes = [0.0, 0, 0]
             for (similarity, _, label) in scored.prefix(neighbours) { votes[label] += exp(similarity / 0.07) }
             if votes.indices.max(by: { votes[$0] < votes[$1] }) == label { correct += 1 }

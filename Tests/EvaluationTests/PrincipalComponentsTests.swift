@@ -60,7 +60,11 @@ final class PrincipalComponentsTests: XCTestCase {
         @Sendable func sample(_ row: Int) -> (values: [Float], label: Int) {
             var stream = RandomStream(row: row)
             let z = [stream.normal(), stream.normal(), stream.normal()]
-            return ((0..<200).map { 7 + Float($0) * z[0] - Float($0 % 9) * z[1] + Float($0 % 5) * z[2] }, 0)
+            let values: [Float] = (0..<200).map { column in
+                let first = Float(column) * z[0]
+                return 7 + first - Float(column % 9) * z[1] + Float(column % 5) * z[2]
+            }
+            return (values, 0)
         }
         for largest in [200, 199] {
             for worldSize in 1...2 {

@@ -1,6 +1,5 @@
 import Collectives
 import Evaluation
-import Synchronization
 import Tensors
 
 /// Features whose row i is `sample(i)`, spread evenly or as `counts` says.
@@ -21,12 +20,7 @@ func makeFeatures(
 func onRanks<Result: Sendable>(
     _ worldSize: Int, _ body: @escaping @Sendable (any Ranks, Device) throws -> Result
 ) throws -> [Result] {
-    let results = Mutex([Int: Result]())
-    try ThreadRank.run(worldSize) { ranks in
-        let result = try body(ranks, Device(threads: 1))
-        results.withLock { $0[ranks.rank] = result }
-    }
-    return results.withLock { results in (0..<worldSize).compactMap { results[$0] } }
+    try ThreadRank.run(worldSize) { try body($0, Device(threads: 1)) }
 }
 
 extension RandomStream {

@@ -11,10 +11,11 @@ struct Parser {
 
     /// By the name that `Tests/fuzz` takes and that a folder in `Corpus` bears.
     static let all: [String: @Sendable () throws -> Parser] = [
-        "annotations": annotations, "arguments": arguments, "checkpoint": checkpoint, "cifar": cifar,
-        "configuration": configuration, "idx": idx, "idx-labels": idxLabels, "journal": journal, "jpeg": jpeg,
-        "npy": npy, "npy-labels": npyLabels, "png": png, "safetensors": safetensors, "stl10": stl10,
-        "stl10-labels": stl10Labels,
+        "annotations": { try annotations() }, "arguments": { try arguments() },
+        "checkpoint": { try checkpoint() }, "cifar": { try cifar() }, "configuration": { try configuration() },
+        "idx": { try idx() }, "idx-labels": { try idxLabels() }, "journal": { try journal() },
+        "jpeg": { try jpeg() }, "npy": { try npy() }, "npy-labels": { try npyLabels() }, "png": { try png() },
+        "safetensors": { try safetensors() }, "stl10": { try stl10() }, "stl10-labels": { try stl10Labels() },
     ]
 
     enum Outcome: Equatable {

@@ -67,9 +67,8 @@ struct DenseBatch {
 
     /// <global i, local (j, p)>
     func score(_ i: Int, _ j: Int, _ p: Int) -> Double {
-        (0..<dimensions).reduce(0) {
-            $0 + globals[i * dimensions + $1] * locals[(j * locations + p) * dimensions + $1]
-        }
+        let (global, local) = (i * dimensions, (j * locations + p) * dimensions)
+        return (0..<dimensions).reduce(0) { sum, k in sum + globals[global + k] * locals[local + k] }
     }
 
     /// score[i][j][p]

@@ -83,6 +83,10 @@ import Testing
         #expect(abs(lagged) < 0.08)
     }
 
+    private func chiSquare(_ counts: [Int], expected: Double) -> Double {
+        counts.reduce(0) { sum, count in sum + (Double(count) - expected) * (Double(count) - expected) / expected }
+    }
+
     @Test func uniformFillsTheUnitInterval() {
         var stream = RandomStream(test: 2)
         var counts = [Int](repeating: 0, count: 10)
@@ -92,7 +96,7 @@ import Testing
             counts[Int(10 * x)] += 1
         }
         // Chi-square of 9 degrees of freedom: above 27.9 once in a thousand.
-        #expect(counts.reduce(0.0) { $0 + (Double($1) - 2000) * (Double($1) - 2000) / 2000 } < 27.9)
+        #expect(chiSquare(counts, expected: 2000) < 27.9)
     }
 
     @Test func indexStaysBelowItsBound() {
@@ -103,7 +107,7 @@ import Testing
         var counts = [Int](repeating: 0, count: 7)
         for _ in 0..<14_000 { counts[stream.index(below: 7)] += 1 }
         // Chi-square of 6 degrees of freedom: above 22.5 once in a thousand.
-        #expect(counts.reduce(0.0) { $0 + (Double($1) - 2000) * (Double($1) - 2000) / 2000 } < 22.5)
+        #expect(chiSquare(counts, expected: 2000) < 22.5)
     }
 
     @Test(arguments: [0, 1, 2, 100])
@@ -119,6 +123,6 @@ import Testing
         for _ in 0..<6000 { counts[stream.permutation(of: 3), default: 0] += 1 }
         #expect(counts.count == 6)
         // Chi-square of 5 degrees of freedom: above 20.5 once in a thousand.
-        #expect(counts.values.reduce(0.0) { $0 + (Double($1) - 1000) * (Double($1) - 1000) / 1000 } < 20.5)
+        #expect(chiSquare(Array(counts.values), expected: 1000) < 20.5)
     }
 }

@@ -130,7 +130,8 @@ import Testing
         let tile = GappedMatrix(device, rows: 3, columns: columns, values: (0..<3 * columns).map(Float.init))
         let offsets = device.tensor([columns], (0..<columns).map { Float(1000 * $0) })
         tile.matrix.addToRows(offsets.base)
-        #expect(tile.values == (0..<3 * columns).map { Float($0 + 1000 * ($0 % columns)) })
+        let expected: [Float] = (0..<3 * columns).map { i in Float(i + 1000 * (i % columns)) }
+        #expect(tile.values == expected)
         #expect(tile.gapsAreUntouched)
     }
 }

@@ -57,6 +57,10 @@ import Testing
             for lane in 0..<16 { result[lane] = -(values[lane] + 100 * Float(start)) }
             return result
         }
-        #expect(tensor.array == (0..<count + 20).map { Float($0 < count ? -$0 - 100 * ($0 / 16 * 16) : $0) })
+        let expected: [Float] = (0..<count + 20).map { i in
+            let piece = i / 16 * 16
+            return Float(i < count ? -i - 100 * piece : i)
+        }
+        #expect(tensor.array == expected)
     }
 }

@@ -51,7 +51,7 @@ struct JSONValueTests {
     @Test func overlaysLeaves() throws {
         let base = try parse("{ a: 1, b: { c: 2, d: { e: 3 } }, f: [1, 2] }")
         let result = try base.overlaid(with: parse("{ b: { d: { e: 'new' } }, f: [] }"))
-        #expect(result == (try parse("{ a: 1, b: { c: 2, d: { e: 'new' } }, f: [] }")))
+        #expect(try result == parse("{ a: 1, b: { c: 2, d: { e: 'new' } }, f: [] }"))
         #expect(try base.overlaid(with: parse("{}")) == base)
         #expect(
             try base.overlaid(with: .leaf("b.c", .integer(7))) == parse("{ a: 1, b: { c: 7, d: { e: 3 } }, f: [1, 2] }")

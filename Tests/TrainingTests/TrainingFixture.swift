@@ -3,7 +3,6 @@ import Datasets
 import Foundation
 import Layers
 import Methods
-import Synchronization
 import Tensors
 import Testing
 
@@ -127,12 +126,7 @@ extension Training.Model {
 func onRanks<Result: Sendable>(
     _ worldSize: Int, _ body: @escaping @Sendable (any Ranks) throws -> Result
 ) throws -> [Result] {
-    let results = Mutex([Int: Result]())
-    try ThreadRank.run(worldSize) { ranks in
-        let result = try body(ranks)
-        results.withLock { $0[ranks.rank] = result }
-    }
-    return results.withLock { results in (0..<worldSize).compactMap { results[$0] } }
+    try ThreadRank.run(worldSize, body)
 }
 
 /// A line of a run's `metrics.jsonl`.

@@ -4,7 +4,6 @@ import Datasets
 import Foundation
 import Layers
 import Methods
-import Synchronization
 import Tensors
 import XCTest
 
@@ -321,7 +320,8 @@ final class TrainingRunTests: XCTestCase {
     func testMemoryIsReusedFromStepToStep() throws {
         for worldSize in [1, 2] {
             let configuration = try makeConfiguration(data: images, steps: 1)
-            let allocations = try onRanks(worldSize) { [output = output("\(worldSize)")] ranks in
+            let output = output("\(worldSize)")
+            let allocations = try onRanks(worldSize) { ranks in
                 let device = try Device()
                 let run = try TrainingRun(configuration, output: output, resume: false, device: device, ranks: ranks)
                 let turn = run.model.method.turns(at: 0)[0]

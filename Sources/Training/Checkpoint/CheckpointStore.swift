@@ -230,7 +230,7 @@ package struct CheckpointStore {
     private func manifest(_ step: Int) throws -> CheckpointManifest {
         let path = "\(path(step))/\(Self.manifestName)"
         let file = try contents(path)
-        guard let manifest = try? JSONDecoder().decode(CheckpointManifest.self, from: file),
+        guard let manifest = try? JSONDecoder().decodeForeign(CheckpointManifest.self, from: file),
             manifest.step == step, manifest.isSound(in: file)
         else { throw InputError("\(path) is damaged or of another version") }
         return manifest

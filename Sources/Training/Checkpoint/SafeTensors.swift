@@ -76,7 +76,8 @@ package enum SafeTensors {
             throw InputError("\(file): header of \(length) bytes in a file of \(data.count): truncated or damaged")
         }
         let start = data.startIndex + 8 + Int(length)
-        guard let header = try? JSONDecoder().decode(Header.self, from: data[data.startIndex + 8..<start]) else {
+        let text = data[data.startIndex + 8..<start]
+        guard let header = try? JSONDecoder().decodeForeign(Header.self, from: text) else {
             throw InputError("\(file): the header is not JSON: damaged")
         }
         let names = Set(arrays.map(\.name))

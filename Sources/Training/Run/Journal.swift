@@ -77,7 +77,7 @@ package final class Journal {
         struct Line: Decodable { let step: Int? }
         var kept = Data()
         for bytes in old.split(separator: UInt8(ascii: "\n")) {
-            guard let line = try? JSONDecoder().decode(Line.self, from: bytes), line.step ?? 0 <= start else {
+            guard let line = try? JSONDecoder().decodeForeign(Line.self, from: bytes), line.step ?? 0 <= start else {
                 continue
             }
             kept += bytes + [UInt8(ascii: "\n")]

@@ -101,7 +101,7 @@ final class Watchdog: Sendable {
         let reading = BackgroundWork("reports") { [self] in
             place.hosts.indices.map { rank in
                 FileManager.default.contents(atPath: path(rank)).flatMap {
-                    try? JSONDecoder().decode(Report.self, from: $0)
+                    try? JSONDecoder().decodeForeign(Report.self, from: $0)
                 }
             }
         }
