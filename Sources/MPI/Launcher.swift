@@ -1,4 +1,5 @@
 import Collectives
+import Foundation
 
 /// What the environment says of how this process was started.
 package enum Launcher {
@@ -28,6 +29,24 @@ package enum Launcher {
                     "\(launcher) started \(meant) processes (\(variable)=\(meant)) but here is a world of 1: "
                         + "start with Open MPI's own mpirun, or srun --mpi=pmix where that plugin exists, "
                         + "and without --transport")
+            }
+        }
+    }
+
+    /// Waits until the launcher has read what this process has written, or takes nothing for a second.
+    ///
+    /// Open MPI 5 ends all ranks when one has exited with another status than 0, and drops what it has not read by then:
+    /// the line that says why, one time in ten.
+    package static func waitUntilOutputIsRead() {
+        fflush(nil)
+        for descriptor in [STDOUT_FILENO, STDERR_FILENO] {
+            var file = stat()
+            guard fstat(descriptor, &file) == 0, file.st_mode & S_IFMT == S_IFIFO else { continue }
+            var (unread, before, looks) = (Int32(0), Int32(0), 0)
+            while ioctl(descriptor, UInt(FIONREAD), &unread) == 0, unread > 0, looks < 1000 {
+                looks = unread == before ? looks + 1 : 0
+                before = unread
+                usleep(1000)
             }
         }
     }

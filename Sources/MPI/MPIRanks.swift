@@ -49,8 +49,18 @@ package final class MPIRanks: Ranks {
         try Launcher.checkWorldSize(worldSize, environment: ProcessInfo.processInfo.environment)
     }
 
+    /// The library's name and version, such as `Open MPI v4.1.4`. C: `MPI_Get_library_version`.
+    package static var library: String {
+        var text = [CChar](repeating: 0, count: Int(MPI_MAX_LIBRARY_VERSION_STRING))
+        var length: Int32 = 0
+        guard MPI_Get_library_version(&text, &length) == MPI_SUCCESS else { return "MPI of an unknown version" }
+        let whole = String(decoding: text.prefix(Int(length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return String(whole.prefix { $0 != "," && $0 != "\n" })
+    }
+
     /// Ends MPI; no call may follow. C: `MPI_Finalize`.
     package func finalize() throws {
+        Launcher.waitUntilOutputIsRead()
         for node in nodes { try node.free() }
         try check("MPI_Finalize", MPI_Finalize())
     }
@@ -169,6 +179,7 @@ package final class MPIRanks: Ranks {
 
     /// C: `MPI_Abort`.
     package func abort(status: Int32) -> Never {
+        Launcher.waitUntilOutputIsRead()
         MPI_Abort(cmpi_world(), status)
         exit(status)
     }

@@ -16,11 +16,12 @@ extension Program {
         let speeds = try ranks.gather(Int(try device.measureProducts()))
         guard ranks.isFirst else { return .success }
         let findings = [
-            Diagnosis.mpi(environment, isRoot: geteuid() == 0),
+            Diagnosis.mpi(environment, library: MPIRanks.library, isRoot: geteuid() == 0),
             Diagnosis.world(ranks.worldSize, hosts: hosts.count, machine: machine, environment: environment),
             Diagnosis.binding(affinities, threads: device.threads),
             Diagnosis.sharedMemory(bytes: machine.sharedMemory),
-            Diagnosis.singleCopy(environment, isAllowed: machine.mayReadOthersMemory),
+            Diagnosis.singleCopy(
+                environment, library: MPIRanks.library, isAllowed: machine.mayReadOthersMemory),
             Diagnosis.blas(core: linearAlgebraKernel(), flags: machine.processorFlags, environment: environment),
             Diagnosis.products(speeds),
         ]
@@ -43,7 +44,8 @@ struct Diagnosis: CustomStringConvertible {
         return name + (remedy.map { "\(finding): \($0)" } ?? "ok, \(finding)")
     }
 
-    static func mpi(_ environment: [String: String], isRoot: Bool) -> Diagnosis {
+    /// - Parameter library: as `MPIRanks.library`.
+    static func mpi(_ environment: [String: String], library: String, isRoot: Bool) -> Diagnosis {
         let path = (environment["PATH"] ?? "").split(separator: ":").map { "\($0)/mpirun" }
             .first { FileManager.default.isExecutableFile(atPath: $0) }
         guard let path else {
@@ -51,7 +53,8 @@ struct Diagnosis: CustomStringConvertible {
         }
         let mayRun = ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"].allSatisfy { environment[$0] == "1" }
         return Diagnosis(
-            subject: "mpi", finding: path + (isRoot && !mayRun ? " refuses to run as root" : ""),
+            subject: "mpi",
+            finding: isRoot && !mayRun ? "\(path) refuses to run as root" : "\(path), \(library)",
             remedy: isRoot && !mayRun
                 ? "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1" : nil)
     }
@@ -92,13 +95,17 @@ struct Diagnosis: CustomStringConvertible {
             remedy: mebibytes < 64 ? "mount -o remount,size=1G /dev/shm (Docker: --shm-size=1g)" : nil)
     }
 
-    static func singleCopy(_ environment: [String: String], isAllowed: Bool) -> Diagnosis {
-        let setting = environment["OMPI_MCA_btl_vader_single_copy_mechanism"] ?? "cma"
+    static func singleCopy(_ environment: [String: String], library: String, isAllowed: Bool) -> Diagnosis {
+        // Open MPI 5 has another name for it.
+        let (name, none) =
+            library.hasPrefix("Open MPI v4")
+            ? ("OMPI_MCA_btl_vader_single_copy_mechanism", "none") : ("OMPI_MCA_smsc", "^cma")
+        let setting = environment[name] ?? "cma"
         return Diagnosis(
             subject: "single copy",
             finding: "mechanism \(setting)"
                 + (isAllowed ? "" : ", and ranks may not read each other's memory (seccomp or ptrace_scope)"),
-            remedy: isAllowed || setting == "none" ? nil : "export OMPI_MCA_btl_vader_single_copy_mechanism=none")
+            remedy: isAllowed || setting == none ? nil : "export \(name)=\(none)")
     }
 
     /// OpenBLAS picks its kernel by the processor's model number, and takes new ones for old ones.

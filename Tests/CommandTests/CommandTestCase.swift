@@ -74,13 +74,16 @@ class CommandTestCase: XCTestCase {
     /// Without what a launcher told the tests, so that the program starts as from a shell.
     private var environment: [String: String] {
         var result = ProcessInfo.processInfo.environment.filter { name, _ in
-            !["OMPI_", "PMIX_", "PMI_", "SLURM_", "DIM_DIST_"].contains { name.hasPrefix($0) }
+            !["OMPI_", "PRTE_", "PMIX_", "PMI_", "SLURM_", "DIM_DIST_"].contains { name.hasPrefix($0) }
         }
         result["HOME"] = folder
         result["OMP_NUM_THREADS"] = "1"
         result["OMPI_ALLOW_RUN_AS_ROOT"] = "1"
         result["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
-        result["OMPI_MCA_btl_vader_single_copy_mechanism"] = "none"  // not allowed in every container
+        // Not allowed in every container: the names of Open MPI 4 and 5.
+        result["OMPI_MCA_btl_vader_single_copy_mechanism"] = "none"
+        result["OMPI_MCA_smsc"] = "^cma"
+        result["OMPI_MCA_reachable"] = "weighted"  // as in launch/environment
         return result
     }
 
