@@ -8,7 +8,8 @@ starts launchers again is the test itself.
 import collections, ctypes, json, os, pathlib, shutil, signal, socket, subprocess, sys, time
 
 import manifest
-from image import build, run
+from image import build
+from chroot import run
 from pods import Cluster, Pod
 
 WORK = pathlib.Path("/run/dim-dist")  # in this test's own mounts

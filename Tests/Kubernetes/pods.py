@@ -5,7 +5,8 @@ to run where its mounts, devices and processes end with it: in namespaces of mou
 """
 import os, pathlib, re, shlex, signal, subprocess, sys, time
 
-from image import DEVICES, run
+from image import run
+from chroot import DEVICES
 
 NETWORK = "10.213.0"
 
