@@ -32,6 +32,7 @@ def prepare(work, anew):
     if anew and root.exists():
         shutil.rmtree(root)
     if not root.exists():
+        shutil.rmtree(work / "new", ignore_errors=True)  # of a call that was cut off
         run("cp", "-a", work / "base/root", work / "new")
         (work / "new").rename(root)
     enter(root)

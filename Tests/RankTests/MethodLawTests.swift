@@ -66,8 +66,7 @@ final class MethodLawTests: XCTestCase {
         let plain: Configuration<M> = try configuration(row)
         try compareGradients(plain, place)
         let alone = try runAlone(plain, "\(name)-alone")
-        // Five times what compared runs may be apart.
-        XCTAssertGreaterThan(relativeDistance(alone.parameters, alone.start), 5e-4, "\(place): hardly moved")
+        XCTAssertGreaterThan(relativeDistance(alone.parameters, alone.start), size.leastMove, "\(place): hardly moved")
 
         try compare(try run(plain, "\(name)-split", World.ranks), alone, place)
 

@@ -18,6 +18,8 @@ struct MethodSize {
     let common: [String]
     /// What makes batches pass in pieces.
     let pieces: [String]
+    /// How far parameters have to move, of themselves: several times what compared runs may be apart.
+    let leastMove: Double
     /// By how much losses may differ, of themselves.
     let lossTolerance: Double
     /// What leaves a rank of three without a sample in some step.
@@ -42,6 +44,7 @@ struct MethodSize {
             "encoder.blocks=[{channels: 6}]",
         ],
         pieces: ["microBatch=2"],
+        leastMove: 1e-3,
         lossTolerance: 1e-4,
         fewSamples: ["batch=3", "steps=5"],
         draws: 1,
@@ -74,6 +77,7 @@ struct MethodSize {
         side: 28,
         common: always + ["batch=48", "steps=10", "optimiser.rate=1e-5", "optimiser.epsilon=1e-4"],
         pieces: ["microBatch=5"],
+        leastMove: 5e-4,
         // One rank differs from itself by 2e-4 with other instructions (ONEDNN_MAX_CPU_ISA=AVX), as in pieces.
         lossTolerance: 1e-3,
         // Batch norms over three rows make a hundredth of rounding within some steps: on one rank with other instructions
