@@ -34,7 +34,7 @@ package final class ConvolutionKernel {
     private let forwardPass: Primitive
     private let inputGradient: Primitive
     private let weightGradient: Primitive
-    private let plainWeights: Description
+    private let toForwardPass, toInputGradient, fromWeightGradient: Reordering?
     private let shape: ConvolutionShape
     private unowned let device: Device
 
@@ -47,7 +47,7 @@ package final class ConvolutionKernel {
         let output = try Description(
             [shape.images, shape.outputChannels, shape.outputHeight, shape.outputWidth], dnnl_nhwc)
         let weights = try Description(shape.weights, dnnl_format_tag_any)
-        plainWeights = try Description(shape.weights, dnnl_oihw)
+        let plainWeights = try Description(shape.weights, dnnl_oihw)
         func primitive(_ pass: ConvolutionPass, hint: Primitive? = nil) throws -> Primitive {
             try Primitive(device: device) { result, attributes in
                 convolution_description_create(
@@ -59,60 +59,72 @@ package final class ConvolutionKernel {
         forwardPass = try primitive(convolution_forward)
         inputGradient = try primitive(convolution_input_gradient, hint: forwardPass)
         weightGradient = try primitive(convolution_weight_gradient, hint: forwardPass)
+        toForwardPass = try Reordering(
+            from: plainWeights.base, to: forwardPass.description(dnnl_query_weights_md), device: device)
+        toInputGradient = try Reordering(
+            from: plainWeights.base, to: inputGradient.description(dnnl_query_weights_md), device: device)
+        fromWeightGradient = try Reordering(
+            from: weightGradient.description(dnnl_query_diff_weights_md), to: plainWeights.base, device: device)
     }
 
     /// `output = weights * input`.
     package func forward(_ input: Tensor, _ weights: Tensor, into output: Tensor) throws {
         device.timeline?.count(operations: shape.operations)
-        let wanted = forwardPass.description(dnnl_query_weights_md)
-        let reordered = try inWantedLayout(weights, wanted)
+        let weights = try toForwardPass?.of(weights) ?? weights
         try forwardPass.run([
-            (DNNL_ARG_SRC, forwardPass.description(dnnl_query_src_md), input.base),
-            (DNNL_ARG_WEIGHTS, wanted, reordered.base),
-            (DNNL_ARG_DST, forwardPass.description(dnnl_query_dst_md), output.base),
+            (DNNL_ARG_SRC, dnnl_query_src_md, input), (DNNL_ARG_WEIGHTS, dnnl_query_weights_md, weights),
+            (DNNL_ARG_DST, dnnl_query_dst_md, output),
         ])
     }
 
     /// `gradient` of the loss by the input, from that by the output.
     package func backward(_ outputGradient: Tensor, _ weights: Tensor, intoInput gradient: Tensor) throws {
         device.timeline?.count(operations: shape.operations)
-        let wanted = inputGradient.description(dnnl_query_weights_md)
-        let reordered = try inWantedLayout(weights, wanted)
+        let weights = try toInputGradient?.of(weights) ?? weights
         try inputGradient.run([
-            (DNNL_ARG_DIFF_DST, inputGradient.description(dnnl_query_diff_dst_md), outputGradient.base),
-            (DNNL_ARG_WEIGHTS, wanted, reordered.base),
-            (DNNL_ARG_DIFF_SRC, inputGradient.description(dnnl_query_diff_src_md), gradient.base),
+            (DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md, outputGradient),
+            (DNNL_ARG_WEIGHTS, dnnl_query_weights_md, weights), (DNNL_ARG_DIFF_SRC, dnnl_query_diff_src_md, gradient),
         ])
     }
 
     /// `gradient` of the loss by the weights (OIHW), from that by the output.
     package func backward(_ outputGradient: Tensor, input: Tensor, intoWeights gradient: Tensor) throws {
         device.timeline?.count(operations: shape.operations)
-        let wanted = weightGradient.description(dnnl_query_diff_weights_md)
-        let reordered = device.tensor([(dnnl_memory_desc_get_size(wanted) + 3) / 4])
+        let result = fromWeightGradient.map { device.tensor([$0.inputElements]) } ?? gradient
         try weightGradient.run([
-            (DNNL_ARG_SRC, weightGradient.description(dnnl_query_src_md), input.base),
-            (DNNL_ARG_DIFF_DST, weightGradient.description(dnnl_query_diff_dst_md), outputGradient.base),
-            (DNNL_ARG_DIFF_WEIGHTS, wanted, reordered.base),
+            (DNNL_ARG_SRC, dnnl_query_src_md, input), (DNNL_ARG_DIFF_DST, dnnl_query_diff_dst_md, outputGradient),
+            (DNNL_ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md, result),
         ])
-        try reorder(from: wanted, reordered, to: plainWeights.base, gradient)
+        try fromWeightGradient?.run(result, into: gradient)
     }
+}
 
-    private func inWantedLayout(_ weights: Tensor, _ wanted: MemoryDescription) throws -> Tensor {
-        if dnnl_memory_desc_equal(wanted, plainWeights.base) != 0 { return weights }
-        let result = device.tensor([(dnnl_memory_desc_get_size(wanted) + 3) / 4])
-        try reorder(from: plainWeights.base, weights, to: wanted, result)
-        return result
-    }
+/// Moves an array to another layout.
+private final class Reordering {
+    private let primitive: Primitive
+    private unowned let device: Device
 
-    private func reorder(
-        from source: MemoryDescription, _ input: Tensor, to destination: MemoryDescription, _ output: Tensor
-    ) throws {
-        let primitive = try Primitive(device: device) { result, attributes in
+    /// Nil where both layouts are one.
+    init?(from source: MemoryDescription, to destination: MemoryDescription, device: Device) throws {
+        if dnnl_memory_desc_equal(source, destination) != 0 { return nil }
+        self.device = device
+        primitive = try Primitive(device: device) { result, attributes in
             dnnl_reorder_primitive_desc_create(
                 &result, source, device.engine, destination, device.engine, attributes)
         }
-        try primitive.run([(DNNL_ARG_SRC, source, input.base), (DNNL_ARG_DST, destination, output.base)])
+    }
+
+    /// Floats that the source takes, padding of its layout included.
+    var inputElements: Int { primitive.elements(dnnl_query_src_md) }
+
+    func of(_ input: Tensor) throws -> Tensor {
+        let result = device.tensor([primitive.elements(dnnl_query_dst_md)])
+        try run(input, into: result)
+        return result
+    }
+
+    func run(_ input: Tensor, into output: Tensor) throws {
+        try primitive.run([(DNNL_ARG_SRC, dnnl_query_src_md, input), (DNNL_ARG_DST, dnnl_query_dst_md, output)])
     }
 }
 
@@ -161,20 +173,23 @@ private final class Primitive {
         dnnl_primitive_desc_destroy(descriptor)
     }
 
+    /// Valid as long as this primitive.
     func description(_ what: dnnl_query_t) -> MemoryDescription {
         dnnl_primitive_desc_query_md(descriptor, what, 0)!
     }
 
-    func run(_ arguments: [(Int32, MemoryDescription, UnsafeMutablePointer<Float>)]) throws {
-        var arguments = arguments
-        let scratchpad = description(dnnl_query_scratchpad_md)
-        let scratch = device.tensor([(dnnl_memory_desc_get_size(scratchpad) + 3) / 4])
-        arguments.append((DNNL_ARG_SCRATCHPAD, scratchpad, scratch.base))
+    /// Floats that one of its arrays takes.
+    func elements(_ what: dnnl_query_t) -> Int { (dnnl_memory_desc_get_size(description(what)) + 3) / 4 }
+
+    /// - Parameter arguments: which argument, whose description is what, and the array.
+    func run(_ arguments: [(Int32, dnnl_query_t, Tensor)]) throws {
+        let scratch = device.tensor([elements(dnnl_query_scratchpad_md)])
         var memories: [dnnl_exec_arg_t] = []
         defer { for memory in memories { dnnl_memory_destroy(memory.memory) } }
-        for (argument, description, pointer) in arguments {
+        for (argument, what, tensor) in arguments + [(DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, scratch)] {
             var memory: dnnl_memory_t? = nil
-            try check("dnnl_memory_create", dnnl_memory_create(&memory, description, device.engine, pointer))
+            try check(
+                "dnnl_memory_create", dnnl_memory_create(&memory, description(what), device.engine, tensor.base))
             memories.append(dnnl_exec_arg_t(arg: argument, memory: memory))
         }
         try check(
