@@ -37,9 +37,9 @@ package enum Launcher {
     ///
     /// Open MPI 5 ends all ranks when one has exited with another status than 0, and drops what it has not read by then:
     /// the line that says why, one time in ten.
-    package static func waitUntilOutputIsRead() {
+    package static func waitUntilOutputIsRead(_ descriptors: [Int32] = [STDOUT_FILENO, STDERR_FILENO]) {
         fflush(nil)
-        for descriptor in [STDOUT_FILENO, STDERR_FILENO] {
+        for descriptor in descriptors {
             var file = stat()
             guard fstat(descriptor, &file) == 0, file.st_mode & S_IFMT == S_IFIFO else { continue }
             var (unread, before, looks) = (Int32(0), Int32(0), 0)

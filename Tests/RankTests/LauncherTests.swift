@@ -23,4 +23,28 @@ final class LauncherTests: XCTestCase {
         let meant = environment["OMPI_COMM_WORLD_SIZE"].flatMap { Int($0) } ?? 1
         XCTAssertEqual(World.ranks.worldSize, meant)
     }
+
+    /// A launcher that is slow to read loses nothing, and one that doesn't read holds nobody up for ever.
+    func testOutputIsReadBeforeTheEnd() throws {
+        let slow = Pipe()
+        let text = Data(repeating: 7, count: 5000)
+        slow.fileHandleForWriting.write(text)
+        let source = slow.fileHandleForReading.fileDescriptor
+        let reader = Thread {
+            var byte = [UInt8](repeating: 0, count: 100)
+            for _ in 0..<50 {
+                usleep(2000)
+                XCTAssertEqual(read(source, &byte, 100), 100)
+            }
+        }
+        reader.start()
+        Launcher.waitUntilOutputIsRead([slow.fileHandleForWriting.fileDescriptor])
+        var unread: Int32 = -1
+        XCTAssertEqual(ioctl(source, UInt(FIONREAD), &unread), 0)
+        XCTAssertEqual(unread, 0)
+
+        let unheard = Pipe()
+        unheard.fileHandleForWriting.write(text)
+        Launcher.waitUntilOutputIsRead([unheard.fileHandleForWriting.fileDescriptor])
+    }
 }

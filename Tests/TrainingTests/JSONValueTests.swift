@@ -37,6 +37,12 @@ struct JSONValueTests {
         }
     }
 
+    /// That of Swift 6.0 would crash.
+    @Test(arguments: ["{ 'a\u{1}': 1 }", "{ a\u{0}: 1 }", "{ a: '\u{1F}' }"])
+    func refusesControlCharacters(_ text: String) {
+        #expect { try parse(text) } throws: { "\($0)".contains("control character") }
+    }
+
     /// JSON5 has these, but nothing here can be set to them, and JSON can't write them down.
     @Test(arguments: ["NaN", "Infinity", "-Infinity", "{ a: NaN }", "1e999"])
     func refusesNumbersThatAreNotFinite(_ text: String) {
