@@ -95,24 +95,23 @@ extension Program {
                 }
             }
         }
-        guard ranks.isFirst else { return .success }
-        let times = run.milliseconds.sorted()
-        let median = run.median
-        let report = StepReport(
-            milliseconds: median, lowestMilliseconds: times[0], highestMilliseconds: times[times.count - 1],
-            imagesPerSecond: Double(configuration.batch) / median * 1000, ranks: ranks.worldSize,
-            threads: device.threads, units: try configuration.tree().value(at: "critic.units").integer,
-            batchPerRank: configuration.batch / ranks.worldSize,
-            peakMemoryMiB: Double(device.memory.peakBytes) / 1_048_576, allocationsAfterWarmUp: run.allocations,
-            gemmGigaflops: peak.gigaflops, streamGigabytes: peak.gigabytes,
-            stepOverGEMM: times[0] / peak.milliseconds, encoderOfGEMM: table.encoderGigaflops / peak.gigaflops,
-            communicationMilliseconds: table.milliseconds(.communication), dataMilliseconds: table.milliseconds(.data),
-            pieces: table.rows)
-        if arguments.has("json") {
-            try printJSON(report)
-        } else {
+        try tell(by: ranks) {
+            let times = run.milliseconds.sorted()
+            let median = run.median
+            let report = StepReport(
+                milliseconds: median, lowestMilliseconds: times[0], highestMilliseconds: times[times.count - 1],
+                imagesPerSecond: Double(configuration.batch) / median * 1000, ranks: ranks.worldSize,
+                threads: device.threads, units: try configuration.tree().value(at: "critic.units").integer,
+                batchPerRank: configuration.batch / ranks.worldSize,
+                peakMemoryMiB: Double(device.memory.peakBytes) / 1_048_576, allocationsAfterWarmUp: run.allocations,
+                gemmGigaflops: peak.gigaflops, streamGigabytes: peak.gigabytes,
+                stepOverGEMM: times[0] / peak.milliseconds, encoderOfGEMM: table.encoderGigaflops / peak.gigaflops,
+                communicationMilliseconds: table.milliseconds(.communication),
+                dataMilliseconds: table.milliseconds(.data),
+                pieces: table.rows)
+            if arguments.has("json") { return try json(report) }
             let mean = run.milliseconds.reduce(0, +) / Double(steps)
-            print(report.text + "\n\n" + table.text(step: mean, peak: peak))
+            return report.text + "\n\n" + table.text(step: mean, peak: peak)
         }
         return .success
     }

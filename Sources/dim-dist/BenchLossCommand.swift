@@ -108,19 +108,16 @@ extension Program {
         try ranks.barrier()
         let seconds = start.duration(to: .now) / .seconds(1)
         let total = try ranks.sum([result.loss])[0]
-        guard ranks.isFirst else { return .success }
-        let working = device.memory.peakBytes - 8 * (locals.count + globals.count)
-        let report = LossReport(
-            loss: total, seconds: seconds, images: images, locations: locations, dimensions: dimensions,
-            ranks: ranks.worldSize,
-            gigaflopsPerSecond: Double(timeline.pieces[0].work.operations) / seconds / 1e9,
-            gemmGigaflops: peak.gigaflops, peakMemoryMiB: Double(device.memory.peakBytes) / 1_048_576,
-            workingMemoryMiB: Double(working) / 1_048_576,
-            workingMemoryOfGlobals: Double(working) / Double(images * (dimensions + 2) * 4))
-        if arguments.has("json") {
-            try printJSON(report)
-        } else {
-            print(report.text)
+        try tell(by: ranks) {
+            let working = device.memory.peakBytes - 8 * (locals.count + globals.count)
+            let report = LossReport(
+                loss: total, seconds: seconds, images: images, locations: locations, dimensions: dimensions,
+                ranks: ranks.worldSize,
+                gigaflopsPerSecond: Double(timeline.pieces[0].work.operations) / seconds / 1e9,
+                gemmGigaflops: peak.gigaflops, peakMemoryMiB: Double(device.memory.peakBytes) / 1_048_576,
+                workingMemoryMiB: Double(working) / 1_048_576,
+                workingMemoryOfGlobals: Double(working) / Double(images * (dimensions + 2) * 4))
+            return arguments.has("json") ? try json(report) : report.text
         }
         return .success
     }

@@ -79,21 +79,20 @@ extension Program {
         let device = try Program.device(threads: configuration.threads, ranks: ranks)
         let benchmark = try StepBenchmark(configuration, device: device, ranks: ranks)
         let run = try benchmark.run(steps: request.steps)
-        guard ranks.isFirst else { return .success }
-        let projection = Projection(
-            run.timeline, step: run.median / 1000, steps: request.steps, ranks: ranks.worldSize,
-            gradientBytes: benchmark.gradientBytes)
-        let first = projection.step(nodes: 1, over: network).total
-        let rows = ([1] + nodes).map {
-            ProjectedStep(
-                projection.step(nodes: $0, over: network), ranks: ranks.worldSize, batch: configuration.batch,
-                first: first)
-        }
-        if arguments.has("json") {
-            try printJSON(rows)
-        } else {
-            print(" nodes   ranks   images     node     loss  exchanges  gradients  step ms  efficiency   images/s")
-            for row in rows { print(row.text) }
+        try tell(by: ranks) {
+            let projection = Projection(
+                run.timeline, step: run.median / 1000, steps: request.steps, ranks: ranks.worldSize,
+                gradientBytes: benchmark.gradientBytes)
+            let first = projection.step(nodes: 1, over: network).total
+            let rows = ([1] + nodes).map {
+                ProjectedStep(
+                    projection.step(nodes: $0, over: network), ranks: ranks.worldSize, batch: configuration.batch,
+                    first: first)
+            }
+            if arguments.has("json") { return try json(rows) }
+            let title =
+                " nodes   ranks   images     node     loss  exchanges  gradients  step ms  efficiency   images/s"
+            return ([title] + rows.map(\.text)).joined(separator: "\n")
         }
         return .success
     }

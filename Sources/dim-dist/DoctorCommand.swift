@@ -12,21 +12,22 @@ extension Program {
         let device = try Device()
         let machine = Machine.current
         let hosts = Set(try ranks.gatherText(ranks.host))
-        let affinities = try ranks.gather(machine.allowedThreads)
+        let affinities = try ranks.gather(machine.allowed.count)
+        let users = try ranks.gatherText("\(ranks.host) \(machine.userNamespace)")
         let speeds = try ranks.gather(Int(try device.measureProducts()))
-        guard ranks.isFirst else { return .success }
         let findings = [
             Diagnosis.mpi(environment, library: MPIRanks.library, isRoot: geteuid() == 0),
             Diagnosis.world(ranks.worldSize, hosts: hosts.count, machine: machine, environment: environment),
             Diagnosis.binding(affinities, threads: device.threads),
             Diagnosis.sharedMemory(bytes: machine.sharedMemory),
             Diagnosis.singleCopy(
-                environment, library: MPIRanks.library, isAllowed: machine.mayReadOthersMemory),
+                environment, library: MPIRanks.library, isAllowed: machine.mayReadOthersMemory,
+                areOneUser: Set(users).count == hosts.count),
             Diagnosis.blas(core: linearAlgebraKernel(), flags: machine.processorFlags, environment: environment),
             Diagnosis.products(speeds),
         ]
-        for finding in findings { print(finding) }
-        return findings.contains { !$0.isOK } ? .failure : .success
+        try tell(by: ranks) { findings.map(\.description).joined(separator: "\n") }
+        return ranks.isFirst && findings.contains { !$0.isOK } ? .failure : .success
     }
 }
 
@@ -95,12 +96,21 @@ struct Diagnosis: CustomStringConvertible {
             remedy: mebibytes < 64 ? "mount -o remount,size=1G /dev/shm (Docker: --shm-size=1g)" : nil)
     }
 
-    static func singleCopy(_ environment: [String: String], library: String, isAllowed: Bool) -> Diagnosis {
+    /// - Parameter areOneUser: whether ranks of a host are in one user namespace, outside of which none reads another.
+    static func singleCopy(
+        _ environment: [String: String], library: String, isAllowed: Bool, areOneUser: Bool
+    ) -> Diagnosis {
         // Open MPI 5 has another name for it.
         let (name, none) =
             library.hasPrefix("Open MPI v4")
             ? ("OMPI_MCA_btl_vader_single_copy_mechanism", "none") : ("OMPI_MCA_smsc", "^cma")
         let setting = environment[name] ?? "cma"
+        if !areOneUser && setting != none {
+            return Diagnosis(
+                subject: "single copy",
+                finding: "ranks of one host are in several user namespaces (containers), so messages are copied twice",
+                remedy: "start the ranks of a host in one container")
+        }
         return Diagnosis(
             subject: "single copy",
             finding: "mechanism \(setting)"
@@ -127,54 +137,5 @@ struct Diagnosis: CustomStringConvertible {
         return Diagnosis(
             subject: "products", finding: "oneDNN makes \(least) to \(most) GFLOP/s a rank",
             remedy: 2 * least < most ? "a rank shares its core with another: check slots and --bind-to core" : nil)
-    }
-}
-
-/// What this machine is.
-struct Machine {
-    /// Cores that this process may use; hardware threads of one core count once, as in Open MPI's slots.
-    let cores: Int
-    /// Hardware threads that this process may use.
-    let allowedThreads: Int
-    /// Bytes free in /dev/shm; nil without one.
-    let sharedMemory: Int?
-    /// Whether ranks may copy out of each other's memory (CMA): with CAP_SYS_PTRACE, or where neither a seccomp filter
-    /// nor Yama stands in the way.
-    let mayReadOthersMemory: Bool
-    let processorFlags: Set<String>
-
-    static var current: Machine {
-        let status = lines(of: "/proc/self/status")
-        func field(_ name: String) -> String {
-            let line = status.first { $0.hasPrefix(name + ":") } ?? ""
-            return line.dropFirst(name.count + 1).trimmingCharacters(in: .whitespaces)
-        }
-        let capabilities = UInt64(field("CapEff"), radix: 16) ?? 0
-        let scope = Int(lines(of: "/proc/sys/kernel/yama/ptrace_scope").first ?? "0") ?? 0
-        let isTracer = capabilities & 1 << 19 != 0
-        let shared = try? FileManager.default.attributesOfFileSystem(forPath: "/dev/shm")[.systemFreeSize] as? Int
-        let flags = lines(of: "/proc/cpuinfo").first { $0.hasPrefix("flags") } ?? ""
-        return Machine(
-            cores: physicalCores(field("Cpus_allowed_list")),
-            allowedThreads: ProcessInfo.processInfo.activeProcessorCount, sharedMemory: shared,
-            mayReadOthersMemory: isTracer || (field("Seccomp") == "0" && scope == 0),
-            processorFlags: Set(flags.split(separator: " ").map(String.init)))
-    }
-
-    /// - Parameter list: hardware threads as the kernel writes them, such as `0-3,8`.
-    private static func physicalCores(_ list: String) -> Int {
-        let threads = list.split(separator: ",").flatMap { part -> [Int] in
-            let ends = part.split(separator: "-").compactMap { Int($0) }
-            guard let first = ends.first, let last = ends.last, first <= last else { return [] }
-            return Array(first...last)
-        }
-        let siblings = threads.map { thread in
-            lines(of: "/sys/devices/system/cpu/cpu\(thread)/topology/thread_siblings_list").first ?? "\(thread)"
-        }
-        return max(Set(siblings).count, 1)
-    }
-
-    private static func lines(of path: String) -> [String] {
-        ((try? String(contentsOfFile: path, encoding: .utf8)) ?? "").split(separator: "\n").map(String.init)
     }
 }

@@ -43,13 +43,14 @@ extension Program {
         try output.write(features, rows.samples, ranks: ranks)
         try ranks.agree {
             guard ranks.isFirst else { return }
-            try SkippedFiles(rows.samples.skipped, kept: rows.samples.count).report(
+            SkippedFiles(rows.samples.skipped, kept: rows.samples.count).report(
                 listing: output.path + ".skipped.txt", tell: complain)
         }
-        if ranks.isFirst {
-            for (layer, values) in zip(layers, features) {
-                print("\(output.path): float32 [\(rows.samples.count), \(values.shape[1])], layer \(layer.name)")
+        try tell(by: ranks) {
+            let lines = zip(layers, features).map { layer, values in
+                "\(output.path): float32 [\(rows.samples.count), \(values.shape[1])], layer \(layer.name)"
             }
+            return lines.joined(separator: "\n")
         }
         return .success
     }

@@ -106,17 +106,19 @@ extension Program {
             told = .now
             complain(line)
         }
-        guard ranks.isFirst else { return .success }
-        for warning in estimate.warnings { complain("warning: \(warning)") }
-        let report = EstimateReport(
-            estimator: settings.estimator.rawValue, nats: estimate.nats, standardError: estimate.standardError,
-            ceiling: estimate.ceiling,
-            warning: estimate.warnings.isEmpty ? nil : estimate.warnings.joined(separator: ". "),
-            critic: settings.critic.rawValue, trainingNats: estimate.trainingNats,
-            effectivePairs: estimate.effectivePairs, step: estimate.step, batch: settings.batch,
-            trainingRows: estimate.trainingRows, validationRows: estimate.validationRows, testRows: estimate.testRows,
-            seed: seed, seconds: start.duration(to: .now) / .seconds(1), worldSize: ranks.worldSize)
-        try printJSON(report)
+        if ranks.isFirst { for warning in estimate.warnings { complain("warning: \(warning)") } }
+        try tell(by: ranks) {
+            let report = EstimateReport(
+                estimator: settings.estimator.rawValue, nats: estimate.nats, standardError: estimate.standardError,
+                ceiling: estimate.ceiling,
+                warning: estimate.warnings.isEmpty ? nil : estimate.warnings.joined(separator: ". "),
+                critic: settings.critic.rawValue, trainingNats: estimate.trainingNats,
+                effectivePairs: estimate.effectivePairs, step: estimate.step, batch: settings.batch,
+                trainingRows: estimate.trainingRows, validationRows: estimate.validationRows,
+                testRows: estimate.testRows,
+                seed: seed, seconds: start.duration(to: .now) / .seconds(1), worldSize: ranks.worldSize)
+            return try json(report)
+        }
         return .success
     }
 

@@ -25,6 +25,40 @@ private struct EvaluationLine: Encodable {
     }
 }
 
+/// Keeps what `eval` finds with its run, where that can be written. For the first rank.
+private final class ScoreKeeper {
+    private let run: String
+    /// What was told last.
+    private var problem: String?
+
+    init(run: String) { self.run = run }
+
+    /// Into `metrics.jsonl`, which is opened anew each time: the run may be training on.
+    func keep(_ line: EvaluationLine) throws {
+        do {
+            let journal = try Journal(run: run, from: nil)
+            try journal.note(line)
+            complain(journal.problem)
+        } catch let error as FileError {
+            complain("\(error)")
+        }
+    }
+
+    /// Into `evaluation.txt`.
+    func keep(report: String) {
+        do {
+            try (report + "\n").write(toFile: run + "/evaluation.txt", atomically: true, encoding: .utf8)
+        } catch {
+            Program.complain("can't write \(run)/evaluation.txt, so the table is printed only: \(error)")
+        }
+    }
+
+    private func complain(_ text: String?) {
+        defer { problem = text }
+        if let text, text != problem { Program.complain("\(text); scores are printed, and not in it") }
+    }
+}
+
 /// What `eval` is asked for, whatever the method.
 private struct EvaluationRequest {
     let probes: [Probe]
@@ -61,6 +95,7 @@ extension Program {
             Option("without-controls", "leave out the untrained encoder, raw pixels and PCA-64"),
         ]
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
+        signal(SIGPIPE, SIG_IGN)  // a reader of what is printed may leave
         let (request, saved) = try ranks.agree { (try EvaluationRequest(arguments), try SavedRun(arguments)) }
         return try evaluate(saved.kind.type, saved, request, arguments, ranks)
     }
@@ -79,17 +114,15 @@ extension Program {
         try ranks.agree {
             guard ranks.isFirst else { return }
             let kept = train.samples.count + test.samples.count
-            try SkippedFiles(train.samples.skipped + test.samples.skipped, kept: kept).report(
+            SkippedFiles(train.samples.skipped + test.samples.skipped, kept: kept).report(
                 listing: saved.directory + "/evaluation-skipped.txt", tell: complain)
         }
+        let keeper = ScoreKeeper(run: saved.directory)
         let judge = try FeatureJudge(
             probes: probes, seeds: seeds, reconstruction: reconstruction, train: train.samples, test: test.samples,
             ranks: ranks, device: run.device
         ) { score in
-            // Opened anew each time: the run may be training on.
-            let journal = try Journal(run: saved.directory, from: nil)
-            try journal.note(EvaluationLine(step: run.step, score: score))
-            if let problem = journal.problem { complain("\(problem); the score is below, and not in it") }
+            try keeper.keep(EvaluationLine(step: run.step, score: score))
         }
         let rows = JudgedRows<M>(train: train, test: test, layers: layers, judge: judge)
         try rows.judge(run.model, "trained", seeds: seeds, isLast: true)
@@ -106,8 +139,9 @@ extension Program {
         try ranks.agree {
             guard ranks.isFirst else { return }
             let report = try judge.report(of: "step \(run.step) of \(saved.directory)")
-            try (report + "\n").write(toFile: saved.directory + "/evaluation.txt", atomically: true, encoding: .utf8)
-            print(report)
+            let printed = Result { try tell(report) }
+            keeper.keep(report: report)
+            try printed.get()
         }
         return .success
     }

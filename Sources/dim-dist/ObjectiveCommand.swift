@@ -78,13 +78,13 @@ extension Program {
                 }
             }
         }
-        if ranks.isFirst {
+        try tell(by: ranks) {
             let report = ObjectiveReport(
                 estimator: loss.estimator.rawValue, loss: total,
                 mutualInformation: loss.estimator.mutualInformation(
                     loss: total, anchor: loss.anchor, images: images, locations: locations),
                 images: images, worldSize: ranks.worldSize)
-            try printJSON(report)
+            return try json(report)
         }
         return .success
     }

@@ -35,7 +35,7 @@ struct Program {
         let speaks = Launcher.place(in: environment) == 0
         do {
             guard let name = arguments.first, name != "--help", name != "help" else {
-                if speaks { print(Self.help) }
+                if speaks { try Self.tell(Self.help) }
                 return ExitStatus.success.rawValue
             }
             // `bench --help` is enough where there is one `bench …`.
@@ -50,7 +50,7 @@ struct Program {
             if arguments.contains("--help") {
                 let name = command.helpsWithMethod ? methodTyped : nil
                 let settings = try name.map { try MethodKind(named: $0, "--method").type.settingsHelp }
-                if speaks { print(settings ?? command.help(Self.worldOptions)) }
+                if speaks { try Self.tell(settings ?? command.help(Self.worldOptions)) }
                 return ExitStatus.success.rawValue
             }
             let options = command.options + Self.worldOptions
@@ -100,11 +100,11 @@ struct Program {
 extension Program {
     static let threadsOption = Option("threads", "T", "threads of each rank; OMP_NUM_THREADS by default")
 
-    /// Prints one JSON object, its keys in order.
-    static func printJSON(_ value: some Encodable) throws {
+    /// As JSON, its keys in order.
+    static func json(_ value: some Encodable) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
-        print(String(decoding: try encoder.encode(value), as: UTF8.self))
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 
     /// Which layers each method has, for `--help`.

@@ -10,11 +10,16 @@ extension Program {
         let device = try Device(
             threads: RunSettings.threads(asked: threads, environment: ProcessInfo.processInfo.environment))
         guard !(ranks is ThreadRank) else { return device }  // for debugging, on any machine
-        let neighbours = try ranks.gatherText(ranks.host).count { $0 == ranks.host }
-        let machine = ProcessInfo.processInfo
+        let machine = Machine.current
+        let own = machine.allowed.map(String.init).joined(separator: ",")
+        let place = ranks.host + " "
+        let neighbours = try ranks.gatherText(place + own).filter { $0.hasPrefix(place) }
+        let together = neighbours.reduce(into: Set<Int>()) { all, text in
+            all.formUnion(Machine.numbers(String(text.dropFirst(place.count))))
+        }
         let warning = crowding(
-            ranks: neighbours, threads: device.threads, cores: machine.processorCount,
-            allowed: machine.activeProcessorCount)
+            ranks: neighbours.count, threads: device.threads, cores: machine.hardwareThreads,
+            allowed: machine.allowed.count, together: together.count)
         let warnings = try ranks.gatherText(warning.map { "\(ranks.label) \($0)" } ?? "").filter { !$0.isEmpty }
         if ranks.isFirst, let first = warnings.first {
             complain(first + (warnings.count > 1 ? " (and \(warnings.count - 1) ranks more)" : ""))
@@ -26,9 +31,10 @@ extension Program {
     ///
     /// - Parameters:
     ///   - ranks: on this machine.
-    ///   - cores: of this machine.
+    ///   - cores: that ranks may use on this machine.
     ///   - allowed: cores that this rank may run on.
-    static func crowding(ranks: Int, threads: Int, cores: Int, allowed: Int) -> String? {
+    ///   - together: cores that any of those ranks may run on.
+    static func crowding(ranks: Int, threads: Int, cores: Int, allowed: Int, together: Int) -> String? {
         if ranks * threads > cores {
             return "\(ranks) ranks of \(threads) threads share \(cores) cores: slower than \(cores) threads in all; "
                 + "start fewer ranks, or lower --set threads (OMP_NUM_THREADS)"
@@ -36,6 +42,10 @@ extension Program {
         if threads > allowed {
             return "\(threads) threads are bound to \(allowed) of \(cores) cores: mpirun --map-by slot:PE=\(threads) "
                 + "gives a rank a core for each, or --bind-to none all"
+        }
+        if ranks * threads > together {
+            return "\(ranks) ranks of \(threads) threads are bound to \(together) of \(cores) cores: "
+                + "mpirun --bind-to core gives each its own"
         }
         return nil
     }

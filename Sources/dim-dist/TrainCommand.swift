@@ -71,7 +71,7 @@ extension Program {
             configuration, output: output, resume: arguments.has("resume"), device: device, ranks: ranks)
         try ranks.agree {
             guard ranks.isFirst else { return }
-            try SkippedFiles(run.data.skipped, kept: run.data.count).report(
+            SkippedFiles(run.data.skipped, kept: run.data.count).report(
                 listing: output + "/skipped.txt", tell: complain)
         }
         if ranks.isFirst { print(header(run, ranks: ranks, output: output)) }

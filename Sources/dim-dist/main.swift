@@ -1,3 +1,4 @@
 import Foundation
 
+StandardStreams.reserve()
 exit(Program(arguments: Array(CommandLine.arguments.dropFirst())).run())

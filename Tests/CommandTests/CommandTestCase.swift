@@ -93,21 +93,35 @@ class CommandTestCase: XCTestCase {
     }
 
     /// Starts the program, under mpirun when `mpi` says how many ranks.
-    func start(_ arguments: [String], mpi ranks: Int? = nil) throws -> RunningProgram {
+    /// - Parameters:
+    ///   - binding: mpirun's `--bind-to`.
+    ///   - held: words in front of mpirun, of a program that starts it.
+    func start(
+        _ arguments: [String], mpi ranks: Int? = nil, binding: String = "none", held: [String] = []
+    ) throws -> RunningProgram {
         guard let ranks else {
             return try RunningProgram(Self.program, arguments, environment: environment, folder: folder)
         }
         let launcher = try XCTUnwrap(
             (environment["PATH"] ?? "").split(separator: ":").map { "\($0)/mpirun" }
                 .first { FileManager.default.isExecutableFile(atPath: $0) }, "no mpirun on PATH")
-        let options = ["-n", "\(ranks)", "--oversubscribe", "--bind-to", "none", Self.program.path]
+        let options = ["-n", "\(ranks)", "--oversubscribe", "--bind-to", binding, Self.program.path]
         return try RunningProgram(
-            URL(fileURLWithPath: launcher), options + arguments, environment: environment, folder: folder)
+            URL(fileURLWithPath: "/usr/bin/env"), held + [launcher] + options + arguments, environment: environment,
+            folder: folder)
     }
 
     /// Runs the program to its end.
     func run(_ arguments: [String], mpi ranks: Int? = nil, line: UInt = #line) throws -> Ending {
         try start(arguments, mpi: ranks).end(within: Self.patience, line: line)
+    }
+
+    /// Runs the program with streams as a shell redirects them.
+    func run(_ arguments: [String], redirected: String, line: UInt = #line) throws -> Ending {
+        try RunningProgram(
+            URL(fileURLWithPath: "/bin/sh"), ["-c", "exec \"$@\" \(redirected)", "sh", Self.program.path] + arguments,
+            environment: environment, folder: folder
+        ).end(within: Self.patience, line: line)
     }
 
     /// Runs it and expects success, and silence on standard error. Returns what it printed.

@@ -59,4 +59,21 @@ final class LauncherTests: CommandTestCase {
         let output = try succeed(["--help"], mpi: 2)
         XCTAssertEqual(output.components(separatedBy: "mpirun -np N").count, 2, output)
     }
+
+    /// MPICH's would start unconnected ranks.
+    func testRunRefusesAnotherMPI() throws {
+        let mpirun = path("mpirun")
+        try "#!/bin/sh\necho 'HYDRA build details:'\n".write(toFile: mpirun, atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: mpirun)
+        let repository = URL(fileURLWithPath: #filePath)
+            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let script = repository.appendingPathComponent("launch/run")
+        var environment = ProcessInfo.processInfo.environment
+        environment["PATH"] = "\(folder):\(environment["PATH"] ?? "")"
+        let ending = try RunningProgram(script, ["2", "train"], environment: environment, folder: folder)
+            .end(within: Self.patience)
+        XCTAssertEqual(ending.status, 2, ending.errors)
+        XCTAssertEqual(ending.errorLines.count, 1, ending.errors)
+        XCTAssertTrue(ending.errors.contains("\(mpirun) is there, and Open MPI 4.1 or 5.0 is needed"), ending.errors)
+    }
 }

@@ -139,4 +139,28 @@ final class MachineCommandTests: CommandTestCase {
         XCTAssertEqual(ending.status, areOK ? 0 : 1, ending.output)
         XCTAssertTrue(lines[1].contains("1 rank on 1 host"), lines[1])
     }
+
+    /// A rank that is bound to its core sees that one only, and its neighbours have theirs.
+    func testCoresOfBoundRanks() throws {
+        let ranks = min(2, ProcessInfo.processInfo.activeProcessorCount)
+        let doctor = try start(["doctor"], mpi: ranks, binding: "core").end(within: Self.patience)
+        let slots = try XCTUnwrap(doctor.output.split(separator: "\n").first { $0.hasPrefix("slots") }, doctor.errors)
+        XCTAssertTrue(slots.contains("ok, \(ranks) rank"), "\(slots)")
+        let command = ["bench", "loss", "--images", "64", "--locations", "2", "--dimensions", "4"]
+        XCTAssertEqual(try start(command, mpi: ranks, binding: "core").end(within: Self.patience).errors, "")
+    }
+
+    /// mpirun itself may use one core, as in a container.
+    func testMoreRanksThanCores() throws {
+        let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+        let list = try XCTUnwrap(status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") })
+        let first = try XCTUnwrap(list.split { !$0.isNumber }.first)
+        let held = ["taskset", "-c", String(first)]
+        let doctor = try start(["doctor"], mpi: 2, held: held).end(within: Self.patience)
+        XCTAssertTrue(doctor.output.contains("2 ranks on 1 host, 1 cores here: more ranks than cores"), doctor.output)
+        let command = ["bench", "loss", "--images", "64", "--locations", "2", "--dimensions", "4"]
+        let bench = try start(command, mpi: 2, held: held).end(within: Self.patience)
+        XCTAssertEqual(bench.status, 0, bench.errors)
+        XCTAssertTrue(bench.errors.contains("2 ranks of 1 threads share 1 cores"), bench.errors)
+    }
 }

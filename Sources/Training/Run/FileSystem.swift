@@ -7,6 +7,12 @@ package struct FileError: Error, CustomStringConvertible {
     let path: String
     let code: Int32
 
+    package init(action: String, path: String, code: Int32) {
+        self.action = action
+        self.path = path
+        self.code = code
+    }
+
     package var description: String { "can't \(action) \(path): \(String(cString: strerror(code)))" }
 }
 

@@ -16,13 +16,21 @@ package struct SkippedFiles {
 
     /// Tells how many and which, and lists all in a file; without any, removes a list that an earlier run left there.
     /// For one rank.
-    package func report(listing file: String, tell: (String) -> Void) throws {
+    package func report(listing file: String, tell: (String) -> Void) {
         guard !lines.isEmpty else {
             try? FileManager.default.removeItem(atPath: file)
             return
         }
-        try DurableFile.replace(file, by: Data((lines.joined(separator: "\n") + "\n").utf8))
-        tell("left out \(lines.count) of \(lines.count + kept) images, listed in \(file)")
+        let summary = "left out \(lines.count) of \(lines.count + kept) images"
+        do {
+            try DurableFile.replace(file, by: Data((lines.joined(separator: "\n") + "\n").utf8))
+            tell("\(summary), listed in \(file)")
+        } catch {
+            // All are told, for there is no list.
+            tell("\(summary): \(error)")
+            for line in lines { tell("left out \(line)") }
+            return
+        }
         for line in lines.prefix(Self.told) { tell("left out \(line)") }
         if lines.count > Self.told { tell("left out \(lines.count - Self.told) more") }
     }
