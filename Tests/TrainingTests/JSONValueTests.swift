@@ -37,10 +37,34 @@ struct JSONValueTests {
         }
     }
 
-    /// That of Swift 6.0 would crash.
-    @Test(arguments: ["{ 'a\u{1}': 1 }", "{ a\u{0}: 1 }", "{ a: '\u{1F}' }"])
-    func refusesControlCharacters(_ text: String) {
-        #expect { try parse(text) } throws: { "\($0)".contains("control character") }
+    /// That of Swift 6.0 would crash over some of these.
+    @Test(arguments: [
+        "{ 'a\u{1}': 1 }", "{ \"a\nb\": 1 }", "{ 'a\\q': 1 }", "{ 'a\\u0000': 1 }", "{ a: 1, \"b: 2\n}\":",
+    ])
+    func refusesKeysThatNoSettingHas(_ text: String) {
+        #expect(throws: DecodingError.self) { try parse(text) }
+    }
+
+    @Test(arguments: ["{ a: '\\n\\u0041', 'b:b': { a: 2 }, c: ['a:', { a: 1 }, { a: 2 }], /* a: */ d: 'd:\\'' // a:\n}"]
+    )
+    func takesKeysThatOnlyLookRepeated(_ text: String) throws {
+        #expect(try parse(text).members.count == 4)
+    }
+
+    /// Foundation's reader keeps one of the two.
+    @Test func refusesRepeatedKeys() {
+        let texts = [
+            ("{ a: 1, 'a': 2 }", "a", 1, 1), ("{ a: 1,\n \"b\": [{ c: { d: 1,\n\n /*\n*/ d: 2 } }] }", "b.c.d", 2, 5),
+            ("{ a: { b: 1 }, // a\n a: 3 }", "a", 1, 2), ("{ a: 'x\\\ny', a: 3 }", "a", 1, 2),
+        ]
+        for (text, name, first, second) in texts {
+            #expect {
+                try parse(text)
+            } throws: { error in
+                guard let error = error as? RepeatedKey else { return false }
+                return error.name == name && error.lines.first == first && error.lines.second == second
+            }
+        }
     }
 
     /// JSON5 has these, but nothing here can be set to them, and JSON can't write them down.

@@ -58,16 +58,13 @@ package enum JSONValue: Codable, Equatable, Sendable {
     }
 
     /// Reads JSON5: comments, unquoted keys, single quotes and trailing commas are allowed.
+    /// - Throws: `DecodingError`, and `RepeatedKey` where a key stands twice.
     package static func parse(_ data: Data) throws -> JSONValue {
         // Foundation's reader of JSON5 crashes on other bytes.
         guard String(validating: data, as: UTF8.self) != nil else {
             throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "its text is not UTF-8"))
         }
-        // That of Swift 6.0 also on these, where they stand in a key.
-        if let byte = data.first(where: { $0 < 0x20 && !"\t\n\r".utf8.contains($0) }) {
-            throw DecodingError.dataCorrupted(
-                .init(codingPath: [], debugDescription: "its text has a control character, byte \(byte)"))
-        }
+        try JSON5Keys.check(data)
         let decoder = JSONDecoder()
         decoder.allowsJSON5 = true
         return try decoder.decode(JSONValue.self, from: data)

@@ -22,6 +22,8 @@ extension JSONValue {
         do { return try parse(data) } catch let DecodingError.dataCorrupted(context) {
             let reason = (context.underlyingError as NSError?)?.userInfo[NSDebugDescriptionErrorKey] as? String
             throw InputError("\(path) is not JSON5: \(reason ?? context.debugDescription)")
+        } catch let error as RepeatedKey {
+            throw InputError("\(path): \(error)")
         } catch let DecodingError.typeMismatch(_, context) {
             let place = context.codingPath.map(\.stringValue).joined(separator: ".")
             throw InputError(
