@@ -17,6 +17,9 @@ private struct StepReport: Encodable {
     let threads: Int
     /// Of the critic, where the method has one.
     let units: Int?
+    /// Of all ranks.
+    let batch: Int
+    /// The first rank's, which has the most.
     let batchPerRank: Int
     let peakMemoryMiB: Double
     let allocationsAfterWarmUp: Int
@@ -30,7 +33,7 @@ private struct StepReport: Encodable {
     let pieces: [PieceTable.Row]
 
     private enum CodingKeys: String, CodingKey {
-        case ranks, threads, units, pieces
+        case ranks, threads, units, batch, pieces
         case milliseconds = "step_ms"
         case lowestMilliseconds = "step_ms_lowest"
         case highestMilliseconds = "step_ms_highest"
@@ -48,10 +51,12 @@ private struct StepReport: Encodable {
 
     var text: String {
         String(
-            format: "step %.1f ms (%.1f to %.1f), %.0f images/s on %d ranks, peak tensor memory %.1f MiB a rank\n"
+            format:
+                "step %.1f ms (%.1f to %.1f) of %d images, %.0f images/s on %d ranks, peak tensor memory %.1f MiB a "
+                + "rank\n"
                 + "communication %.2f ms, data %.2f ms, encoder at %.0f %% of a matrix product's %.1f GFLOP/s, "
                 + "memory at best %.1f GB/s",
-            milliseconds, lowestMilliseconds, highestMilliseconds, imagesPerSecond, ranks, peakMemoryMiB,
+            milliseconds, lowestMilliseconds, highestMilliseconds, batch, imagesPerSecond, ranks, peakMemoryMiB,
             communicationMilliseconds, dataMilliseconds, 100 * encoderOfGEMM, gemmGigaflops, streamGigabytes)
     }
 }
@@ -60,7 +65,7 @@ extension Program {
     static let bench = Command(
         name: "bench step",
         summary: "Time the training step, piece by piece, on random CIFAR-shaped images or on data.",
-        usage: "[--units U] [--batch B] [--threads T] [--steps N] [--trace FILE.json] [--json]",
+        usage: "[--units U] [--batch B|--batch-per-rank B] [--threads T] [--steps N] [--trace FILE.json] [--json]",
         options: StepRequest.options + [
             Option("data", "PATH", "time these data with their augmentation too"),
             Option("trace", "FILE", "write what all ranks did when, for ui.perfetto.dev or chrome://tracing"),
@@ -102,7 +107,8 @@ extension Program {
                 milliseconds: median, lowestMilliseconds: times[0], highestMilliseconds: times[times.count - 1],
                 imagesPerSecond: Double(configuration.batch) / median * 1000, ranks: ranks.worldSize,
                 threads: device.threads, units: try configuration.tree().value(at: "critic.units").integer,
-                batchPerRank: configuration.batch / ranks.worldSize,
+                batch: configuration.batch,
+                batchPerRank: (configuration.batch + ranks.worldSize - 1) / ranks.worldSize,
                 peakMemoryMiB: Double(device.memory.peakBytes) / 1_048_576, allocationsAfterWarmUp: run.allocations,
                 gemmGigaflops: peak.gigaflops, streamGigabytes: peak.gigabytes,
                 stepOverGEMM: times[0] / peak.milliseconds, encoderOfGEMM: table.encoderGigaflops / peak.gigaflops,
@@ -122,7 +128,8 @@ struct StepRequest {
     static let options = [
         Option("method", "NAME", "whose step: \(MethodKind.expectation)"),
         Option("units", "U", "critic units of deepInfoMax; 512 by default"),
-        Option("batch", "B", "samples a rank; 64 by default"),
+        Option("batch", "B", "samples of the global batch, as in train"),
+        Option("batch-per-rank", "B", "samples a rank; 64 by default"),
         Program.threadsOption,
         Option("steps", "N", "steps timed, behind 5 that warm up; 20 by default"),
         Option("set", "KEY=VALUE", "any setting of train", repeats: true),
@@ -143,14 +150,26 @@ struct StepRequest {
         if arguments.has("threads") {
             typed.append(.leaf("threads", .integer(try arguments.number("threads", in: 0...1024, default: 0))))
         }
+        if arguments.has("batch") {
+            typed.append(.leaf("batch", .integer(try arguments.number("batch", in: 2...1 << 20, default: 0))))
+        }
         kind = try MethodKind(layers: typed)
         try kind.refuseOthers(typed)
-        let batch = try arguments.number("batch", in: 1...1 << 20, default: 64)
-        layers =
-            typed + [
-                .leaf("batch", .integer(batch * ranks.worldSize)),
-                .leaf("data.path", .string(arguments.text("data") ?? "")),
-            ]
+        let isWhole = typed.contains { $0.members["batch"] != nil }
+        guard !(isWhole && arguments.has("batch-per-rank")) else {
+            throw InputError("--batch is the global batch and --batch-per-rank a rank's share of it: give one of them")
+        }
+        if isWhole && ranks.worldSize > 1 && ranks.isFirst {
+            Program.complain("the batch is that of all \(ranks.worldSize) ranks; --batch-per-rank is a rank's share")
+        }
+        if !isWhole {
+            let batch = try arguments.number("batch-per-rank", in: 1...1 << 20, default: 64)
+            typed.append(.leaf("batch", .integer(batch * ranks.worldSize)))
+        }
+        // Without data the images are random ones.
+        typed.insert(.leaf("data.path", .string("")), at: 0)
+        if let path = arguments.text("data") { typed.append(.leaf("data.path", .string(path))) }
+        layers = typed
         steps = try arguments.number("steps", in: 1...1_000_000, default: 20)
     }
 }

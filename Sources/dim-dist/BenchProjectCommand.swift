@@ -49,7 +49,7 @@ private struct ProjectedStep: Encodable {
 extension Program {
     static let benchProject = Command(
         name: "bench project", summary: "Predict the step on more nodes from its pieces on this one and a network.",
-        usage: "--nodes 2,8,64 --bandwidth 25Gb --latency 5us [--units U] [--batch B] [--json]",
+        usage: "--nodes 2,8,64 --bandwidth 25Gb --latency 5us [--units U] [--batch B|--batch-per-rank B] [--json]",
         options: StepRequest.options + [
             Option("nodes", "LIST", "how many, with commas between them; each with as many ranks as now"),
             Option("bandwidth", "RATE", "of a node's link: 25Gb, 100Mb (bits a second), 3GB (bytes)"),
@@ -57,7 +57,7 @@ extension Program {
             Option("json", "one JSON array instead of a table"),
         ],
         notes: """
-            Start it with the ranks of one node. What the ranks of a node do and exchange is taken as measured; the loss grows
+            Start it with the ranks of one node; each node more brings as large a batch. What the ranks of a node do and exchange is taken as measured; the loss grows
             with the number of nodes, for each rank scores its images with those of all; sums take the better of recursive
             doubling and a ring, gathers a latency for each doubling; gradients are counted as if none of them were summed
             behind backward, of which little is hidden over TCP. Give the bandwidth and latency that MPI reaches.

@@ -2,6 +2,7 @@ import Collectives
 import Foundation
 import MPI
 import Tensors
+import Training
 
 extension Program {
     static let doctor = Command(
@@ -9,7 +10,7 @@ extension Program {
         options: []
     ) { (_: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let environment = ProcessInfo.processInfo.environment
-        let device = try Device()
+        let device = try ranks.agree { try Device(threads: RunSettings.threads(asked: 0, environment: environment)) }
         let machine = Machine.current
         let hosts = Set(try ranks.gatherText(ranks.host))
         let affinities = try ranks.gather(machine.allowed.count)

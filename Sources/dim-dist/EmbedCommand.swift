@@ -38,6 +38,7 @@ extension Program {
             )
         }
         let run = try TrainedRun<M>(saved, arguments, ranks: ranks)
+        try ranks.agree { try output.check(isNoFileOf: run.configuration.data.path) }
         let rows = try run.rows(split, ranks: ranks)
         let features = try ranks.agree { try FrozenModel(run.model).features(of: rows, layers) }
         try output.write(features, rows.samples, ranks: ranks)
@@ -81,6 +82,17 @@ private struct FeatureFile {
         let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
         guard isFolder(folder), FileManager.default.isWritableFile(atPath: folder) else {
             throw InputError("\(path): can't be made: \(folder) is no folder that can be written to")
+        }
+    }
+
+    /// - Throws: `InputError` where the file is that of the data, or an array in their folder, and would be replaced.
+    func check(isNoFileOf data: String) throws {
+        guard FileManager.default.fileExists(atPath: path) else { return }
+        let file = URL(fileURLWithPath: path).resolvingSymlinksInPath()
+        let root = URL(fileURLWithPath: data).resolvingSymlinksInPath().path
+        guard file.path != root && (isArchive || file.deletingLastPathComponent().path != root) else {
+            throw InputError(
+                "--output is \(path), a file of the data \(data), and would replace it: choose another name")
         }
     }
 

@@ -43,7 +43,7 @@ extension Program {
             Option("gradients", "DIR", "writes locals.npy and globals.npy, dloss/d of each"),
         ]
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
-        let device = try Device()
+        let device = try Program.device(threads: 0, ranks: ranks)
         let (loss, input) = try ranks.agree {
             let estimator: Estimator = try arguments.choice("estimator", default: .infoNCE)
             let anchor: Anchor = try arguments.choice("anchor", default: .global)

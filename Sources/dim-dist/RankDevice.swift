@@ -4,11 +4,17 @@ import Tensors
 import Training
 
 extension Program {
-    /// What a rank computes with. Says so where threads have to share cores. Collective.
+    /// What a rank computes with. Says so where threads have to share cores, and where only a part of OMP_NUM_THREADS
+    /// is obeyed. Collective.
     /// - Parameter threads: 0 for those that OMP_NUM_THREADS says, or 1.
     static func device(threads: Int, ranks: any Ranks) throws -> Device {
-        let device = try Device(
-            threads: RunSettings.threads(asked: threads, environment: ProcessInfo.processInfo.environment))
+        let environment = ProcessInfo.processInfo.environment
+        let device = try ranks.agree {
+            try Device(threads: RunSettings.threads(asked: threads, environment: environment))
+        }
+        if threads == 0, ranks.isFirst, let text = environment["OMP_NUM_THREADS"], text.contains(",") {
+            complain("OMP_NUM_THREADS is \(text), for nested threads: \(device.threads) a rank here")
+        }
         guard !(ranks is ThreadRank) else { return device }  // for debugging, on any machine
         let machine = Machine.current
         let own = machine.allowed.map(String.init).joined(separator: ",")

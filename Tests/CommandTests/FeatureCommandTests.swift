@@ -92,6 +92,25 @@ final class FeatureCommandTests: CommandTestCase {
         }
     }
 
+    func testDataAreNotReplacedByTheirFeatures() throws {
+        let pixels = try Data(contentsOf: URL(fileURLWithPath: path("data/train-images-idx3-ubyte")))
+        try TestImages(count: 8, seed: 3).imagesFile.write(to: URL(fileURLWithPath: path("data/own.npy")))
+        for output in ["data/own.npy", "data/../data/own.npy"] {
+            try assertRefused(
+                ["embed", "--run", path("run"), "--output", path(output)],
+                ["own.npy, a file of the data", "replace it"])
+        }
+        try FileManager.default.createSymbolicLink(
+            atPath: path("link.npy"), withDestinationPath: path("data/train-images-idx3-ubyte"))
+        try assertRefused(
+            [
+                "embed", "--run", path("run"), "--data", path("data/train-images-idx3-ubyte"), "--output",
+                path("link.npy"),
+            ],
+            ["link.npy, a file of the data"])
+        XCTAssertEqual(try Data(contentsOf: URL(fileURLWithPath: path("data/train-images-idx3-ubyte"))), pixels)
+    }
+
     func testOtherLayersAndSplits() throws {
         XCTAssertEqual(
             try embed("fc.npy", ["--layer", "fc", "--split", "test"]).map(\.count), Array(repeating: 1024, count: 40))

@@ -4,7 +4,7 @@ import XCTest
 /// `bench` and `doctor`.
 final class MachineCommandTests: CommandTestCase {
     private func bench(_ more: [String]) throws -> [String: Double] {
-        let output = try succeed(["bench", "step", "--json", "--steps", "3", "--batch", "4"] + more)
+        let output = try succeed(["bench", "step", "--json", "--steps", "3", "--batch-per-rank", "4"] + more)
         let object = try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any]
         return try XCTUnwrap(object, output).compactMapValues { $0 as? Double }
     }
@@ -21,6 +21,7 @@ final class MachineCommandTests: CommandTestCase {
             XCTAssertEqual(report["threads"], 1)
             XCTAssertEqual(report["units"], 16)
             XCTAssertEqual(report["batch_per_rank"], 4)
+            XCTAssertEqual(report["batch"], 4 * Double(ranks))
             XCTAssertGreaterThan(report["peak_memory_mib"] ?? 0, 10)
             XCTAssertEqual(report["system_allocations_after_warm_up"], 0)
         }
@@ -30,7 +31,7 @@ final class MachineCommandTests: CommandTestCase {
     func testTraceOfAStep() throws {
         let path = "\(folder)/trace.json"
         let output = try succeed(
-            ["bench", "step", "--json", "--steps", "3", "--batch", "4", "--units", "16", "--trace", path]
+            ["bench", "step", "--json", "--steps", "3", "--batch-per-rank", "4", "--units", "16", "--trace", path]
                 + Self.threads(2))
         let trace = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: path)))
         let events = try XCTUnwrap((trace as? [String: Any])?["traceEvents"] as? [[String: Any]])
@@ -87,7 +88,9 @@ final class MachineCommandTests: CommandTestCase {
 
     /// On one node as measured; on more, a slower step the slower the network is.
     func testProjectionOfMoreNodes() throws {
-        let common = ["bench", "project", "--json", "--nodes", "2,64", "--units", "16", "--batch", "4", "--steps", "3"]
+        let common = [
+            "bench", "project", "--json", "--nodes", "2,64", "--units", "16", "--batch-per-rank", "4", "--steps", "3",
+        ]
         func rows(_ network: [String]) throws -> [[String: Double]] {
             let output = try succeed(common + network)
             return try XCTUnwrap(JSONSerialization.jsonObject(with: Data(output.utf8)) as? [[String: Double]], output)
@@ -105,6 +108,21 @@ final class MachineCommandTests: CommandTestCase {
         XCTAssertLessThan(fast[1]["gradients_ms"] ?? .infinity, 1)
         try assertRefused(common + ["--bandwidth", "25", "--latency", "1us"], ["--bandwidth 25", "25Gb"])
         try assertRefused(common + ["--bandwidth", "25Gb", "--latency", "0us"], ["--latency 0us", "5us"])
+    }
+
+    /// As in `train`, whatever the number of ranks.
+    func testTheBatchIsThatOfAllRanks() throws {
+        let common = ["bench", "step", "--json", "--steps", "1", "--units", "16"]
+        for more in [["--batch", "6"], ["--set", "batch=6"]] {
+            let ending = try run(common + more + Self.threads(2))
+            XCTAssertEqual(ending.status, 0, ending.errors)
+            let report = try JSONSerialization.jsonObject(with: Data(ending.output.utf8)) as? [String: Any]
+            XCTAssertEqual(report?["batch"] as? Int, 6)
+            XCTAssertEqual(report?["batch_per_rank"] as? Int, 3)
+            XCTAssertEqual(ending.errorLines.count, 1, ending.errors)
+            XCTAssertTrue(ending.errors.contains("that of all 2 ranks"), ending.errors)
+            try assertRefused(common + more + ["--batch-per-rank", "3"], ["--batch-per-rank", "one of them"])
+        }
     }
 
     /// Threads that must share cores are never silent.

@@ -9,7 +9,7 @@ final class UsageTests: CommandTestCase {
         "embed": ["--run", "--data", "--output", "--layer", "--split"],
         "estimate": ["--x", "--y", "--estimator", "--critic", "--steps", "--batch", "--held-out", "--seed"],
         "objective": ["--locals", "--globals", "--estimator", "--anchor", "--gradients"],
-        "bench step": ["--json", "--units", "--batch", "--threads", "--trace", "--data"],
+        "bench step": ["--json", "--units", "--batch", "--batch-per-rank", "--threads", "--trace", "--data"],
         "bench project": ["--nodes", "--bandwidth", "--latency"],
         "bench loss": ["--images", "--locations", "--dimensions"], "doctor": [],
     ]
@@ -123,7 +123,8 @@ final class UsageTests: CommandTestCase {
         for (text, said) in [
             ("{ batch: 12", [path("run.json5"), "not JSON5"]), ("", [path("run.json5"), "not JSON5"]),
             ("{ batch: 'a\nb' }", [path("run.json5"), "at batch", "broken string"]),
-            ("{ 'a\\nb': 1 }", ["unknown setting a\\nb"]),
+            ("{ 'a\\nb': 1 }", [path("run.json5"), "line 1 has a key with a \\"]),
+            ("{ batch: 24,\n 'batch': 32 }", [path("run.json5"), "batch stands twice (lines 1 and 2)"]),
             (String(repeating: " ", count: 1 << 16 + 1), [path("run.json5"), "65537 bytes", "at most 65536"]),
             (String(repeating: "[", count: 500) + String(repeating: "]", count: 500), ["run.json5", "too deeply"]),
             // The line tells what is wrong at its start and what is right at its end.

@@ -33,7 +33,7 @@ extension Parser {
             try Configuration(layers: [configuration.tree()])
         }
         try require(try again(configuration) == configuration, "\(configuration) is read as another")
-        _ = RunSettings.threads(asked: configuration.threads, environment: [:])
+        _ = try RunSettings.threads(asked: configuration.threads, environment: [:])
         _ = configuration.optimiser.rate(at: 1, of: configuration.steps)
         for (height, width, channels) in [(1, 1, 3), (28, 28, 1), (7, 4096, 3)] {
             let card = ViewCard(

@@ -28,10 +28,10 @@ def main():
     def commands(units, ranks):
         launcher = [sys.executable] if ranks == 1 else [
             sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}"]
-        size = ["--units", str(units), "--batch", str(BATCH)]
-        yield "dim-dist", ["mpirun", "-np", str(ranks), "--bind-to", "core", program, "bench", "step", "--json", *size]
-        for form in ("direct", "folded"):
-            yield form, [*launcher, peer, "--form", form, "--steps", "20", *size]
+        step = [program, "bench", "step", "--json", "--units", str(units), "--batch-per-rank", str(BATCH)]
+        yield "dim-dist", ["mpirun", "-np", str(ranks), "--bind-to", "core", *step]
+        for form in ("direct", "folded"):  # the peer's --batch is a rank's
+            yield form, [*launcher, peer, "--form", form, "--steps", "20", "--units", str(units), "--batch", str(BATCH)]
 
     print(f"{'units':>6}{'ranks':>6}{'program':>10}{'images/s':>10}{'range':>16}{'ratio':>8}")
     for units in (512, 2048):

@@ -221,4 +221,17 @@ struct ConfigurationTests {
         found.data.virtualShards = 32
         #expect(try Configuration().resuming(found) == found)
     }
+
+    @Test func threadsAreThoseOfOpenMP() throws {
+        for (text, threads) in [("3", 3), (" 2 ", 2), ("4,2", 4), ("", 1)] {
+            #expect(try RunSettings.threads(asked: 0, environment: ["OMP_NUM_THREADS": text]) == threads)
+        }
+        #expect(try RunSettings.threads(asked: 0, environment: [:]) == 1)
+        for text in ["abc", "0", "-1", "1025", "2.5", ",2"] {
+            #expect { try RunSettings.threads(asked: 0, environment: ["OMP_NUM_THREADS": text]) } throws: {
+                "\($0)".contains("OMP_NUM_THREADS is \"\(text)\"")
+            }
+            #expect(try RunSettings.threads(asked: 5, environment: ["OMP_NUM_THREADS": text]) == 5)
+        }
+    }
 }

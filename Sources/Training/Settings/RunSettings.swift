@@ -57,8 +57,14 @@ package struct RunSettings: SettingsTree {
 
     /// Threads of each rank's kernels, 1 to 1024.
     /// - Parameter asked: 0 for those that OMP_NUM_THREADS says.
-    package static func threads(asked: Int, environment: [String: String]) -> Int {
-        let threads = asked > 0 ? asked : environment["OMP_NUM_THREADS"].flatMap(Int.init) ?? 1
-        return min(max(threads, 1), 1024)
+    /// - Throws: `InputError` where that says no number of threads.
+    package static func threads(asked: Int, environment: [String: String]) throws -> Int {
+        guard asked == 0, let text = environment["OMP_NUM_THREADS"], !text.isEmpty else { return max(asked, 1) }
+        // OpenMP has a number for each level of nested threads; here is one level.
+        let first = text.split(separator: ",", omittingEmptySubsequences: false)[0]
+        guard let threads = Int(first.trimmingCharacters(in: .whitespaces)), 1...1024 ~= threads else {
+            throw InputError("OMP_NUM_THREADS is \"\(text)\": it must be a whole number from 1 to 1024")
+        }
+        return threads
     }
 }
