@@ -40,11 +40,14 @@ def bootstrap(folder, suite):
     (folder / "done").touch()
 
 
-def enter(root, archives=None):
-    """Mounts what a system needs, with packages that were fetched before where there is a folder of them."""
+def enter(root, archives=None, devices=()):
+    """Mounts what a system needs, more devices where this machine has them, and a folder of packages fetched before."""
     run("mount", "-t", "proc", "proc", root / "proc")
     run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", root / "dev")
-    for name in DEVICES:
+    for name in (*DEVICES, *devices):
+        if name in devices and not (pathlib.Path("/dev") / name).exists():
+            continue
+        (root / "dev" / name).parent.mkdir(exist_ok=True)
         (root / "dev" / name).touch()
         run("mount", "--bind", f"/dev/{name}", root / "dev" / name)
     for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):

@@ -35,7 +35,7 @@ def prepare(work, anew):
         shutil.rmtree(work / "new", ignore_errors=True)  # of a call that was cut off
         run("cp", "-a", work / "base/root", work / "new")
         (work / "new").rename(root)
-    enter(root)
+    enter(root, devices=("net/tun", "fuse"))  # for Tests/hosts
     run("mount", "--bind", "-o", "ro", "/sys", root / "sys")
     clone = root / CLONE
     if not clone.exists():
