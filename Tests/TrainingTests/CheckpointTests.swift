@@ -114,7 +114,11 @@ import Testing
         }
         let optimiser = try header("optimiser.safetensors")
         #expect(optimiser["second_moment.encoder.code.bias"]?["shape"] as? [Int] == [3])
-        let parameters = model.keys.filter { !$0.contains(".running_") }
+        let metadata = try #require(model["__metadata__"] as? [String: String])
+        #expect(metadata["method"] == "deepInfoMax")
+        let card = try JSONValue.parse(Data(#require(metadata["card"]).utf8))
+        #expect(try card == JSONValue(of: Self.card))
+        let parameters = model.keys.filter { !$0.contains(".running_") && $0 != "__metadata__" }
         #expect(
             Set(optimiser.keys)
                 == Set(parameters.flatMap { ["first_moment." + $0, "second_moment." + $0] }))

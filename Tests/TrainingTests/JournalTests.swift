@@ -41,6 +41,7 @@ struct JournalTests {
         let journal = try Journal(run: folder.path, from: 7)
         try journal.note(Line(step: 8))
         #expect(try steps(folder) == [1, 3, 8])
+        #expect(journal.brokenLines == (end.isEmpty ? 0 : 1))
     }
 
     /// What isn't UTF-8 must not take the rest along.

@@ -155,7 +155,9 @@ package struct CheckpointStore {
 
     /// Makes a checkpoint of the files in the temporary folder, which are on the disk already: whole or not at all.
     /// Then removes all but the newest `keep` and the best.
-    func seal(_ manifest: CheckpointManifest, keep: Int) throws {
+    /// - Returns: why an old one couldn't be removed; nil where all went well.
+    @discardableResult
+    func seal(_ manifest: CheckpointManifest, keep: Int) throws -> String? {
         let temporary = temporaryPath(manifest.step)
         let final = path(manifest.step)
         try DurableFile.write(try manifest.sealed(), to: "\(temporary)/\(Self.manifestName)")
@@ -166,9 +168,13 @@ package struct CheckpointStore {
         try DurableFile.rename(temporary, to: final)
         try DurableFile.synchronise(folder: folder)
         let best = best
+        var problem: String?
         for old in try steps.dropLast(keep) where old != manifest.step && old != best {
-            try? FileManager.default.removeItem(atPath: path(old))
+            do { try FileManager.default.removeItem(atPath: path(old)) } catch {
+                problem = "\(path(old)) can't be removed, and more will stay: \(error.localizedDescription)"
+            }
         }
+        return problem
     }
 
     /// Removes what was written of a checkpoint that failed.

@@ -25,8 +25,10 @@ final class CheckpointWriter {
     /// Where `owned` is copied to; grows once.
     private var copies = FloatBlock(0)
     private var writing: Writing?
-    private var sealing: (step: Int, work: BackgroundWork<Void>)?
+    private var sealing: (step: Int, work: BackgroundWork<String?>)?
     private var retry: ContinuousClock.Instant?
+    /// What was said last of old checkpoints that stay.
+    private var toldOfOld: String?
     /// Why the last one failed, as every rank knows.
     private var failure: String?
 
@@ -75,7 +77,9 @@ final class CheckpointWriter {
         let own = owned + (ranks.isFirst ? states.arrays.map(\.values) : [])
         do {
             let (headers, pieces) = try ranks.agree {
-                let headers = try files.map { try SafeTensors.header($0.1) }
+                // The model's goes to others without the manifest.
+                let metadata = ["method": method, "card": card.text]
+                let headers = try zip(files, [metadata, [:]]).map { try SafeTensors.header($0.1, metadata: $1) }
                 if ranks.isFirst {
                     try folder.prepare(step)
                     for ((name, arrays), header) in zip(files, headers) {
@@ -149,13 +153,13 @@ final class CheckpointWriter {
         }
         let all = try ranks.gather(mine, filler: WrittenPiece(file: 0, offset: 0, bytes: 0, crc32: 0))
         guard ranks.isFirst else { return }
-        let work = BackgroundWork("checkpoint") { [folder, method, card, keep] in
+        let work = BackgroundWork<String?>("checkpoint") { [folder, method, card, keep] in
             let names = [CheckpointStore.modelName, CheckpointStore.optimiserName]
             let files = names.enumerated().map { place, name in
                 WrittenPiece.file(name, header: writing.headers[place], pieces: all.filter { $0.file == place })
             }
             do {
-                try folder.seal(
+                return try folder.seal(
                     CheckpointManifest(
                         step: writing.step, method: method, updates: writing.updates, loss: writing.loss, card: card,
                         files: files),
@@ -172,7 +176,11 @@ final class CheckpointWriter {
     private func sealed() {
         guard let sealing else { return }
         self.sealing = nil
-        do { try sealing.work.wait() } catch { fail(sealing.step, error) }
+        do {
+            let problem = try sealing.work.wait()
+            if let problem, problem != toldOfOld { warn(problem) }
+            toldOfOld = problem
+        } catch { fail(sealing.step, error) }
     }
 
     private func fail(_ step: Int, _ error: any Error) {

@@ -28,21 +28,34 @@ package enum SafeTensors {
         }
     }
 
+    /// What a header written here says: of each array, and of the whole file in texts under a name of its own.
+    private struct Written: Encodable {
+        let entries: [String: Entry]
+        let metadata: [String: String]
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: Name.self)
+            for (name, entry) in entries { try container.encode(entry, forKey: Name(stringValue: name)) }
+            if !metadata.isEmpty { try container.encode(metadata, forKey: .metadata) }
+        }
+    }
+
+    private struct Name: CodingKey, Equatable {
+        static let metadata = Name(stringValue: "__metadata__")
+        let stringValue: String
+        var intValue: Int? { nil }
+
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
     /// What a header says of each array, nil where that is no `Entry`.
     private struct Header: Decodable {
         private(set) var entries: [String: Entry?] = [:]
 
-        private struct Name: CodingKey {
-            let stringValue: String
-            var intValue: Int? { nil }
-
-            init(stringValue: String) { self.stringValue = stringValue }
-            init?(intValue: Int) { nil }
-        }
-
         init(from decoder: any Decoder) throws {
             let arrays = try decoder.container(keyedBy: Name.self)
-            for name in arrays.allKeys where name.stringValue != "__metadata__" {
+            for name in arrays.allKeys where name != .metadata {
                 entries.updateValue(try? arrays.decode(Entry.self, forKey: name), forKey: name.stringValue)
             }
         }
@@ -52,7 +65,8 @@ package enum SafeTensors {
     private static let largestHeader = 1 << 20
 
     /// The file's bytes before the arrays.
-    package static func header(_ arrays: [NamedArray]) throws -> Data {
+    /// - Parameter metadata: texts for whoever reads the file without us.
+    package static func header(_ arrays: [NamedArray], metadata: [String: String] = [:]) throws -> Data {
         var entries: [String: Entry] = [:]
         var offset = 0
         for array in arrays {
@@ -62,7 +76,7 @@ package enum SafeTensors {
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        var json = try encoder.encode(entries)
+        var json = try encoder.encode(Written(entries: entries, metadata: metadata))
         json.append(contentsOf: Array(repeating: UInt8(ascii: " "), count: (8 - json.count % 8) % 8))
         return withUnsafeBytes(of: UInt64(json.count).littleEndian) { Data($0) } + json
     }

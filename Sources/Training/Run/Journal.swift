@@ -49,6 +49,9 @@ package final class Journal {
     /// What hinders writing now, for the user; nil where nothing does.
     package private(set) var problem: String?
 
+    /// Lines of an earlier start that were broken, and are left out.
+    package private(set) var brokenLines = 0
+
     private static let mostUnwritten = 64 << 20
 
     /// - Parameter start: for the run itself: lines of later steps, from a run that went further than its checkpoint,
@@ -57,7 +60,9 @@ package final class Journal {
         path = run + "/metrics.jsonl"
         if let start, FileManager.default.fileExists(atPath: path) {
             let old = try Data(contentsOf: URL(fileURLWithPath: path))
-            try DurableFile.replace(path, by: Self.lines(old, upTo: start))
+            let (kept, broken) = Self.lines(old, upTo: start)
+            brokenLines = broken
+            try DurableFile.replace(path, by: kept)
         }
         descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw FileError(action: "open", path: path, code: errno) }
@@ -72,17 +77,18 @@ package final class Journal {
 
     deinit { close(descriptor) }
 
-    /// The lines that are whole and of no later step than this.
-    private static func lines(_ old: Data, upTo start: Int) -> Data {
+    /// The lines that are whole and of no later step than this, and how many aren't whole.
+    private static func lines(_ old: Data, upTo start: Int) -> (kept: Data, broken: Int) {
         struct Line: Decodable { let step: Int? }
-        var kept = Data()
+        var (kept, broken) = (Data(), 0)
         for bytes in old.split(separator: UInt8(ascii: "\n")) {
-            guard let line = try? JSONDecoder().decodeForeign(Line.self, from: bytes), line.step ?? 0 <= start else {
+            guard let line = try? JSONDecoder().decodeForeign(Line.self, from: bytes) else {
+                broken += 1
                 continue
             }
-            kept += bytes + [UInt8(ascii: "\n")]
+            if line.step ?? 0 <= start { kept += bytes + [UInt8(ascii: "\n")] }
         }
-        return kept
+        return (kept, broken)
     }
 
     package func note(_ line: some Encodable) throws {

@@ -16,8 +16,8 @@ struct NonFiniteBatch {
         let broken: [Int]
     }
 
-    private let folder: String
-    private let limit: Int
+    let folder: String
+    let limit: Int
 
     /// - Parameter limit: steps of which batches are kept; what comes later isn't.
     init(run: String, limit: Int = 5) {

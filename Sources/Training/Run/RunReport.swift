@@ -30,6 +30,9 @@ final class RunReport {
         self.drawsPerStep = drawsPerStep
         self.warn = warn
         journal = try ranks.agree { ranks.isFirst ? try Journal(run: run, from: start) : nil }
+        if let broken = journal?.brokenLines, broken > 0 {
+            warn("left out \(broken) broken line\(broken == 1 ? "" : "s") of \(run)/metrics.jsonl: a kill cuts one off")
+        }
         progress = Progress(steps: steps, from: start, isTerminal: isTerminal)
         slowRanks = SlowRanks(activity, hosts: hosts, ranks: ranks)
         before = progress.seconds

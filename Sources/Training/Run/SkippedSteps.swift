@@ -27,7 +27,10 @@ final class SkippedSteps {
     var areTooMany: Bool { inARow >= Self.most }
 
     /// Takes note of a step that was finite.
-    func end() { inARow = 0 }
+    func end() {
+        if inARow > 1 && ranks.isFirst { warn("\(inARow) steps in a row were skipped, up to here") }
+        inARow = 0
+    }
 
     /// Takes note of one that wasn't. Collective.
     /// - Parameters:
@@ -46,6 +49,8 @@ final class SkippedSteps {
         guard ranks.isFirst else { return }
         warn(
             "step \(step) skipped, its loss \(loss) or a gradient is not finite"
-                + (isKept ? "; what it was given is in \(kept.folder(step))" : ""))
+                + (isKept
+                    ? "; what it was given is in \(kept.folder(step))"
+                    : "; what it was given is not kept, for \(kept.folder) has that of \(kept.limit) steps"))
     }
 }
