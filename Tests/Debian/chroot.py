@@ -42,6 +42,7 @@ def bootstrap(folder, suite):
 
 def enter(root, archives=None, devices=()):
     """Mounts what a system needs, more devices where this machine has them, and a folder of packages fetched before."""
+    run("mount", "--bind", root, root)  # a mount point, as / has to be for `ip netns exec`
     run("mount", "-t", "proc", "proc", root / "proc")
     run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", root / "dev")
     for name in (*DEVICES, *devices):
