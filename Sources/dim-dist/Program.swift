@@ -65,6 +65,12 @@ struct Program {
         }
     }
 
+    /// Says that all went well to launch/run, where it asks for that. It doesn't show it.
+    func confirm() {
+        let environment = ProcessInfo.processInfo.environment
+        if environment["DIM_DIST_CONFIRM"] == "1" && Launcher.place(in: environment) == 0 { Self.complain("confirmed") }
+    }
+
     /// What follows `--method`, where it is there.
     private var methodTyped: String? {
         if let place = arguments.firstIndex(of: "--method") {

@@ -1,4 +1,8 @@
+import Collectives
 import Foundation
 
 StandardStreams.reserve()
-exit(Program(arguments: Array(CommandLine.arguments.dropFirst())).run())
+let program = Program(arguments: Array(CommandLine.arguments.dropFirst()))
+let status = program.run()
+if status == ExitStatus.success.rawValue { program.confirm() }
+exit(status)
