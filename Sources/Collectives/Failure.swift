@@ -23,19 +23,19 @@ package struct InputError: Failure, CustomStringConvertible {
     package let description: String
     package var status: ExitStatus { .badInput }
 
-    /// Letters of a line, which may quote what a file holds.
-    private static let longest = 4000
+    /// Written by `oneLine`.
+    package init(_ description: String) { self.description = oneLine(description) }
+}
 
-    /// What would break the line, or change the terminal, such as a line end in a name from a file, is written as in
-    /// Swift: `\n`. Of a line without end the middle is left out.
-    package init(_ description: String) {
-        let line = description.unicodeScalars.map { scalar in
-            switch scalar.properties.generalCategory {
-            case .control, .lineSeparator, .paragraphSeparator: scalar.escaped(asASCII: true)
-            default: String(scalar)
-            }
-        }.joined()
-        let half = Self.longest / 2
-        self.description = line.count <= Self.longest ? line : "\(line.prefix(half)) … \(line.suffix(half))"
-    }
+/// A line that may quote what a file holds or is called. What would break it, or change the terminal, such as a line end in
+/// a name, is written as in Swift: `\n`. Of a line without end the middle is left out.
+package func oneLine(_ text: String) -> String {
+    let line = text.unicodeScalars.map { scalar in
+        switch scalar.properties.generalCategory {
+        case .control, .lineSeparator, .paragraphSeparator: scalar.escaped(asASCII: true)
+        default: String(scalar)
+        }
+    }.joined()
+    let longest = 4000  // letters
+    return line.count <= longest ? line : "\(line.prefix(longest / 2)) … \(line.suffix(longest / 2))"
 }

@@ -18,7 +18,7 @@ package protocol DataSource: AnyObject {
     /// What a method wants of each sample.
     associatedtype Recipe: Sendable
     /// What one must know of the data to use a model that was trained on them.
-    associatedtype Card: Codable & Equatable & Sendable
+    associatedtype Card: DataCard
     associatedtype Batch: RankBatch
 
     /// Reads this rank's samples. Collective.
@@ -32,6 +32,10 @@ package protocol DataSource: AnyObject {
     var settings: Settings { get }
     /// A line for each sample that was left out.
     var skipped: [String] { get }
+    /// A line for each thing that was guessed, converted or left out, over all ranks: to be told.
+    var notes: [String] { get }
+    /// What earlier versions of reading read otherwise, over all ranks.
+    var changes: [ReadingChange] { get }
     /// Samples of all ranks that stayed.
     var count: Int { get }
     /// A phrase: `50000 images of 32x32x3`.
@@ -52,6 +56,12 @@ package protocol DataSource: AnyObject {
 
     /// A card, and a batch of noise of so many samples on each rank, for measurements: always the same one.
     static func noise(_ recipe: Recipe, perRank: Int, device: Device, ranks: any Ranks) -> (card: Card, batch: Batch)
+}
+
+/// What one must know of data to use a model that was trained on them.
+package protocol DataCard: Codable, Equatable, Sendable {
+    /// Whether samples are of one shape here and there, whatever their values.
+    func hasShape(of other: Self) -> Bool
 }
 
 /// The settings of a source of data.
@@ -83,12 +93,17 @@ package struct EvaluationSamples {
     package let names: ((Range<Int>) -> [String]?)
     /// A line for each sample that was left out.
     package let skipped: [String]
+    /// A line for each thing that was guessed, converted or left out, over all ranks: to be told.
+    package let notes: [String]
+    /// What earlier versions of reading read otherwise, over all ranks.
+    package let changes: [ReadingChange]
     /// Where the samples are images, these themselves, and what the networks' input was made by.
     package let images: (dataset: ImageDataset, normalisation: Normalisation)?
 
     package init(
         count: Int, own: Range<Int>, labels: [Int32]?, classes: Int?, firstLabel: Int32 = 0,
         classNames: [String]? = nil, names: @escaping (Range<Int>) -> [String]? = { _ in nil }, skipped: [String],
+        notes: [String] = [], changes: [ReadingChange] = [],
         images: (dataset: ImageDataset, normalisation: Normalisation)?
     ) {
         self.count = count
@@ -99,6 +114,8 @@ package struct EvaluationSamples {
         self.classNames = classNames
         self.names = names
         self.skipped = skipped
+        self.notes = notes
+        self.changes = changes
         self.images = images
     }
 }

@@ -67,16 +67,22 @@ struct RunOpening<M: Method> {
         _ configuration: Configuration<M>, for data: M.Source, from checkpoint: LoadedCheckpoint?, device: Device
     ) throws -> Model<M> {
         let model = try ranks.agree { try Model(configuration, card: data.card, device: device) }
+        let notes = checkpoint?.notes(on: data.changes) ?? []
         try ranks.agree {
             guard let checkpoint else { return }
             try checkpoint.check(isOf: M.self)
-            guard try checkpoint.card() == data.card else {  // mean and deviation tell one data set from another
+            let card: M.Source.Card = try checkpoint.card()
+            // Mean and deviation tell one data set from another, where they are taken as they were.
+            guard card == data.card || !notes.isEmpty && card.hasShape(of: data.card) else {
                 throw InputError(
                     "the images in \(configuration.data.path) are not those of the run in \(output): "
                         + "go on with the same, or choose another --output")
             }
             try checkpoint.restore(model.store)
             try checkpoint.restoreRules(model.store)
+        }
+        if ranks.isFirst {
+            for note in notes { warn("\(note); the run goes on with the data as they are now, mean and deviation too") }
         }
         return model
     }

@@ -44,6 +44,7 @@ extension Program {
         try output.write(features, rows.samples, ranks: ranks)
         try ranks.agree {
             guard ranks.isFirst else { return }
+            for note in run.notes(on: [rows.samples]) { complain(note) }
             SkippedFiles(rows.samples.skipped, kept: rows.samples.count).report(
                 listing: output.path + ".skipped.txt", tell: complain)
         }

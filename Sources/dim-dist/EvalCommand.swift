@@ -113,6 +113,7 @@ extension Program {
         let test = try run.rows(.test, ranks: ranks)
         try ranks.agree {
             guard ranks.isFirst else { return }
+            for note in run.notes(on: [train.samples, test.samples]) { complain(note) }
             let kept = train.samples.count + test.samples.count
             SkippedFiles(train.samples.skipped + test.samples.skipped, kept: kept).report(
                 listing: saved.directory + "/evaluation-skipped.txt", tell: complain)

@@ -71,6 +71,7 @@ extension Program {
             configuration, output: output, resume: arguments.has("resume"), device: device, ranks: ranks)
         try ranks.agree {
             guard ranks.isFirst else { return }
+            for note in run.data.notes { complain(note) }
             SkippedFiles(run.data.skipped, kept: run.data.count).report(
                 listing: output + "/skipped.txt", tell: complain)
         }

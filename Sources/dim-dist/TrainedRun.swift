@@ -35,7 +35,8 @@ struct SavedRun {
 struct TrainedRun<M: Method> {
     let model: Model<M>
     let configuration: Configuration<M>
-    let step: Int
+    var step: Int { checkpoint.step }
+    private let checkpoint: LoadedCheckpoint
 
     var device: Device { model.device }
     var card: M.Source.Card { model.card }
@@ -57,7 +58,7 @@ struct TrainedRun<M: Method> {
         }
         let device = try Program.device(threads: configuration.threads, ranks: ranks)
         self.configuration = configuration
-        step = checkpoint.step
+        self.checkpoint = checkpoint
         model = try ranks.agree {
             try checkpoint.check(isOf: M.self)
             let model = try Model(configuration, card: checkpoint.card(), device: device)
@@ -83,6 +84,12 @@ struct TrainedRun<M: Method> {
             throw InputError("\(run) has no checkpoint yet: train with --steps or wait for the first")
         }
         return checkpoint
+    }
+
+    /// A line about each thing that is to be said of samples of the data, once.
+    func notes(on samples: [EvaluationSamples]) -> [String] {
+        let lines = samples.flatMap { $0.notes + checkpoint.notes(on: $0.changes) }
+        return lines.enumerated().filter { !lines.prefix($0.offset).contains($0.element) }.map(\.element)
     }
 
     /// A model like it before its first step; of the run's own seed, the model itself before its first step.

@@ -86,8 +86,11 @@ final class ImageFolderCommandTests: CommandTestCase {
     func testFoldersWithoutSplitsCannotBeJudged() throws {
         try writeFolders()
         let one = path("data/val")
-        try succeed(
+        let ending = try run(
             trainArguments("run", steps: 0, ["--set", "data.imageSize=32", "--set", "batch=8"], data: "data/val"))
+        XCTAssertEqual(ending.status, 0, ending.errors)
+        let whole = "\(one): no folders train and test, so all of it is one set, of 2 classes: colour, grey"
+        XCTAssertEqual(ending.errors, "dim-dist: \(whole)\n")
         try assertRefused(["eval", "--run", path("run")], ["\(one) is one set of images", "folders train and test"])
         try assertRefused(
             ["embed", "--run", path("run"), "--output", path("x.npy"), "--split", "unlabelled"],

@@ -6,36 +6,75 @@ import Testing
 @testable import Datasets
 
 struct ImageDecoderTests {
-    private static let names = [
-        "alpha.png", "bits.png", "cmyk.jpg", "grey.jpg", "grey.png", "grey16.png", "interlaced.png", "palette.png",
-        "progressive.jpg", "rgb.jpg", "rgb.png", "turned.jpg",
-    ]
+    private static let names: [String] = (try? ImageFixtures.load())?.rgb.keys.sorted() ?? []
 
+    /// Palettes, 1 to 16 bits, transparency of each kind, interlaced, and whatever is said of the light: bytes are bytes.
     @Test(arguments: names) func decodesAsPillowDoes(_ name: String) throws {
         let fixtures = try ImageFixtures.load()
-        let image = try ImageDecoder.decode(ImageFixtures.path(name), channels: 3, side: 0)
-        #expect(image.shape == ImageShape(height: fixtures.height, width: fixtures.width, channels: 3))
-        let expected = ImageFixtures.bytes(try #require(fixtures.rgb[name]))
-        let distance = try #require(largestDistance(image.pixels, expected))
-        // libpng mixes half-transparent pixels with black in linear light, Pillow in sRGB.
-        if name == "alpha.png" {
-            let clear = stride(from: 0, to: expected.count, by: 72).flatMap { Array(image.pixels[$0..<$0 + 18]) }
-            #expect(clear.allSatisfy { $0 == 0 })
-            let opaque = stride(from: 0, to: expected.count, by: 72).flatMap { Array($0 + 36..<$0 + 72) }
-            #expect(opaque.allSatisfy { image.pixels[$0] == expected[$0] })
-        } else {
-            #expect(distance <= (name.hasSuffix(".jpg") ? 2 : 0), "\(distance)")
+        for (channels, file) in [(3, fixtures.rgb[name]), (1, fixtures.grey[name])] {
+            let image = try ImageDecoder.decode(ImageFixtures.path(name), channels: channels, side: 0)
+            #expect(image.shape == ImageShape(height: fixtures.height, width: fixtures.width, channels: channels))
+            let expected = ImageFixtures.bytes(try #require(file))
+            let distance = try #require(largestDistance(image.pixels, expected))
+            #expect(distance <= (name.hasSuffix(".jpg") ? 2 : 0), "\(distance) of \(channels) channels")
         }
     }
 
-    @Test(arguments: ["rgb.jpg", "grey.jpg", "grey.png", "grey16.png", "cmyk.jpg"])
-    func decodesToGrey(_ name: String) throws {
-        let fixtures = try ImageFixtures.load()
-        let image = try ImageDecoder.decode(ImageFixtures.path(name), channels: 1, side: 0)
-        #expect(image.shape.channels == 1)
-        let expected = ImageFixtures.bytes(try #require(fixtures.grey[name]))
-        let distance = try #require(largestDistance(image.pixels, expected))
-        #expect(distance <= (name.hasSuffix(".jpg") ? 2 : 0), "\(distance)")
+    @Test func thereAreManyKinds() { #expect(Self.names.count > 30) }
+
+    /// Of all fixtures, which have a remark.
+    @Test(arguments: [
+        ("sixteenBits", "alpha16 grey12 grey16-alpha grey16-interlaced grey16 rgb16-interlaced rgb16"),
+        ("twelveBits", "grey12"),
+        ("transparent", "alpha alpha16 gamma-alpha grey-alpha grey-key grey16-alpha palette-alpha rgb-key"),
+        ("turned", "turned"), ("animated", ""),
+    ])
+    func tellsWhatIsConverted(_ remark: String, _ expected: String) throws {
+        let found = try Self.names.filter { name in
+            let image = try ImageDecoder.decode(ImageFixtures.path(name), channels: 3, side: 0)
+            return image.remarks.contains { "\($0)" == remark }
+        }
+        #expect(found.map { String($0.dropLast(4)) }.joined(separator: " ") == expected)
+    }
+
+    /// By version 1 of reading, in colour and in grey: what is given is what libpng's own conversion made other bytes of.
+    @Test func knowsWhichPixelsWereOther() throws {
+        func found(channels: Int) throws -> [String] {
+            try Self.names.filter { name in
+                try ImageDecoder.decode(ImageFixtures.path(name), channels: channels, side: 0).remarks
+                    .contains(.readOtherwiseByVersion1)
+            }
+        }
+        let wide = ["alpha16", "grey12", "grey16", "grey16-alpha", "grey16-interlaced", "rgb16", "rgb16-interlaced"]
+        let others = ["alpha", "chromaticities", "gamma", "gamma-alpha", "gamma-grey", "grey-alpha", "palette-alpha"]
+        let colour = (wide + others).map { $0 + ".png" }
+        #expect(try found(channels: 3) == colour.sorted())
+        let coloured = [
+            "interlaced", "palette", "palette1", "palette2", "palette4", "profile", "rgb", "rgb-key", "standard",
+        ]
+        #expect(try found(channels: 1) == (colour + coloured.map { $0 + ".png" } + ["cmyk.jpg"]).sorted())
+    }
+
+    @Test func animationsAreRemarked() throws {
+        let folder = try TemporaryFolder()
+        var file = try ImageFixtures.file("rgb.png")
+        let body = Array("acTL".utf8) + bigEndian(2) + bigEndian(0)
+        let checksum = body.withUnsafeBytes { crc32_z(0, $0.bindMemory(to: UInt8.self).baseAddress, body.count) }
+        file.insert(contentsOf: bigEndian(8) + body + bigEndian(Int(checksum)), at: 33)
+        let path = try folder.write("x.png", file)
+        #expect(try ImageDecoder.decode(path, channels: 3, side: 0).remarks == [.animated])
+    }
+
+    /// Of either byte order; damaged ones say nothing.
+    @Test func findsTheOrientation() {
+        let big: [UInt8] = [0x4D, 0x4D, 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0]
+        let little: [UInt8] = [0x49, 0x49, 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 0x01, 3, 0, 1, 0, 0, 0, 8, 0, 0, 0]
+        #expect(orientation(ofTIFF: big[...]) == 6)
+        #expect(orientation(ofTIFF: ([1, 2, 3] + little).dropFirst(3)) == 8)
+        for count in 0..<20 { #expect(orientation(ofTIFF: big.prefix(count)) == 1) }
+        #expect(orientation(ofTIFF: (big.prefix(7) + [200] + big.dropFirst(8))[...]) == 1)
+        #expect(orientation(ofTIFF: (big.prefix(19) + [9, 0, 0])[...]) == 1)
+        #expect(orientation(ofJPEG: [0xFF, 0xD8, 0xFF, 0xE1, 0xFF, 0xFF]) == 1)
     }
 
     /// Each part of a broken file has to be found out, for some pixels would be made up.

@@ -82,7 +82,7 @@ func open(_ request: ImageRequest) throws -> ImageSource {
 struct ImageFixtures: Decodable {
     let height: Int
     let width: Int
-    /// `[height, width, 3]` in hexadecimal, by file.
+    /// `[height, width, 3]` in hexadecimal, by file, what is transparent on black.
     let rgb: [String: String]
     /// `[height, width]`.
     let grey: [String: String]

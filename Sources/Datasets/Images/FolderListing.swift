@@ -1,109 +1,151 @@
 import Collectives
 import Foundation
 
-/// What lies directly in a folder: names of image files and of folders, each sorted by their bytes. Hidden ones and
-/// what isn't named like an image are left out; links are followed.
+/// What lies directly in a folder: names of image files and of folders, each sorted by their bytes. Links are followed.
 struct FolderListing {
     private(set) var images: [String] = []
     private(set) var folders: [String] = []
+    private(set) var leftOut = LeftOut()
 
     init(_ folder: String) throws {
-        try Self.forEachEntry(of: folder) { name, isFolder in
-            if isFolder { folders.append(name) } else { images.append(name) }
+        try Self.forEachEntry(of: Array(folder.utf8)) { name, isFolder in
+            let isHidden = name.first == UInt8(ascii: ".")
+            guard isFolder || Self.isImage(name) else {
+                if !isHidden { leftOut.endings[Self.ending(name), default: 0] += 1 }
+                return true
+            }
+            let path = Array(join(folder, "").utf8) + name
+            if isHidden {  // what it holds is no reason to fail
+                if !isFolder || (try? Self.holdsImages(path)) == true { leftOut.hidden.append(printable(path)) }
+            } else if let name = String(validating: name, as: UTF8.self) {
+                if isFolder { folders.append(name) } else { images.append(name) }
+            } else if try !isFolder || Self.holdsImages(path) {
+                leftOut.misnamed.append(printable(path))
+            } else {
+                leftOut.barren.append(printable(path))
+            }
             return true
         }
         images.sort(by: precedes)
         folders.sort(by: precedes)
     }
 
-    /// Calls `body` with the name of each image file and folder, as the system has them, until it returns false.
-    private static func forEachEntry(of folder: String, _ body: (String, _ isFolder: Bool) throws -> Bool) throws {
-        guard let handle = opendir(folder) else { throw InputError("\(folder): can't be listed: \(systemReason())") }
-        defer { closedir(handle) }
-        while let entry = readdir(handle) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-                String(validating: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            guard let name else { throw InputError("\(folder): holds a name that is not UTF-8; rename it") }
-            if name.hasPrefix(".") { continue }
-            let isDirectory =
-                switch Int(entry.pointee.d_type) {
-                case Int(DT_DIR): true
-                case Int(DT_REG): false
-                default: isFolder(join(folder, name))  // a link, or a file system that doesn't say
-                }
-            guard isDirectory || isImage(name) else { continue }
-            guard try body(name, isDirectory) else { return }
-        }
-    }
-
-    private static func isImage(_ name: String) -> Bool {
-        guard let dot = name.utf8.lastIndex(of: UInt8(ascii: ".")) else { return false }
-        return ImageDecoder.extensions.contains(name[name.index(after: dot)...].lowercased())
-    }
-
-    /// Paths of all images in a folder and those below it: a folder's own first, then each folder's in turn. Links
-    /// that lead back, to `parent` too, are not followed.
-    static func images(below folder: String, in parent: String? = nil) throws -> [String] {
-        var paths: [String] = []
-        try search(folder, in: parent) { place in
-            let listing = try FolderListing(place)
-            paths += listing.images.map { join(place, $0) }
-            return listing.folders
-        }
-        return paths
-    }
-
-    /// Whether `images(below:in:)` finds any. Looks no further than the first.
+    /// Whether there are image files in a folder or below it. Looks no further than the first. Links that lead back, to
+    /// `parent` too, are not followed.
     static func holdsImages(_ folder: String, in parent: String? = nil) throws -> Bool {
+        try searching(folder, in: parent) { parents in try holdsImages(Array(folder.utf8), parents: parents) }
+    }
+
+    /// The folders in a folder that hold images.
+    func foldersWithImages(in folder: String) throws -> [String] {
+        try folders.filter { try Self.holdsImages(join(folder, $0), in: folder) }
+    }
+
+    private static func holdsImages(_ folder: [UInt8], parents: [FolderIdentity] = []) throws -> Bool {
+        let identity = try FolderIdentity(folder)
+        if parents.contains(identity) { return false }
         var isFound = false
-        try search(folder, in: parent) { place in
-            var folders: [String] = []
-            try forEachEntry(of: place) { name, isFolder in
-                if isFolder { folders.append(name) } else { isFound = true }
-                return !isFound
-            }
-            return isFound ? [] : folders
+        var folders: [[UInt8]] = []
+        try forEachEntry(of: folder) { name, isFolder in
+            guard name.first != UInt8(ascii: ".") else { return true }
+            if isFolder { folders.append(name) } else { isFound = isImage(name) }
+            return !isFound
         }
-        return isFound
+        let slash = folder.last == UInt8(ascii: "/") ? [] : [UInt8(ascii: "/")]
+        return try isFound || folders.contains { try holdsImages(folder + slash + $0, parents: parents + [identity]) }
     }
 
     /// Goes through a folder, which lies in `parent`. An error tells where the search began: what fails may lie deep.
-    private static func search(_ folder: String, in parent: String?, _ body: (String) throws -> [String]) throws {
-        do { try visit(folder, parents: parent.map { [try identity($0)] } ?? [], body) } catch let error as InputError {
+    static func searching<Result>(
+        _ folder: String, in parent: String? = nil, _ work: (_ parents: [FolderIdentity]) throws -> Result
+    ) throws -> Result {
+        do { return try work(parent.map { [try FolderIdentity(Array($0.utf8))] } ?? []) } catch let error as InputError
+        {
             throw InputError("\(error); was looking for images in \(parent ?? folder) and all folders below it")
         }
     }
 
-    /// Goes through a folder and then those in it that `body` names.
-    private static func visit(_ folder: String, parents: [Identity], _ body: (String) throws -> [String]) throws {
-        let identity = try identity(folder)
-        if parents.contains(identity) { return }
-        for name in try body(folder) { try visit(join(folder, name), parents: parents + [identity], body) }
-    }
-
-    /// Which folder it is, by whatever path.
-    private struct Identity: Equatable {
-        let device: dev_t
-        let number: ino_t
-    }
-
-    private static func identity(_ folder: String) throws -> Identity {
-        var information = stat()
-        guard stat(folder, &information) == 0 else {
-            throw InputError("\(folder): can't be opened: \(systemReason())")
+    /// Calls `body` with the name of each file and folder, as the system has them, until it returns false.
+    private static func forEachEntry(
+        of folder: [UInt8], _ body: (_ name: [UInt8], _ isFolder: Bool) throws -> Bool
+    ) throws {
+        guard let handle = withSystemPath(folder, { opendir($0) }) else {
+            throw InputError("\(printable(folder)): can't be listed: \(systemReason())")
         }
-        return Identity(device: information.st_dev, number: information.st_ino)
+        defer { closedir(handle) }
+        while let entry = readdir(handle) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
+            if name == Array(".".utf8) || name == Array("..".utf8) { continue }
+            let isDirectory =
+                switch Int(entry.pointee.d_type) {
+                case Int(DT_DIR): true
+                case Int(DT_REG): false
+                default: FolderIdentity.isFolder(folder + [UInt8(ascii: "/")] + name)  // a link, or nobody says
+                }
+            guard try body(name, isDirectory) else { return }
+        }
     }
+
+    /// What follows the last dot, in small letters; empty without one.
+    private static func ending(_ name: [UInt8]) -> String {
+        guard let dot = name.lastIndex(of: UInt8(ascii: ".")) else { return "" }
+        return printable(name[(dot + 1)...]).lowercased()
+    }
+
+    private static func isImage(_ name: [UInt8]) -> Bool {
+        guard let dot = name.lastIndex(of: UInt8(ascii: ".")) else { return false }
+        let ending = name[(dot + 1)...].map { $0 | 0x20 }  // small letters of letters
+        return ImageDecoder.extensions.contains { $0.utf8.elementsEqual(ending) }
+    }
+}
+
+/// Which folder it is, by whatever path.
+struct FolderIdentity: Equatable {
+    private let device: dev_t
+    private let number: ino_t
+
+    init(_ folder: [UInt8]) throws {
+        guard let information = Self.information(folder) else {
+            throw InputError("\(printable(folder)): can't be opened: \(systemReason())")
+        }
+        device = information.st_dev
+        number = information.st_ino
+    }
+
+    /// False where nothing bears that name.
+    static func isFolder(_ path: [UInt8]) -> Bool {
+        information(path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false
+    }
+
+    private static func information(_ path: [UInt8]) -> stat? {
+        var result = stat()
+        return withSystemPath(path) { stat($0, &result) } == 0 ? result : nil
+    }
+}
+
+/// A path as the system takes it, which need not be UTF-8.
+private func withSystemPath<Result>(_ path: [UInt8], _ body: (UnsafePointer<CChar>) -> Result) -> Result {
+    (path.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { body($0.baseAddress!) }
+}
+
+/// A name or path for a message: bytes that aren't UTF-8 as `\xe9`.
+func printable(_ name: some Collection<UInt8>) -> String {
+    if let text = String(validating: name, as: UTF8.self) { return oneLine(text) }
+    var result = ""
+    var rest = Array(name)[...]
+    while !rest.isEmpty {
+        let length = (1...4).first { String(validating: rest.prefix($0), as: UTF8.self) != nil }
+        let part = rest.prefix(length ?? 1)
+        result += length == nil ? "\\x" + hexadecimal(part) : String(decoding: part, as: UTF8.self)
+        rest = rest.dropFirst(part.count)
+    }
+    return oneLine(result)
 }
 
 /// By bytes, as no locale has a say in.
-private func precedes(_ a: String, _ b: String) -> Bool { a.utf8.lexicographicallyPrecedes(b.utf8) }
+func precedes(_ a: String, _ b: String) -> Bool { a.utf8.lexicographicallyPrecedes(b.utf8) }
 
 /// False where nothing bears that name.
-package func isFolder(_ path: String) -> Bool {
-    var isFolder: ObjCBool = false
-    return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
-}
+package func isFolder(_ path: String) -> Bool { FolderIdentity.isFolder(Array(path.utf8)) }
 
 func join(_ folder: String, _ name: String) -> String { folder.hasSuffix("/") ? folder + name : folder + "/" + name }

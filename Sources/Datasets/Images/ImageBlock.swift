@@ -50,6 +50,8 @@ package struct ImageBlock: Sendable {
     package let pixels: Pixels
     /// `[images.count]`, each below the source's `classes`; nil when the source has none.
     package let labels: [Int32]?
+    /// Of image files among them.
+    var remarks = RemarkedFiles()
 }
 
 /// What a format's reader answers.
@@ -63,6 +65,10 @@ protocol ImageReader: Sendable {
     var valueSize: Int { get }
     /// Differs, most likely, where two ranks see other files under one path.
     var fingerprint: Int { get }
+    /// A line for each thing that was guessed or left out.
+    var notes: [String] { get }
+    /// What earlier versions of reading read otherwise, as far as is known before anything is loaded.
+    var changes: [ReadingChange] { get }
     func load(images: Range<Int>) throws -> ImageBlock
     /// `[images.count]`; nil where images have no names.
     func names(of images: Range<Int>) -> [String]?
@@ -72,5 +78,7 @@ extension ImageReader {
     var classNames: [String]? { nil }
     var valueSize: Int { 1 }
     var fingerprint: Int { count }
+    var notes: [String] { [] }
+    var changes: [ReadingChange] { [] }
     func names(of images: Range<Int>) -> [String]? { nil }
 }

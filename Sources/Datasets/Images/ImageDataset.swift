@@ -14,6 +14,8 @@ package final class ImageDataset: Sendable {
     package let labels: [Int32]?
     /// `[images.count, height, width, channels]`.
     let pixels: Pixels
+    /// Of the image files held.
+    let remarks: RemarkedFiles
 
     /// Whether pixels are whole numbers 0...255, and not numbers of any range.
     package var holdsBytes: Bool {
@@ -40,6 +42,7 @@ package final class ImageDataset: Sendable {
         self.images = images
         labels = block.labels
         pixels = block.pixels
+        remarks = block.remarks
     }
 
     /// Throws when so many images, of values of so many bytes, can't fit the machine's memory.

@@ -5,6 +5,7 @@ struct DecodedImage {
     let shape: ImageShape
     /// `[height, width, channels]`.
     let pixels: [UInt8]
+    let remarks: Set<ImageRemark>
 }
 
 /// Why an image can't be decoded.

@@ -37,6 +37,24 @@ enum ImageFiles {
         if case .folder(let folder) = self { folder.hasSplits } else { nil }
     }
 
+    /// A line about each thing in the folder that is left out because of its format.
+    func notes(in folder: String) throws -> [String] {
+        guard isFolder(folder) else { return [] }
+        var lines: [String] = []
+        if format != .folder, try FolderListing.holdsImages(folder) {
+            lines.append(
+                "\(folder): left out image files (.jpg, .jpeg, .png), for the folder is taken as \(format.rawValue)")
+        }
+        if format == .numPy {
+            let own = Split.allCases.flatMap { ImageFormat.numPy.names($0) }
+            let known = Set(own + own.map { $0.replacingOccurrences(of: ".npy", with: "_labels.npy") })
+            let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".npy") }
+            let others = names.filter { !known.contains($0) }.sorted()
+            if !others.isEmpty { lines.append("\(folder): left out arrays that are no split: \(LeftOut.list(others))") }
+        }
+        return lines.map(oneLine)
+    }
+
     func reader(_ request: ImageRequest) throws -> any ImageReader {
         switch self {
         case .idx(let images, let labels): try IDXReader(images: images, labels: labels)
@@ -61,7 +79,10 @@ enum ImageFiles {
         guard let first = found.first else {
             if let images = try ImageFolder(folder, split) { return .folder(images) }
             let looked = ImageFormat.allCases.map(\.description).joined(separator: ", ")
-            throw InputError("\(folder): no images found; looked for \(looked); found \(contents(folder))")
+            let endings = try ImageTree(folder).leftOut.endingCounts
+            throw InputError(
+                "\(folder): no images found; looked for \(looked); found \(contents(folder))"
+                    + (endings.isEmpty ? "" : "; files in all folders: \(endings)"))
         }
         guard found.count == 1 else {
             let all = found.map { "\($0.format.rawValue) in \($0.folder)" }.joined(separator: ", ")

@@ -3,147 +3,86 @@ import Foundation
 
 /// The JPEG and PNG files of a folder, of one split where it has several, with the classes that their folders tell.
 ///
-/// Layouts: `*.png` without classes; `CLASS/**/*.png`; either inside `train`, `test` (or `val`, `validation`) and
-/// `unlabelled` (or `unlabeled`). A folder with `val_annotations.txt`, as in Tiny ImageNet, takes classes from there.
-/// A lone folder named `images` is no class.
+/// Layouts: `*.png` without classes; `CLASS/**/*.png`; either inside the folders of `FolderSplits`. A folder with
+/// `val_annotations.txt`, as in Tiny ImageNet, takes classes from there. A lone folder named `images` is no class.
 struct ImageFolder {
     let path: String
     /// In order: class by class, then by name.
-    let files: [String]
+    private(set) var files: [String]
     /// `[files.count]`; nil without classes.
-    let labels: [Int32]?
+    private(set) var labels: [Int32]?
     /// Names of classes, sorted: those of all splits.
     let classes: [String]
     let hasSplits: Bool
-
-    private static let splitNames: [(split: Split, names: [String])] = [
-        (.train, ["train"]), (.test, ["test", "val", "validation"]), (.unlabelled, ["unlabelled", "unlabeled"]),
-    ]
-
-    private init(path: String, files: [String], labels: [Int32]?, classes: [String], hasSplits: Bool) {
-        self.path = path
-        self.files = files
-        self.labels = labels
-        self.classes = classes
-        self.hasSplits = hasSplits
-    }
+    /// A line for each thing that was guessed or left out.
+    let notes: [String]
+    let changes: [ReadingChange]
+    /// A line for each image file, and folder of some, that can't be named in text.
+    let misnamed: [String]
 
     /// nil where there are no images at all.
     init?(_ path: String, _ split: Split) throws {
         guard try FolderListing.holdsImages(path) else { return nil }
-        guard let parts = try Self.splits(of: path) else {
-            guard split != .unlabelled else {
-                throw InputError("\(path): has no folder unlabelled, so no such split: --set data.split=train")
-            }
-            try self.init(path, part: path, classNames: Self.classNames(path), hasSplits: false)
-            return
-        }
-        guard let part = try parts[split].map({ try Self.choice(of: $0) }) else {
-            let names = Self.splitNames.first { $0.split == split }?.names.joined(separator: " or ") ?? ""
-            let found = parts.values.joined().map { URL(fileURLWithPath: $0).lastPathComponent }.sorted()
-            throw InputError(
-                "\(path): no folder \(names) for the \(split.rawValue) split; found \(found.joined(separator: ", "))")
-        }
-        guard split != .unlabelled, try Self.classNames(part) != nil else {
-            try self.init(path, part: part, classNames: nil, hasSplits: true)
-            return
-        }
-        var classes: Set<[UInt8]> = []
-        for other in [Split.train, .test].compactMap({ parts[$0] }) {
-            for name in try Self.classNames(Self.choice(of: other)) ?? [] { classes.insert(Array(name.utf8)) }
-        }
-        let sorted = classes.sorted { $0.lexicographicallyPrecedes($1) }.map { String(decoding: $0, as: UTF8.self) }
-        try self.init(path, part: part, classNames: sorted, hasSplits: true)
+        let splits = try FolderSplits(of: path)
+        let part = try Self.part(of: path, splits, split)
+        let classes = split == .unlabelled && splits != nil ? nil : try Self.classes(of: part, splits)
+        var tree = try ImageTree(part)
+        if tree.files.isEmpty && tree.leftOut.misnamed.isEmpty { return nil }
+        labels = try classes.map { try FolderClasses.labels(of: tree.files, in: part, classes: $0) }
+        if try FolderClasses.annotations(part) != nil { tree.leftOut.take(ending: "txt") }
+        var notes = try splits?.notes(in: path) ?? []
+        if splits == nil, let classes { notes.append(Self.taken(whole: path, classes)) }
+        self.notes = notes + tree.leftOut.notes(in: part, count: tree.files.count)
+        misnamed = tree.leftOut.misnamed.map { "\($0): its name is not UTF-8: rename it" }
+        changes = Self.changes(of: path, split, part)
+        (self.path, self.classes, files, hasSplits) = (path, classes ?? [], tree.files, splits != nil)
     }
 
-    private init(_ path: String, part: String, classNames: [String]?, hasSplits: Bool) throws {
-        guard let classNames else {
-            let files = try FolderListing.images(below: part)
-            self.init(path: path, files: files, labels: nil, classes: [], hasSplits: hasSplits)
-            return
+    // MARK: - What belongs to it
+
+    /// The folder that a split's images lie in, or below.
+    private static func part(of path: String, _ splits: FolderSplits?, _ split: Split) throws -> String {
+        if let splits { return try splits.needed(split) }
+        guard split != .unlabelled else {
+            throw InputError("\(path): has no folder unlabelled, so no such split: --set data.split=train")
         }
-        let numbers = Dictionary(
-            uniqueKeysWithValues: zip(classNames.map { Array($0.utf8) }, 0..<Int32(classNames.count)))
-        var (files, labels): ([String], [Int32]) = ([], [])
-        if let annotations = try Self.annotations(part) {
-            files = try FolderListing.images(below: part)
-            labels = try files.map { file in
-                let name = URL(fileURLWithPath: file).lastPathComponent
-                guard let number = annotations[name].flatMap({ numbers[Array($0.utf8)] }) else {
-                    throw InputError("\(file): has no line in \(join(part, Self.annotationsName))")
-                }
-                return number
-            }
-        } else {
-            for folder in try FolderListing(part).folders {
-                guard let number = numbers[Array(folder.utf8)] else { continue }
-                let own = try FolderListing.images(below: join(part, folder), in: part)
-                files += own
-                labels += Array(repeating: number, count: own.count)
-            }
-        }
-        self.init(path: path, files: files, labels: labels, classes: classNames, hasSplits: hasSplits)
+        return path
     }
 
-    // MARK: - Splits
-
-    /// The folders of each split; nil where the folder isn't cut into splits.
-    private static func splits(of folder: String) throws -> [Split: [String]]? {
-        let listing = try FolderListing(folder)
-        guard listing.images.isEmpty else { return nil }
-        var parts: [Split: [String]] = [:]
-        for (split, names) in splitNames {
-            let found = try names.map { join(folder, $0) }.filter {
-                try isFolder($0) && FolderListing.holdsImages($0, in: folder)
-            }
-            if !found.isEmpty { parts[split] = found }
+    /// Classes of all splits; nil where the part has none. One that a split lacks doesn't shift the numbers of others.
+    private static func classes(of part: String, _ splits: FolderSplits?) throws -> [String]? {
+        guard let own = try FolderClasses.names(part) else { return nil }
+        guard let splits else { return own }
+        var all = Set(own.map { Array($0.utf8) })
+        for other in [Split.train, .test] {
+            guard let folder = try splits.part(other), folder != part else { continue }
+            for name in try FolderClasses.names(folder) ?? [] { all.insert(Array(name.utf8)) }
         }
-        if parts.count != 1 { return parts.isEmpty ? nil : parts }
-        // A single such name may be that of a class.
-        let holding = try listing.folders.filter { try FolderListing.holdsImages(join(folder, $0), in: folder) }
-        let part = parts.values.joined().first ?? folder
-        return try holding.count == 1 || classNames(part) != nil ? parts : nil
+        return all.sorted { $0.lexicographicallyPrecedes($1) }.map { String(decoding: $0, as: UTF8.self) }
     }
 
-    /// ImageNet's `test` has no classes, so its `val` is what one measures on.
-    private static func choice(of folders: [String]) throws -> String {
-        try folders.first { try classNames($0) != nil } ?? folders[0]
+    // MARK: - What is said of it
+
+    /// Where no split was found a class called `Test` is to be seen: what looks like a split comes first.
+    private static func taken(whole path: String, _ classes: [String]) -> String {
+        func isSuspect(_ name: String) -> Bool {
+            ["train", "test", "val", "eval", "dev"].contains { name.lowercased().contains($0) }
+        }
+        let sorted = classes.filter(isSuspect) + classes.filter { !isSuspect($0) }
+        return oneLine(
+            "\(path): no folders train and test, so all of it is one set, of \(classes.count) "
+                + "class\(classes.count == 1 ? "" : "es"): \(LeftOut.list(sorted))")
     }
 
-    // MARK: - Classes
-
-    private static let annotationsName = "val_annotations.txt"
-
-    /// The class of each file name, from lines `name TAB class TAB …`; nil without such a file.
-    private static func annotations(_ folder: String) throws -> [String: String]? {
-        let path = join(folder, annotationsName)
-        guard FileManager.default.fileExists(atPath: path) else { return nil }
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
-            throw InputError("\(path): can't be read as text")
-        }
-        var classes: [String: String] = [:]
-        for (number, line) in text.split(whereSeparator: \.isNewline).enumerated() {
-            let fields = line.split(separator: "\t")
-            guard fields.count >= 2 else {
-                throw InputError("\(path): line \(number + 1) is '\(line.prefix(60))', expected a name, a tab, a class")
-            }
-            classes[String(fields[0])] = String(fields[1])
-        }
-        return classes
-    }
-
-    /// Sorted by their bytes; nil where images lie directly in the folder, or in a lone `images`.
-    private static func classNames(_ folder: String) throws -> [String]? {
-        if let annotations = try annotations(folder) {
-            return Set(annotations.values).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-        }
-        let listing = try FolderListing(folder)
-        let names = try listing.folders.filter { try FolderListing.holdsImages(join(folder, $0), in: folder) }
-        if names.isEmpty || listing.images.isEmpty && names == ["images"] { return nil }
-        guard let stray = listing.images.first else { return names }
-        throw InputError(
-            "\(folder): holds images both itself (\(stray)) and in folders (\(names[0])), expected either: "
-                + "folders are taken for classes")
+    /// Whether version 1 of reading took another part of the folder.
+    private static func changes(of path: String, _ split: Split, _ part: String) -> [ReadingChange] {
+        // What it refused was never read.
+        guard let before = try? Self.part(of: path, FolderSplits(of: path, by: .version1), split), before != part,
+            split == .train || before != path
+        else { return [] }
+        let earlier = before == path ? "all of it" : before
+        let what = "the \(split.rawValue) split of \(path) is \(part) now, and was \(earlier)"
+        return [ReadingChange(since: 2, oneLine(what))]
     }
 
     // MARK: - Broken files
@@ -159,23 +98,24 @@ struct ImageFolder {
             for index in own {
                 request.progress?(index - own.lowerBound, own.count)
                 do { _ = try ImageDecoder.decode(files[index], channels: channels, side: request.imageSize) } catch {
-                    broken.append((index, "\(error)".split(whereSeparator: \.isNewline).joined(separator: " ")))
+                    broken.append((index, oneLine("\(error)")))
                 }
             }
         }
         let indices = try ranks.gather(broken.map(\.index), filler: 0)
         let text = try ranks.gatherText(broken.map { $0.reason + "\n" }.joined())
-        let skipped = text.joined().split(separator: "\n").map(String.init)
+        let skipped = misnamed + text.joined().split(separator: "\n").map(String.init)
         try ranks.agree {
-            guard skipped.count < files.count else {
-                throw InputError("\(path): none of its \(files.count) images can be decoded; first \(skipped[0])")
+            guard indices.count < files.count else {
+                throw InputError(
+                    "\(path): none of its \(files.count + misnamed.count) images can be decoded; first \(skipped[0])")
             }
         }
         let isBroken = Set(indices)
         let kept = files.indices.filter { !isBroken.contains($0) }
-        let folder = ImageFolder(
-            path: path, files: kept.map { files[$0] }, labels: labels.map { labels in kept.map { labels[$0] } },
-            classes: classes, hasSplits: hasSplits)
+        var folder = self
+        folder.files = kept.map { files[$0] }
+        folder.labels = labels.map { labels in kept.map { labels[$0] } }
         return (folder, skipped)
     }
 }

@@ -10,6 +10,8 @@ struct ImageFolderReader: ImageReader {
     private let progress: (@Sendable (_ done: Int, _ count: Int) -> Void)?
 
     var count: Int { folder.files.count }
+    var notes: [String] { folder.notes }
+    var changes: [ReadingChange] { folder.changes }
     var classes: Int? { classNames?.count }
     var classNames: [String]? { folder.labels == nil ? nil : folder.classes }
 
@@ -22,6 +24,7 @@ struct ImageFolderReader: ImageReader {
 
     /// Without a size asked for, the first image's is that of all.
     init(_ folder: ImageFolder, _ request: ImageRequest) throws {
+        if !request.skipBroken, let first = folder.misnamed.first { throw InputError("\(first); \(Self.advice)") }
         guard folder.files.count <= ImageSource.largestCount else {
             throw InputError(
                 "\(folder.path): \(folder.files.count) images, expected at most \(ImageSource.largestCount)")
@@ -51,6 +54,7 @@ struct ImageFolderReader: ImageReader {
     }
 
     func load(images range: Range<Int>) throws -> ImageBlock {
+        var remarks = RemarkedFiles()
         let pixels = try [UInt8](unsafeUninitializedCapacity: range.count * shape.size) { buffer, initialized in
             guard let target = buffer.baseAddress else { return }
             for index in range {
@@ -60,9 +64,11 @@ struct ImageFolderReader: ImageReader {
                 }
                 try place(image, of: folder.files[index], into: target + initialized)
                 initialized += shape.size
+                remarks.add(image.remarks, folder.files[index])
             }
         }
-        return ImageBlock(pixels: .bytes(pixels), labels: folder.labels.map { Array($0[range]) })
+        return ImageBlock(
+            pixels: .bytes(pixels), labels: folder.labels.map { Array($0[range]) }, remarks: remarks)
     }
 
     private func place(_ image: DecodedImage, of file: String, into target: UnsafeMutablePointer<UInt8>) throws {

@@ -33,6 +33,8 @@ package struct ImageSource: Sendable {
     package let format: ImageFormat
     /// What was left out and why, a line for each file, in the order of the files.
     package let skipped: [String]
+    /// A line for each thing that was guessed or left out while looking.
+    package let notes: [String]
     private let reader: any ImageReader
 
     /// Whether `path` is a folder, which has its own files for each split; one file is all of its data.
@@ -45,6 +47,8 @@ package struct ImageSource: Sendable {
     package var classes: Int? { reader.classes }
     /// `[classes]`, by label: of image files, what their classes are called. nil for other formats or without labels.
     package var classNames: [String]? { reader.classNames }
+    /// What earlier versions of reading read otherwise, as far as is known before anything is loaded.
+    var changes: [ReadingChange] { reader.changes }
     /// What the data call label 0: STL-10 counts from 1.
     package var firstLabel: Int32 { format == .stl10 ? 1 : 0 }
     /// Bytes of a value in memory: images as bytes, or as floats.
@@ -93,6 +97,7 @@ package struct ImageSource: Sendable {
         hasSplits = files.hasSplits ?? isFolder(path)
         self.skipped = skipped
         let reader = try files.reader(request)
+        notes = try files.notes(in: path) + reader.notes
         guard request.channels == 0 || request.channels == reader.shape.channels else {
             throw InputError(
                 "\(path): images have \(reader.shape.channels) channels, and data.channels=\(request.channels) converts "

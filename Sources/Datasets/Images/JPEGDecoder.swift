@@ -55,24 +55,23 @@ final class JPEGDecoder {
             guard tjGetErrorCode(handle) == TJERR_WARNING.rawValue, Self.harmless.contains(where: reason.contains)
             else { throw Undecodable(description: "broken JPEG: \(reason)") }
         }
-        return DecodedImage(shape: shape, pixels: isCMYK ? Self.converted(cmyk: pixels, channels: channels) : pixels)
+        var remarks: Set<ImageRemark> = orientation(ofJPEG: file) == 1 ? [] : [.turned]
+        guard isCMYK else { return DecodedImage(shape: shape, pixels: pixels, remarks: remarks) }
+        if channels == 1 { remarks.insert(.readOtherwiseByVersion1) }
+        return DecodedImage(
+            shape: shape, pixels: Self.converted(cmyk: pixels, channels: channels), remarks: remarks)
     }
 
-    /// CMYK as Adobe's programs store it, 255 for no ink: red is C·K/255, and so on. Grey is their mean, weighted as
-    /// in JPEG itself (ITU-R BT.601).
+    /// CMYK as Adobe's programs store it, 255 for no ink: red is C·K/255, and so on.
     private static func converted(cmyk: [UInt8], channels: Int) -> [UInt8] {
         var result: [UInt8] = []
         result.reserveCapacity(cmyk.count / 4 * channels)
         for start in stride(from: 0, to: cmyk.count, by: 4) {
             let black = Int(cmyk[start + 3])
-            let red = Int(cmyk[start]) * black / 255
-            let green = Int(cmyk[start + 1]) * black / 255
-            let blue = Int(cmyk[start + 2]) * black / 255
-            if channels == 1 {
-                result.append(UInt8((299 * red + 587 * green + 114 * blue) / 1000))
-            } else {
-                result += [UInt8(red), UInt8(green), UInt8(blue)]
-            }
+            let red = UInt8(Int(cmyk[start]) * black / 255)
+            let green = UInt8(Int(cmyk[start + 1]) * black / 255)
+            let blue = UInt8(Int(cmyk[start + 2]) * black / 255)
+            if channels == 1 { result.append(grey(red, green, blue)) } else { result += [red, green, blue] }
         }
         return result
     }

@@ -2,39 +2,123 @@ import CPNG
 
 /// Height and width by a PNG's header.
 func sizeOfPNG(_ file: [UInt8]) throws -> (height: Int, width: Int) {
-    try withPNG(file) { (Int($0.pointee.height), Int($0.pointee.width)) }
+    try withPNG(PNGChunks(file)) { (Int($0.pointee.height), Int($0.pointee.width)) }
 }
 
-/// Any PNG as bytes: palettes and few bits are expanded, 16 bits rounded to 8, what is transparent lies on black.
-/// Grey of colours is libpng's, weighted by their light.
-/// C: `png_image_finish_read`.
+/// Any PNG as its own bytes, whatever light it says that they stand for (gAMA, cHRM, sRGB, iCCP), as Pillow, torchvision and
+/// OpenCV take them, and as we take a JPEG's. Palettes and few bits are expanded, of 16 bits the high byte is taken, what is
+/// transparent is blended on black, value by value. C: `png_image_finish_read`.
 ///
 /// - Parameters:
 ///   - channels: 1 or 3.
 ///   - check: throws for a height and width that are too large.
 func decodePNG(_ file: [UInt8], channels: Int, check: (Int, Int) throws -> Void) throws -> DecodedImage {
-    try withPNG(file) { image in
-        image.pointee.flags |= UInt32(PNG_IMAGE_FLAG_16BIT_sRGB)  // else libpng takes 16 bits for linear light
-        image.pointee.format = channels == 1 ? 0 : UInt32(PNG_FORMAT_FLAG_COLOR)
+    let chunks = try PNGChunks(file)
+    return try withPNG(chunks) { image in
         let shape = ImageShape(
             height: Int(image.pointee.height), width: Int(image.pointee.width), channels: channels)
         try check(shape.height, shape.width)
-        var pixels = [UInt8](repeating: 0, count: shape.size)
-        var black = png_color()
-        guard png_image_finish_read(image, &black, &pixels, 0, nil) != 0 else {
-            throw Undecodable(description: "broken PNG: \(message(image.pointee))")
+        let samples = PNGSamples(of: image.pointee.format, channels: channels)
+        var remarks = chunks.remarks
+        let capacity = shape.height * shape.width * samples.bytesOfPixel
+        let pixels = try [UInt8](unsafeUninitializedCapacity: capacity) { buffer, initialized in
+            image.pointee.format = samples.format
+            guard png_image_finish_read(image, nil, buffer.baseAddress, 0, nil) != 0 else {
+                throw Undecodable(description: "broken PNG: \(message(image.pointee))")
+            }
+            remarks.formUnion(samples.narrow(UnsafeMutableRawBufferPointer(buffer), channels: channels))
+            initialized = shape.size
         }
-        return DecodedImage(shape: shape, pixels: pixels)
+        return DecodedImage(shape: shape, pixels: pixels, remarks: remarks)
     }
+}
+
+/// What libpng is asked to make of a PNG: nothing in which it would reckon with light. So the transparency of 8 bits stays
+/// beside the values; in 16 bits, which are linear to libpng and so left alone, it multiplies the values by it.
+private struct PNGSamples {
+    /// Values of a pixel without its transparency, 1 or 3.
+    private let colours: Int
+    private let isWide: Bool
+    private let isTransparent: Bool
+    /// Beside the colours, in the memory that libpng fills.
+    private var hasAlpha: Bool { isTransparent && !isWide }
+
+    /// - Parameter format: of the file, by libpng.
+    init(of format: UInt32, channels: Int) {
+        isWide = format & UInt32(PNG_FORMAT_FLAG_LINEAR) != 0
+        isTransparent = format & UInt32(PNG_FORMAT_FLAG_ALPHA) != 0
+        colours = channels == 3 || format & UInt32(PNG_FORMAT_FLAG_COLOR) != 0 ? 3 : 1
+    }
+
+    var format: UInt32 {
+        var flags: UInt32 = 0
+        if colours == 3 { flags |= UInt32(PNG_FORMAT_FLAG_COLOR) }
+        if hasAlpha { flags |= UInt32(PNG_FORMAT_FLAG_ALPHA) }
+        if isWide { flags |= UInt32(PNG_FORMAT_FLAG_LINEAR) }
+        return flags
+    }
+
+    var bytesOfPixel: Int { (colours + (hasAlpha ? 1 : 0)) * (isWide ? 2 : 1) }
+
+    /// Makes `[height, width, channels]` of what libpng made, from the front of the same memory: nothing grows.
+    func narrow(_ memory: UnsafeMutableRawBufferPointer, channels: Int) -> Set<ImageRemark> {
+        let pixels = memory.count / bytesOfPixel
+        let bytes = memory.assumingMemoryBound(to: UInt8.self)
+        var remarks: Set<ImageRemark> = []
+        if isWide {
+            var all: UInt16 = 0
+            for place in 0..<pixels * colours {
+                let value = memory.load(fromByteOffset: 2 * place, as: UInt16.self)
+                all |= value
+                bytes[place] = UInt8(truncatingIfNeeded: value >> 8)
+            }
+            remarks.formUnion([.sixteenBits, .readOtherwiseByVersion1])
+            if (1..<1 << 12).contains(all) { remarks.insert(.twelveBits) }
+            if isTransparent { remarks.insert(.transparent) }
+        }
+        if hasAlpha { remarks.formUnion(blend(bytes, pixels: pixels)) }
+        if channels == 1 && colours == 3 {
+            for place in 0..<pixels {
+                bytes[place] = grey(bytes[3 * place], bytes[3 * place + 1], bytes[3 * place + 2])
+            }
+            remarks.insert(.readOtherwiseByVersion1)
+        }
+        return remarks
+    }
+
+    /// Lays pixels, behind whose colours their alpha lies, on black.
+    private func blend(_ bytes: UnsafeMutableBufferPointer<UInt8>, pixels: Int) -> Set<ImageRemark> {
+        var (isTransparent, isHalf) = (false, false)
+        for pixel in 0..<pixels {
+            let source = pixel * (colours + 1)
+            let alpha = Int(bytes[source + colours])
+            isTransparent = isTransparent || alpha < 255
+            for colour in 0..<colours {
+                let value = Int(bytes[source + colour])
+                isHalf = isHalf || (1..<255).contains(alpha) && value > 0
+                bytes[pixel * colours + colour] = UInt8((value * alpha + 127) / 255)
+            }
+        }
+        guard isTransparent else { return [] }
+        return isHalf ? [.transparent, .readOtherwiseByVersion1] : [.transparent]
+    }
+}
+
+/// Grey of a colour by ITU-R BT.601, as JPEG has it, rounded as by Pillow.
+func grey(_ red: UInt8, _ green: UInt8, _ blue: UInt8) -> UInt8 {
+    var sum = 19595 * Int(red)
+    sum += 38470 * Int(green)
+    sum += 7471 * Int(blue)
+    return UInt8((sum + 32768) >> 16)
 }
 
 /// An image whose header has been read. libpng keeps the addresses of both it and the file.
 /// C: `png_image_begin_read_from_memory`.
 private func withPNG<Result>(
-    _ file: [UInt8], _ body: (UnsafeMutablePointer<png_image>) throws -> Result
+    _ chunks: PNGChunks, _ body: (UnsafeMutablePointer<png_image>) throws -> Result
 ) throws -> Result {
     var image = png_image()
-    return try withoutUnusedChunks(file).withUnsafeBytes { file in
+    return try chunks.used.withUnsafeBytes { file in
         try withUnsafeMutablePointer(to: &image) { image in
             image.pointee.version = UInt32(PNG_IMAGE_VERSION)
             defer { png_image_free(image) }
@@ -44,34 +128,6 @@ private func withPNG<Result>(
             return try body(image)
         }
     }
-}
-
-/// A PNG without the chunks that no pixel depends on, up to its end. libpng allocates what a chunk's length claims before
-/// it has seen the bytes, and unpacks compressed texts and colour profiles to any size.
-/// - Throws: `Undecodable` where a chunk is longer than the rest of the file.
-private func withoutUnusedChunks(_ file: [UInt8]) throws -> [UInt8] {
-    let signature = 8
-    let used = ["tRNS", "gAMA", "cHRM", "sRGB"]
-    var result = Array(file.prefix(signature))
-    result.reserveCapacity(file.count)
-    var place = signature
-    while place < file.count {
-        // Length, type, data and checksum.
-        guard file.count - place >= 12 else {
-            throw Undecodable(description: "broken PNG: ends within a chunk, at byte \(file.count)")
-        }
-        let length = file[place..<place + 4].reduce(0) { $0 << 8 | Int($1) }
-        let type = String(decoding: file[place + 4..<place + 8], as: UTF8.self)
-        guard length <= file.count - place - 12 else {
-            throw Undecodable(
-                description: "broken PNG: a chunk \(type) of \(length) bytes at byte \(place) of \(file.count)")
-        }
-        let isCritical = file[place + 4] & 0x20 == 0  // a capital letter
-        if isCritical || used.contains(type) { result += file[place..<place + 12 + length] }
-        if type == "IEND" { break }
-        place += 12 + length
-    }
-    return result
 }
 
 private func message(_ image: png_image) -> String {

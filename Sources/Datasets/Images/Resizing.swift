@@ -46,6 +46,8 @@ struct ResizingReader: ImageReader {
     var classNames: [String]? { base.classNames }
     var valueSize: Int { base.valueSize }
     var fingerprint: Int { base.fingerprint }
+    var notes: [String] { base.notes }
+    var changes: [ReadingChange] { base.changes }
 
     init(_ base: any ImageReader, to side: Int, path: String) throws {
         guard !base.shape.isVector else {

@@ -42,7 +42,7 @@ package struct ViewBatch: RankBatch {
 }
 
 /// What one must know of images to use a network that was trained on them.
-package struct ViewCard: Codable, Equatable, Sendable {
+package struct ViewCard: DataCard {
     package let height: Int
     package let width: Int
     package let channels: Int
@@ -53,6 +53,10 @@ package struct ViewCard: Codable, Equatable, Sendable {
         self.width = width
         self.channels = channels
         self.normalisation = normalisation
+    }
+
+    package func hasShape(of other: ViewCard) -> Bool {
+        (height, width, channels) == (other.height, other.width, other.channels)
     }
 
     /// Throws `InputError` where no images are like that. A card may come from a file.

@@ -7,6 +7,8 @@ package final class ViewSource: DataSource {
     package let settings: ViewSettings
     package let card: ViewCard
     package let skipped: [String]
+    package let notes: [String]
+    package let changes: [ReadingChange]
     package private(set) var plan: BatchPlan
     private let dataset: ImageDataset
     private let recipe: ViewRecipe
@@ -35,6 +37,7 @@ package final class ViewSource: DataSource {
             if recipe.needsUnitRange { try dataset.checkUnitRange(path: settings.path) }
             return (dataset, plan)
         }
+        (notes, changes) = try Self.told(source, dataset, ranks: ranks)
         card = ViewCard(
             height: source.shape.height, width: source.shape.width, channels: source.shape.channels,
             normalisation: try Normalisation(of: dataset, in: plan.shards, over: ranks))
@@ -43,6 +46,17 @@ package final class ViewSource: DataSource {
         self.seed = seed
         rank = ranks.rank
         worldSize = ranks.worldSize
+    }
+
+    /// What is to be said of images, over all ranks. Collective.
+    private static func told(
+        _ source: ImageSource, _ dataset: ImageDataset, ranks: any Ranks
+    ) throws -> (notes: [String], changes: [ReadingChange]) {
+        let remarks = try dataset.remarks.total(over: ranks)
+        return (
+            source.notes + remarks.notes(of: source.count).map { "\(oneLine(source.path)): \($0)" },
+            source.changes + remarks.changes(of: source.count)
+        )
     }
 
     package var count: Int { dataset.count }
@@ -90,10 +104,11 @@ package final class ViewSource: DataSource {
             if recipe.needsUnitRange { try dataset.checkUnitRange(path: request.path) }
             return dataset
         }
+        let told = try told(source, dataset, ranks: ranks)
         let samples = EvaluationSamples(
             count: dataset.count, own: dataset.images, labels: dataset.labels, classes: dataset.classes,
             firstLabel: source.firstLabel, classNames: source.classNames, names: source.names, skipped: source.skipped,
-            images: (dataset, card.normalisation))
+            notes: told.notes, changes: told.changes, images: (dataset, card.normalisation))
         return EvaluationRows(samples) { rows, device in
             let images = device.tensor([rows.count, card.height, card.width, card.channels])
             dataset.fill(images.base, indices: Array(rows), normalisation: card.normalisation)

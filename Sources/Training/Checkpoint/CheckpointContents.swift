@@ -10,15 +10,19 @@ package struct LoadedCheckpoint {
     package let step: Int
     /// nil before format 3, when there was one.
     private let method: String?
+    /// `Reading.version` of the program that wrote it.
+    private let reading: Int
     let updates: UpdateCounts
     private let cardTree: JSONValue
     let model: Data
     let optimiser: Data
 
     init(
-        folder: String, step: Int, method: String?, updates: UpdateCounts, card: JSONValue, model: Data, optimiser: Data
+        folder: String, step: Int, method: String?, reading: Int, updates: UpdateCounts, card: JSONValue, model: Data,
+        optimiser: Data
     ) {
-        (self.folder, self.step, self.method, self.updates) = (folder, step, method, updates)
+        (self.folder, self.step, self.method, self.reading) = (folder, step, method, reading)
+        self.updates = updates
         (cardTree, self.model, self.optimiser) = (card, model, optimiser)
     }
 
@@ -26,6 +30,16 @@ package struct LoadedCheckpoint {
     package func check<M: Method>(isOf _: M.Type) throws {
         guard let method, method != M.name else { return }
         throw InputError("\(folder) is of method \(method), and method is \(M.name): add --method \(method)")
+    }
+
+    /// A line about each part of the data that was read otherwise for this checkpoint than it is now.
+    /// - Parameter changes: of the data at hand.
+    package func notes(on changes: [ReadingChange]) -> [String] {
+        let versions = "version \(reading) of reading data, and this program has \(Reading.version)"
+        guard reading <= Reading.version else {
+            return ["\(folder) is of \(versions): the data may not be read as they were for it"]
+        }
+        return changes.filter { $0.since > reading }.map { "\(folder) is of \(versions): \($0.what)" }
     }
 
     /// What it says of the data that it was trained on.

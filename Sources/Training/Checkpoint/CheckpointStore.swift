@@ -1,5 +1,6 @@
 import CZlib
 import Collectives
+import Datasets
 import Foundation
 
 /// The list of contents that makes a checkpoint whole. Written last, so a folder without it is not a checkpoint.
@@ -13,6 +14,8 @@ struct CheckpointManifest: Codable {
 
     /// 1 had no checksum of its own, 2 one count of updates for all groups.
     var format = 3
+    /// `Reading.version` of the program that wrote it; nil before 2.
+    private(set) var reading: Int? = Reading.version
     /// Of the file without the line that holds it.
     private(set) var crc32: UInt32?
     let step: Int
@@ -46,7 +49,7 @@ struct CheckpointManifest: Codable {
 
     /// Whether what it was read from is what was written.
     func isSound(in file: Data) -> Bool {
-        guard updates.areCounts else { return false }
+        guard updates.areCounts, reading ?? 1 >= 1 else { return false }
         guard (2...3).contains(format), let crc32 else { return format == 1 && crc32 == nil }
         var rest = file
         guard let line = rest.range(of: Data("  \"crc32\" : \(crc32),\n".utf8)) else { return false }
@@ -229,8 +232,9 @@ package struct CheckpointStore {
             data[name] = bytes
         }
         return LoadedCheckpoint(
-            folder: place, step: step, method: manifest.method, updates: manifest.updates, card: manifest.card,
-            model: data[Self.modelName]!, optimiser: data[Self.optimiserName]!)
+            folder: place, step: step, method: manifest.method, reading: manifest.reading ?? 1,
+            updates: manifest.updates, card: manifest.card, model: data[Self.modelName]!,
+            optimiser: data[Self.optimiserName]!)
     }
 
     private func manifest(_ step: Int) throws -> CheckpointManifest {
