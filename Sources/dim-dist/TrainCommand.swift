@@ -122,9 +122,11 @@ extension Program {
         let configuration = run.configuration
         let threads = run.model.device.threads
         let summary = run.model.method.summary(batch: configuration.batch)
+        let left = run.data.plan.shards.imageCount - run.data.plan.stepsPerEpoch * configuration.batch
         let cores = Machine.current.cores
         var lines = [
-            "data       \(configuration.data.path): \(run.data.summary), \(run.stepsPerEpoch) steps an epoch",
+            "data       \(configuration.data.path): \(run.data.summary), \(run.stepsPerEpoch) steps an epoch"
+                + (left > 0 ? " (\(left) left over in each, others every time)" : ""),
             "model      \(summary.networks), \(run.model.parameterCount) parameters",
             "objective  \(summary.objective)",
             "world      \(ranks.worldSize) rank\(ranks.worldSize == 1 ? "" : "s") x \(threads) "

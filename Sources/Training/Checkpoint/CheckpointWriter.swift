@@ -135,8 +135,10 @@ final class CheckpointWriter {
             if late.allSatisfy({ $0 == 0 }) { return }
             if ranks.isFirst && told + Self.pauseBetweenWarnings < .now {
                 told = .now
-                let names = late.indices.filter { late[$0] > 0 }.prefix(8).map(String.init).joined(separator: ", ")
-                warn("the disk hasn't taken the checkpoint yet of ranks \(names): waiting for it")
+                let all = late.indices.filter { late[$0] > 0 }
+                let names = all.prefix(8).map(String.init).joined(separator: ", ")
+                let more = all.count > 8 ? " and \(all.count - 8) more" : ""
+                warn("the disk hasn't taken the checkpoint yet of ranks \(names)\(more): waiting for it")
             }
             Thread.sleep(forTimeInterval: Self.pauseBetweenLooks)
         }

@@ -53,6 +53,8 @@ package final class Journal {
     package private(set) var brokenLines = 0
 
     private static let mostUnwritten = 64 << 20
+    /// Whether more waited than that.
+    private var isFull = false
 
     /// - Parameter start: for the run itself: lines of later steps, from a run that went further than its checkpoint,
     ///   and broken ones are dropped first. nil keeps all.
@@ -92,7 +94,11 @@ package final class Journal {
     }
 
     package func note(_ line: some Encodable) throws {
-        if unwritten.count < Self.mostUnwritten { unwritten += try encoder.encode(line) + [UInt8(ascii: "\n")] }
+        if unwritten.count < Self.mostUnwritten {
+            unwritten += try encoder.encode(line) + [UInt8(ascii: "\n")]
+        } else {
+            isFull = true
+        }
         flush()
     }
 
@@ -104,6 +110,7 @@ package final class Journal {
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else {
                 problem = FileError(action: "write", path: path, code: errno).description
+                if isFull { problem? += ", and lines are lost now, for \(Self.mostUnwritten >> 20) MiB of them wait" }
                 return
             }
             unwritten = Data(unwritten.dropFirst(count))

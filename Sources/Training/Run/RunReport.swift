@@ -14,7 +14,8 @@ final class RunReport {
     private let warn: (String) -> Void
     private var before: Double
     private var slowRanksTold: Set<Int> = []
-    private var isJournalTold = false
+    /// What was said last of what can't be written.
+    private var journalTold: String?
 
     /// Collective.
     /// - Parameters:
@@ -55,8 +56,8 @@ final class RunReport {
                 step: step + 1, epoch: plan.epoch(ofStep: step * drawsPerStep), terms: terms, rate: rate,
                 imagesPerSecond: Double(samples.total) / max(now - before, 1e-9), seconds: now, computing: comparison))
         before = now
-        if let problem = journal?.problem, !isJournalTold { warn("\(problem); training goes on") }
-        isJournalTold = journal?.problem != nil
+        if let problem = journal?.problem, problem != journalTold { warn("\(problem); training goes on") }
+        journalTold = journal?.problem
         if let comparison, comparison.isSlow { warnOfSlow(comparison) }
         progress.show(step: step + 1, loss: terms.loss, images: samples.total)
     }
