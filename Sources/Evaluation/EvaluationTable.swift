@@ -105,7 +105,7 @@ extension Probe {
     /// Head of its column.
     package var title: String {
         switch self {
-        case .linear, .svm, .knn, .mlp: "\(rawValue) %"
+        case .linear, .svm, .knn, .mlp, .mlpPublished: "\(rawValue) %"
         case .reconstruction: "MS-SSIM"
         case .ndm: "NDM nats"
         case .mine: "MINE nats"

@@ -84,7 +84,7 @@ extension Program {
             Option("layer", "L,…", "features; \(layersHelp)"),
             Option(
                 "probe", "P,…",
-                "linear (logistic regression), svm, knn (cosine), mlp, reconstruction (by a decoder, MS-SSIM), "
+                "linear (logistic regression), svm, knn (cosine), mlp (one hidden layer), mlpPublished (the same at its published rate), reconstruction (by a decoder, MS-SSIM), "
                     + "ndm (neural dependency measure, nats), mine (information on the image, nats); linear,knn by default"
             ),
             Option(

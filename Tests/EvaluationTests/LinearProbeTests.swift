@@ -132,7 +132,7 @@ final class LinearProbeTests: XCTestCase {
                     small.hiddenUnits = 16
                     small.leastSteps = 200
                     small.heldOutShare = 0
-                    small.rate = 1e-2
+                    (small.rates, small.decays) = ([1e-2], [0])
                     return try small(train: train, test: test, seed: 1, ranks: ranks, device: device)
                 }
                 XCTAssertEqual(results, [1, 1, 1], "\(probe)")

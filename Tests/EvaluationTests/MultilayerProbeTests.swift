@@ -14,7 +14,7 @@ final class MultilayerProbeTests: XCTestCase {
                 var probe = MultilayerProbe()
                 probe.hiddenUnits = 32
                 probe.batch = 50
-                probe.rate = 1e-2
+                (probe.rates, probe.decays) = ([1e-2], [0])
                 probe.epochs = 15
                 probe.leastSteps = 0
                 probe.heldOutShare = 0
@@ -46,7 +46,7 @@ final class MultilayerProbeTests: XCTestCase {
                 probe.patience = 5
                 probe.leastSteps = 0
                 probe.heldOutShare = 0.3
-                probe.rate = 1e-2
+                (probe.rates, probe.decays) = ([1e-2], [0])
                 var lines: [String] = []
                 _ = try probe(train: train, test: train, seed: 1, ranks: ranks, device: device) {
                     lines.append($0)
@@ -71,7 +71,7 @@ final class MultilayerProbeTests: XCTestCase {
             let train = try makeFeatures(
                 rows: 100, classes: 2, ranks: ranks, device: device, sample: twoBlobs(distance: 20))
             var probe = MultilayerProbe()
-            probe.hiddenUnits = 8
+            (probe.rates, probe.decays, probe.hiddenUnits) = ([1e-4], [0], 8)
             probe.batch = 30
             probe.epochs = 5
             probe.patience = 1
@@ -81,7 +81,7 @@ final class MultilayerProbeTests: XCTestCase {
             return lines
         }[0]
         XCTAssertTrue(lines.last?.hasPrefix("MLP probe: step 42 of 42,") ?? false, "\(lines)")
-        XCTAssertTrue(lines.contains { $0.hasPrefix("MLP probe: epoch 14,") }, "\(lines)")
+        XCTAssertTrue(lines.contains { $0.hasPrefix("MLP probe: rate 0.0001, decay 0.0, epoch 14,") }, "\(lines)")
     }
 
     func testProgressTellsTheSameLossAtEveryWorldSize() throws {
@@ -95,7 +95,7 @@ final class MultilayerProbeTests: XCTestCase {
                 probe.epochs = 2
                 probe.leastSteps = 0
                 probe.heldOutShare = 0
-                probe.rate = 1e-2
+                (probe.rates, probe.decays) = ([1e-2], [0])
                 var lines: [String] = []
                 _ = try probe(train: train, test: train, seed: 1, ranks: ranks, device: device) { lines.append($0) }
                 return lines

@@ -11,6 +11,8 @@ package enum Probe: String, Codable, CaseIterable, Sendable {
     case knn
     /// One hidden layer: what is there, in whatever form.
     case mlp
+    /// The same as it was published, at one rate and without decay.
+    case mlpPublished
     /// A decoder: how much of the image is there.
     case reconstruction
     /// Neural dependency measure: how far the dimensions are from being independent.
@@ -30,7 +32,7 @@ package enum Probe: String, Codable, CaseIterable, Sendable {
 
     package var measure: Measure {
         switch self {
-        case .linear, .svm, .knn, .mlp: .accuracy
+        case .linear, .svm, .knn, .mlp, .mlpPublished: .accuracy
         case .reconstruction: .similarity
         case .ndm, .mine: .nats
         }
@@ -76,9 +78,10 @@ package func score(
     case .knn:
         return Finding(
             value: try NearestNeighbours()(train: train, test: test, ranks: ranks, device: device, progress: progress))
-    case .mlp:
+    case .mlp, .mlpPublished:
+        let multilayer = probe == .mlp ? MultilayerProbe() : .published
         return Finding(
-            value: try MultilayerProbe()(
+            value: try multilayer(
                 train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress))
     case .reconstruction:
         return Finding(

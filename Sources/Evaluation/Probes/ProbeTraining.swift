@@ -3,7 +3,7 @@ import Collectives
 import Layers
 import Tensors
 
-/// Adam on batches of frozen, standardised features: the loop of every probe that has a network.
+/// Adam, with decoupled weight decay (Loshchilov & Hutter 2019, AdamW), on batches of frozen, standardised features: the loop of every probe that has a network.
 struct ProbeTraining {
     /// What messages call the probe.
     let name: String
@@ -32,12 +32,13 @@ struct ProbeTraining {
     /// Trains `parameters` for `steps` batches of at most `batch` rows over all ranks. Collective.
     /// - Parameters:
     ///   - rate: of a step.
+    ///   - decay: of all parameters, by this times the rate before a step.
     ///   - loss: this rank's part of a batch's loss.
     ///   - goesOn: asked after each epoch, with the number of epochs so far, whether to go on; collective, and the same
     ///     on every rank.
     /// - Throws: `InputError` when the loss isn't finite.
     func callAsFunction(
-        _ parameters: ParameterSet, batch: Int, steps: Int, rate: (_ step: Int) -> Double,
+        _ parameters: ParameterSet, batch: Int, steps: Int, rate: (_ step: Int) -> Double, decay: Double = 0,
         progress: (String) -> Void, goesOn: (_ epochs: Int) throws -> Bool = { _ in true },
         loss: (Batch) throws -> Variable
     ) throws {
@@ -55,6 +56,7 @@ struct ProbeTraining {
             try tape.backward(from: value)
             tape.settle()
             try parameters.sumGradients(over: ranks)
+            if decay > 0 { parameters.values.scale(by: Float(1 - rate(step) * decay)) }
             adam.update(parameters, rate: rate(step))
             let isEpochsEnd = (step + 1) % order.batchesPerEpoch == 0
             guard isEpochsEnd || (step + 1) % Self.stepsBetweenReports == 0 || step + 1 == steps else { continue }
