@@ -142,7 +142,7 @@ struct StepRequest {
 
     /// - Throws: `InputError` on values out of range, and on settings that the method doesn't have.
     init(_ arguments: Arguments, ranks: any Ranks) throws {
-        var typed = try arguments.all("set").map { try JSONValue.setting(typed: $0) }
+        var typed = try JSONValue.settings(typed: arguments.all("set"))
         if let name = arguments.text("method") { typed.append(.leaf("method", .string(name))) }
         if arguments.has("units") {
             typed.append(.leaf("critic.units", .integer(try arguments.number("units", in: 1...65536, default: 0))))

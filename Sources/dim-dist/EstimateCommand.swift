@@ -20,7 +20,7 @@ private struct EstimateReport: Encodable {
     let trainingRows: Int
     let validationRows: Int
     let testRows: Int
-    let seed: Int
+    let seed: UInt64
     let seconds: Double
     let worldSize: Int
 
@@ -96,12 +96,12 @@ extension Program {
             settings.rate = try arguments.real("rate", in: 1e-9...1, default: settings.rate)
             settings.heldOut = try arguments.real("held-out", in: 0.1...0.9, default: settings.heldOut)
             let threads = try arguments.number("threads", in: 0...1024, default: 0)
-            return (settings, try arguments.number("seed", in: 0...Int.max, default: 0), threads)
+            return (settings, try arguments.seed(), threads)
         }
         let device = try Program.device(threads: threads, ranks: ranks)
         let (x, y) = try ranks.agree { try readPairs(arguments, ranks: ranks, device: device) }
         var told = start
-        let estimate = try settings(x: x, y: y, seed: UInt64(seed), ranks: ranks, device: device) { line in
+        let estimate = try settings(x: x, y: y, seed: seed, ranks: ranks, device: device) { line in
             guard ranks.isFirst, told.duration(to: .now) > .seconds(5) else { return }
             told = .now
             complain(line)

@@ -75,6 +75,15 @@ struct Arguments {
         return number
     }
 
+    /// Of random numbers; 0 by default.
+    func seed() throws -> UInt64 {
+        guard let text = text("seed") else { return 0 }
+        guard let seed = UInt64(text) else {
+            throw InputError("--seed is \(text): it must be a whole number from 0 to \(UInt64.max)")
+        }
+        return seed
+    }
+
     func real(_ name: String, in range: ClosedRange<Double>, default standard: Double) throws -> Double {
         guard let text = text(name) else { return standard }
         guard let number = Double(text), range.contains(number) else {

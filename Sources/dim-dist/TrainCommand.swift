@@ -106,10 +106,10 @@ extension Program {
         for option in settings {
             if let setting = option.setting, let text = arguments.text(option.name) {
                 let isText = setting == "data.path" || setting == "method"
-                layers.append(.leaf(setting, isText ? .string(text) : .typed(text)))
+                try layers.append(.leaf(setting, isText ? .string(text) : .typed(text)))
             }
         }
-        return layers + (try arguments.all("set").map { try JSONValue.setting(typed: $0) })
+        return try layers + JSONValue.settings(typed: arguments.all("set"))
     }
 
     /// The settings that a run directory keeps; nil where there is no run.

@@ -79,7 +79,7 @@ extension Parser {
         return Parser(seeds: ["typed": Array(seed.utf8)]) {
             let words = String(decoding: $0, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
             let arguments = try Arguments(words.map(String.init), options: options)
-            let settings = try Configuration(layers: arguments.all("set").map { try JSONValue.setting(typed: $0) })
+            let settings = try Configuration(layers: JSONValue.settings(typed: arguments.all("set")))
             try check(settings)
             try require((1...1000).contains(try arguments.number("steps", in: 1...1000, default: 1)), "steps")
             try require((1e-9...1).contains(try arguments.real("rate", in: 1e-9...1, default: 1)), "rate")

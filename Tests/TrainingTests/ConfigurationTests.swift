@@ -22,6 +22,7 @@ struct ConfigurationTests {
         switch value {
         case .string(let text): "\"\(text)\""
         case .integer(let number): "\(number)"
+        case .unsigned(let number): "\(number)"
         case .number(let number): "\(number)"
         case .boolean(let value): "\(value)"
         case .null: "null"
@@ -58,7 +59,7 @@ struct ConfigurationTests {
         "optimiser.rate": .number(1e-3),
         "optimiser.beta1": .number(0.5), "optimiser.beta2": .number(0.99), "optimiser.epsilon": .number(1e-6),
         "optimiser.schedule": .string("cosine"), "optimiser.warmupSteps": .integer(0), "batch": .integer(64),
-        "microBatch": .integer(32), "steps": .integer(7), "seed": .integer(.max), "threads": .integer(2),
+        "microBatch": .integer(32), "steps": .integer(7), "seed": .unsigned(.max), "threads": .integer(2),
         "stallTimeout": .integer(30), "checkpoint.every": .integer(5),
         "checkpoint.keep": .integer(1),
     ]
@@ -175,7 +176,7 @@ struct ConfigurationTests {
         ] {
             switch (right, wrong) {
             case (.boolean, .boolean), (.integer, .integer), (.number, .number), (.array, .array): continue
-            case (.number, .integer): continue
+            case (.number, .integer), (.unsigned, .integer): continue
             case (.string, .string) where path == "data.path": continue
             default: break
             }

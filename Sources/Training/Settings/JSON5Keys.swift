@@ -8,7 +8,7 @@ struct RepeatedKey: Error, CustomStringConvertible {
 
     var description: String {
         let place = lines.first == lines.second ? "line \(lines.first)" : "lines \(lines.first) and \(lines.second)"
-        return "\(name) stands twice (\(place)): remove one"
+        return "\(name) is set twice, on \(place): keep one"
     }
 }
 
@@ -44,6 +44,7 @@ struct JSON5Keys {
             advance()
         case UInt8(ascii: "}"), UInt8(ascii: "]"):
             _ = open.popLast()
+            key = nil
             advance()
         case UInt8(ascii: ":"):
             try note()

@@ -6,6 +6,8 @@ package enum JSONValue: Codable, Equatable, Sendable {
     case null
     case boolean(Bool)
     case integer(Int)
+    /// A whole number beyond Int's range.
+    case unsigned(UInt64)
     case number(Double)
     case string(String)
     case array([JSONValue])
@@ -26,6 +28,8 @@ package enum JSONValue: Codable, Equatable, Sendable {
             self = .boolean(boolean)
         } else if let integer = try? value.decode(Int.self) {
             self = .integer(integer)
+        } else if let unsigned = try? value.decode(UInt64.self) {
+            self = .unsigned(unsigned)
         } else if let number = try? value.decode(Double.self), number.isFinite {  // JSON5 has NaN and Infinity
             self = .number(number)
         } else if let string = try? value.decode(String.self) {
@@ -43,6 +47,7 @@ package enum JSONValue: Codable, Equatable, Sendable {
         case .null: try container.encodeNil()
         case .boolean(let value): try container.encode(value)
         case .integer(let value): try container.encode(value)
+        case .unsigned(let value): try container.encode(value)
         case .number(let value): try container.encode(value)
         case .string(let value): try container.encode(value)
         case .array(let value): try container.encode(value)
@@ -67,7 +72,8 @@ package enum JSONValue: Codable, Equatable, Sendable {
         try JSON5Keys.check(data)
         let decoder = JSONDecoder()
         decoder.allowsJSON5 = true
-        return try decoder.decode(JSONValue.self, from: data)
+        // It looks at what lies in memory behind a number that the text ends in, and crashes over a digit there.
+        return try decoder.decode(JSONValue.self, from: data + [UInt8(ascii: "\n")])
     }
 
     /// The tree of a value.

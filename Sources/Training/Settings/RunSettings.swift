@@ -42,7 +42,7 @@ package struct RunSettings: SettingsTree {
         "stallTimeout": "seconds that ranks wait for one before the job is ended; 0 for ever",
     ]
     package static let changeable = ["steps", "threads", "stallTimeout", "microBatch"]
-    package static let expectations = ["seed": "a whole number from 0 to \(Int.max)"]
+    package static let expectations = ["seed": "a whole number from 0 to \(UInt64.max)"]
 
     /// Throws `InputError` where a value is out of its range.
     func check() throws {

@@ -39,11 +39,32 @@ extension JSONValue {
         guard parts[0].utf8.count <= longestName else {
             throw InputError("--set \(parts[0].prefix(40))…: no setting has a name of more than \(longestName) letters")
         }
-        return .leaf(parts[0], typed(parts[1]))
+        return .leaf(parts[0], try typed(parts[1]))
+    }
+
+    /// The trees of what was typed behind several `--set`, in order.
+    /// - Throws: `InputError` where two say the same setting.
+    package static func settings(typed texts: [String]) throws -> [JSONValue] {
+        var earlier: [String: String] = [:]
+        return try texts.map { text in
+            let tree = try setting(typed: text)
+            for leaf in tree.leaves {
+                if let other = earlier[leaf] {
+                    throw InputError("--set \(other) and --set \(text): \(leaf) is set twice")
+                }
+                earlier[leaf] = text
+            }
+            return tree
+        }
     }
 
     /// A number, `true`, `null`, … where the text is one, else the text itself.
-    package static func typed(_ text: String) -> JSONValue {
-        (try? parse(Data(text.utf8))) ?? .string(text)
+    /// - Throws: `InputError` where it has a key twice.
+    package static func typed(_ text: String) throws -> JSONValue {
+        do { return try parse(Data(text.utf8)) } catch let error as RepeatedKey {
+            throw InputError("\(text): \(error)")
+        } catch {
+            return .string(text)
+        }
     }
 }
