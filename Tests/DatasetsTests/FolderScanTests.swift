@@ -125,6 +125,27 @@ struct FolderScanTests {
         #expect(try notes(folder).last == line)
     }
 
+    @Test func foldersWithoutImagesAreDescribed() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("x.txt", [1])
+        try write([0xE9] + Array(".gif".utf8), in: folder.path)
+        expectInputError("found \\xe9.gif, x.txt; files in all folders: 1 .gif, 1 .txt") {
+            try ImageSource(path: folder.path, split: .train)
+        }
+    }
+
+    @Test func arraysThatAreNoSplitAreNamed() throws {
+        let folder = try folder(["cat/1.png"])
+        for name in ["train", "test", "test_labels", "val", "valid_labels"] {
+            _ = try NumPyArray.create(path: "\(folder.path)/\(name).npy", shape: [2, 3, 3])
+        }
+        #expect(
+            try notes(folder) == [
+                "left out image files (.jpg, .jpeg, .png), for the folder is taken as numPy",
+                "left out arrays that are no split: val.npy, valid_labels.npy",
+            ])
+    }
+
     @Test func imagesOutsideUTF8AreNamed() throws {
         let folder = try folder(["a/1.png", "b/2.png"])
         try write(Array("caf".utf8) + [0xE9] + Array(".PNG".utf8), in: folder.path + "/a")

@@ -30,6 +30,16 @@ struct FolderListing {
         folders.sort(by: precedes)
     }
 
+    /// The names of all that lies in a folder, sorted, as they can be printed.
+    static func names(in folder: String) throws -> [String] {
+        var names: [String] = []
+        try forEachEntry(of: Array(folder.utf8)) { name, _ in
+            names.append(printable(name))
+            return true
+        }
+        return names.sorted(by: precedes)
+    }
+
     /// Whether there are image files in a folder or below it. Looks no further than the first. Links that lead back, to
     /// `parent` too, are not followed.
     static func holdsImages(_ folder: String, in parent: String? = nil) throws -> Bool {

@@ -48,8 +48,8 @@ enum ImageFiles {
         if format == .numPy {
             let own = Split.allCases.flatMap { ImageFormat.numPy.names($0) }
             let known = Set(own + own.map { $0.replacingOccurrences(of: ".npy", with: "_labels.npy") })
-            let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".npy") }
-            let others = names.filter { !known.contains($0) }.sorted()
+            let names = try FolderListing.names(in: folder).filter { $0.hasSuffix(".npy") }
+            let others = names.filter { !known.contains($0) }
             if !others.isEmpty { lines.append("\(folder): left out arrays that are no split: \(LeftOut.list(others))") }
         }
         return lines.map(oneLine)
@@ -183,9 +183,7 @@ enum ImageFiles {
 
     /// The first few names in a folder, for a message.
     private static func contents(_ folder: String) -> String {
-        guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder).sorted() else {
-            return "a folder that can't be listed"
-        }
+        guard let names = try? FolderListing.names(in: folder) else { return "a folder that can't be listed" }
         guard !names.isEmpty else { return "nothing" }
         let more = names.count > 6 ? " and \(names.count - 6) more" : ""
         return names.prefix(6).joined(separator: ", ") + more

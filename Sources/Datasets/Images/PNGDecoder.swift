@@ -88,16 +88,19 @@ private struct PNGSamples {
 
     /// Lays pixels, behind whose colours their alpha lies, on black.
     private func blend(_ bytes: UnsafeMutableBufferPointer<UInt8>, pixels: Int) -> Set<ImageRemark> {
+        guard var target = bytes.baseAddress else { return [] }
+        var source = target
         var (isTransparent, isHalf) = (false, false)
-        for pixel in 0..<pixels {
-            let source = pixel * (colours + 1)
-            let alpha = Int(bytes[source + colours])
-            isTransparent = isTransparent || alpha < 255
+        for _ in 0..<pixels {
+            let alpha = UInt32(source[colours])
+            if alpha < 255 { isTransparent = true }
             for colour in 0..<colours {
-                let value = Int(bytes[source + colour])
-                isHalf = isHalf || (1..<255).contains(alpha) && value > 0
-                bytes[pixel * colours + colour] = UInt8((value * alpha + 127) / 255)
+                let value = UInt32(source[colour])
+                if alpha < 255 && alpha > 0 && value > 0 { isHalf = true }
+                target[colour] = UInt8(truncatingIfNeeded: (value &* alpha &+ 127) / 255)
             }
+            source += colours + 1
+            target += colours
         }
         guard isTransparent else { return [] }
         return isHalf ? [.transparent, .readOtherwiseByVersion1] : [.transparent]
