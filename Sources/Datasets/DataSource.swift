@@ -48,10 +48,11 @@ package protocol DataSource: AnyObject {
     /// over. Collective.
     /// - Parameters:
     ///   - split: nil for the training split, or for all of what has none.
+    ///   - isLabelled: whether labels are wanted; they aren't read otherwise.
     ///   - card: of the data that the model was trained on.
     /// - Throws: what `agree` throws: also for data that the card isn't for.
     static func rows(
-        _ settings: Settings, _ recipe: Recipe, split: Split?, card: Card, ranks: any Ranks
+        _ settings: Settings, _ recipe: Recipe, split: Split?, isLabelled: Bool, card: Card, ranks: any Ranks
     ) throws -> EvaluationRows<Batch>
 
     /// A card, and a batch of noise of so many samples on each rank, for measurements: always the same one.
@@ -82,12 +83,9 @@ package struct EvaluationSamples {
     package let count: Int
     /// Those of this rank.
     package let own: Range<Int>
-    /// Of this rank's samples, each below `classes`; nil without labels.
+    /// Of this rank's samples, as the data have them, from 0 on and with gaps, or `noLabel`; nil without labels.
     package let labels: [Int32]?
-    package let classes: Int?
-    /// What the data call label 0.
-    package let firstLabel: Int32
-    /// In the order of labels; nil where the data have none.
+    /// By label; nil where the data have none.
     package let classNames: [String]?
     /// Names of some samples, as numbers in the whole split; nil where the data have none.
     package let names: ((Range<Int>) -> [String]?)
@@ -101,16 +99,14 @@ package struct EvaluationSamples {
     package let images: (dataset: ImageDataset, normalisation: Normalisation)?
 
     package init(
-        count: Int, own: Range<Int>, labels: [Int32]?, classes: Int?, firstLabel: Int32 = 0,
-        classNames: [String]? = nil, names: @escaping (Range<Int>) -> [String]? = { _ in nil }, skipped: [String],
+        count: Int, own: Range<Int>, labels: [Int32]?, classNames: [String]? = nil,
+        names: @escaping (Range<Int>) -> [String]? = { _ in nil }, skipped: [String],
         notes: [String] = [], changes: [ReadingChange] = [],
         images: (dataset: ImageDataset, normalisation: Normalisation)?
     ) {
         self.count = count
         self.own = own
         self.labels = labels
-        self.classes = classes
-        self.firstLabel = firstLabel
         self.classNames = classNames
         self.names = names
         self.skipped = skipped

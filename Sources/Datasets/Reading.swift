@@ -4,7 +4,7 @@ package enum Reading {
     ///
     /// 1: colours of PNG files went through linear light, by gAMA and cHRM, to be blended or made grey, and 16 bits were
     /// rounded to 8; splits were folders in the one folder given, called `train`, `test`, `val`, `validation`, `unlabelled`
-    /// or `unlabeled`, in small letters.
+    /// or `unlabeled`, in small letters; all numbers of arrays were narrowed to float32 as they are.
     package static let version = 2
 }
 

@@ -66,6 +66,13 @@ package struct Features {
         self.pictures = pictures
     }
 
+    /// Some of this rank's rows with their labels, without images; rows are counted anew over all ranks. Collective.
+    /// - Parameter own: places among this rank's rows, rising.
+    package func rows(_ own: [Int], ranks: any Ranks, device: Device) throws -> Features {
+        try Features(
+            values: values.rows(own, device: device), labels: own.map { labels[$0] }, classes: classes, ranks: ranks)
+    }
+
     /// The same rows, labels and images with other values, [own rows, any dimension].
     func replacing(values: Tensor) -> Features {
         precondition(values.shape.count == 2 && values.shape[0] == labels.count, "values of shape \(values.shape)")

@@ -6,8 +6,8 @@ package struct Pictures {
     package let shape: ImageShape
     private let fill: (_ rows: [Int], _ destination: UnsafeMutablePointer<Float>) -> Void
 
-    /// - Parameter fill: writes the images of these rows, counted from this rank's first, with values in -1...1,
-    ///   [rows, height, width, channels].
+    /// - Parameter fill: writes the images of these rows, counted from this rank's first, [rows, height, width, channels];
+    ///   for reconstruction with values in -1...1.
     package init(
         shape: ImageShape, fill: @escaping (_ rows: [Int], _ destination: UnsafeMutablePointer<Float>) -> Void
     ) {
@@ -15,10 +15,11 @@ package struct Pictures {
         self.fill = fill
     }
 
-    /// The images that this rank holds of a data set: pixel values 0...255 become -1...1. Others can't be compared.
-    package init(_ dataset: ImageDataset) {
-        let half = [Float](repeating: 0.5, count: dataset.shape.channels)
-        let normalisation = Normalisation(mean: half, deviation: half)
+    /// The images that this rank holds of a data set: pixel values 0...255 become -1...1, others what the normalisation
+    /// makes of them.
+    package init(_ dataset: ImageDataset, normalisation: Normalisation) {
+        let half = [Double](repeating: 0.5, count: dataset.shape.channels)
+        let normalisation = dataset.holdsBytes ? Normalisation(mean: half, deviation: half) : normalisation
         self.init(shape: dataset.shape) { rows, destination in
             dataset.fill(
                 destination, indices: rows.map { dataset.images.lowerBound + $0 }, normalisation: normalisation)

@@ -19,7 +19,7 @@ extension Program {
         ],
         notes: """
             A .npz file has the arrays features, float32 [samples, width]; labels, int32, where there are any, with numbers as in
-            the data; classes, the names of image folders' classes; ids, file names below --data or else numbers from 0. With
+            the data, -1 for none; classes, the names of image folders' classes; ids, file names below --data or else numbers from 0. With
             several layers in --layer, each has an array of its name instead of features.
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
@@ -39,7 +39,7 @@ extension Program {
         }
         let run = try TrainedRun<M>(saved, arguments, ranks: ranks)
         try ranks.agree { try output.check(isNoFileOf: run.configuration.data.path) }
-        let rows = try run.rows(split, ranks: ranks)
+        let rows = try run.rows(split, isLabelled: output.isArchive, ranks: ranks)
         let features = try ranks.agree { try FrozenModel(run.model).features(of: rows, layers) }
         try output.write(features, rows.samples, ranks: ranks)
         try ranks.agree {
@@ -61,7 +61,8 @@ extension Program {
 /// The file that `embed` writes, whole or not at all: one array, or an archive.
 private struct FeatureFile {
     let path: String
-    private let isArchive: Bool
+    /// Whether it has labels beside the features.
+    let isArchive: Bool
     /// Of the arrays of features.
     private let names: [String]
 
@@ -129,6 +130,6 @@ private struct FeatureFile {
     /// The labels of all ranks' samples, as the data have them; nil where there are none. Collective.
     private func allLabels(_ samples: EvaluationSamples, ranks: any Ranks) throws -> [Int32]? {
         guard let labels = samples.labels else { return nil }
-        return try ranks.gather(labels, filler: 0).map { $0 + samples.firstLabel }
+        return try ranks.gather(labels, filler: 0)
     }
 }

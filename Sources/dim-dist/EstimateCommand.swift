@@ -62,7 +62,7 @@ extension Program {
         name: "estimate", summary: "Estimate the mutual information of the paired rows of two .npy arrays, in nats.",
         usage: "--x x.npy --y y.npy [--estimator E] [--critic separable|concatenated] [--steps N] [--batch B]",
         options: [
-            Option("x", "FILE", "[N, …], numbers; what follows the first axis is taken as one row"),
+            Option("x", "FILE", "[N, …], real numbers of any type; what follows the first axis is taken as one row"),
             Option("y", "FILE", "[N, …], row i of the same sample as row i of x"),
             Option(
                 "estimator", MutualInformationEstimator.allCases.map(\.rawValue).joined(separator: "|"),
@@ -99,7 +99,7 @@ extension Program {
             return (settings, try arguments.seed(), threads)
         }
         let device = try Program.device(threads: threads, ranks: ranks)
-        let (x, y) = try ranks.agree { try readPairs(arguments, ranks: ranks, device: device) }
+        let (x, y) = try readPairs(arguments, ranks: ranks, device: device)
         var told = start
         let estimate = try settings(x: x, y: y, seed: seed, ranks: ranks, device: device) { line in
             guard ranks.isFirst, told.duration(to: .now) > .seconds(5) else { return }
@@ -122,27 +122,45 @@ extension Program {
         return .success
     }
 
-    /// This rank's rows of both arrays, [n, columns] each.
+    /// This rank's rows of both arrays, [n, columns] each, columns shifted and scaled, the constant ones to 0. Collective.
     private static func readPairs(_ arguments: Arguments, ranks: any Ranks, device: Device) throws -> (Tensor, Tensor) {
-        let (xPath, yPath) = (try arguments.required("x"), try arguments.required("y"))
-        let x = try NumPyArray(path: xPath, accepting: NumPyElement.allCases)
-        let y = try NumPyArray(path: yPath, accepting: NumPyElement.allCases)
-        guard x.rows == y.rows else {
-            throw InputError("\(xPath) has \(x.rows) rows and \(yPath) \(y.rows): give each row of x its row of y")
+        let (x, y) = try ranks.agree {
+            let (xPath, yPath) = (try arguments.required("x"), try arguments.required("y"))
+            let x = try NumPyArray(path: xPath, accepting: NumPyElement.allCases)
+            let y = try NumPyArray(path: yPath, accepting: NumPyElement.allCases)
+            guard x.rows == y.rows else {
+                throw InputError("\(xPath) has \(x.rows) rows and \(yPath) \(y.rows): give each row of x its row of y")
+            }
+            return (x, y)
         }
         let rows = x.rows * ranks.rank / ranks.worldSize..<x.rows * (ranks.rank + 1) / ranks.worldSize
-        func read(_ array: NumPyArray) throws -> Tensor {
-            let values = try array.read(rows: rows)
+        return (
+            try readRows(rows, of: x, ranks: ranks, device: device),
+            try readRows(rows, of: y, ranks: ranks, device: device)
+        )
+    }
+
+    private static func readRows(
+        _ rows: Range<Int>, of array: NumPyArray, ranks: any Ranks, device: Device
+    ) throws -> Tensor {
+        let (scale, values) = try ranks.agree {
+            let scale = try ColumnScale(of: array)
+            let values = try array.read(rows: rows, by: scale)
             if let place = values.firstIndex(where: { !$0.isFinite }) {
-                let row = rows.lowerBound + place / array.rowSize
-                let isTooLarge = array.element == .float64 && values[place].isInfinite
-                throw InputError(
-                    "\(array.path) holds \(values[place]) in row \(row)"
-                        + (isTooLarge ? ", or a float64 beyond float32's 3.4e38: scale the column down, or " : ": ")
-                        + "drop such rows of both arrays first")
+                let reason = try array.refusal(ofValue: place, inRowsFrom: rows.lowerBound)
+                throw InputError("\(reason), of both arrays")
             }
-            return device.tensor([rows.count, array.rowSize], values)
+            return (scale, values)
         }
-        return (try read(x), try read(y))
+        let result = device.tensor([rows.count, array.rowSize], values)
+        let constants = try scale.constantColumns(of: values, ranks: ranks)
+        for row in 0..<rows.count { for column in constants { result.matrix.row(row)[column] = 0 } }
+        // Where all are, that is refused.
+        if ranks.isFirst, constants.count < array.rowSize,
+            let remark = constantsRemark(constants, of: array.rowSize, noun: "column")
+        {
+            complain("\(array.path): \(remark)")
+        }
+        return result
     }
 }

@@ -109,8 +109,9 @@ extension Program {
         }
         let run = try TrainedRun<M>(saved, arguments, ranks: ranks)
         let seeds = (0..<request.seeds).map { run.configuration.seed &+ UInt64($0) }
-        let train = try run.rows(.train, ranks: ranks)
-        let test = try run.rows(.test, ranks: ranks)
+        let isLabelled = probes.contains { $0.measure == .accuracy }
+        let train = try run.rows(.train, isLabelled: isLabelled, ranks: ranks)
+        let test = try run.rows(.test, isLabelled: isLabelled, ranks: ranks)
         try ranks.agree {
             guard ranks.isFirst else { return }
             for note in run.notes(on: [train.samples, test.samples]) { complain(note) }

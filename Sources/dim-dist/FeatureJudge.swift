@@ -15,10 +15,13 @@ final class FeatureJudge {
     /// This rank's samples of the training and the test split.
     let train, test: EvaluationSamples
     private(set) var table = EvaluationTable()
-    // IDX files don't say how many classes there are, and a split may lack the last.
-    private let classes: Int
     private let record: (Score) throws -> Void
+    /// nil where no probe asks for labels.
+    private let classes: ClassNumbers?
+    /// Of this rank's rows; 0 where there is no label.
     private let labels: (train: [Int], test: [Int])
+    /// Rows of this rank with a label; nil where all ranks' rows have one, or no probe asks for any.
+    private let labelled: (train: [Int], test: [Int])?
 
     /// Collective.
     /// - Parameter record: keeps a score of a row that is complete; called on the first rank.
@@ -35,17 +38,9 @@ final class FeatureJudge {
         self.device = device
         self.train = train
         self.test = test
-        classes = max(train.classes ?? 0, test.classes ?? 0, 1)
-        func labels(of samples: EvaluationSamples) throws -> [Int] {
-            if let labels = samples.labels { return labels.map(Int.init) }
-            if let probe = probes.first(where: { $0.measure == .accuracy }) {
-                throw InputError(
-                    "the data have no labels: eval --probe \(probe.rawValue) needs them, reconstruction, ndm and mine don't"
-                )
-            }
-            return Array(repeating: 0, count: samples.own.count)
-        }
-        self.labels = try ranks.agree {  // now, and not after the probes before it
+        let judged = probes.first { $0.measure == .accuracy }
+        try ranks.agree {  // now, and not after the probes before it
+            if let probe = judged, train.labels == nil || test.labels == nil { throw Self.withoutLabels(probe, in: "") }
             for probe in probes where train.count < probe.fewestTrainingRows {
                 throw InputError(
                     "\(train.count) training images: --probe \(probe.rawValue) needs at least "
@@ -60,19 +55,55 @@ final class FeatureJudge {
                 }
                 try reconstruction.checkShape(train.shape)
             }
-            return (try labels(of: train), try labels(of: test))
         }
+        guard let judged, let trainLabels = train.labels, let testLabels = test.labels else {
+            classes = nil
+            labels = (Array(repeating: 0, count: train.own.count), Array(repeating: 0, count: test.own.count))
+            labelled = nil
+            return
+        }
+        let classes = try ClassNumbers(train: trainLabels, test: testLabels, ranks: ranks)
+        let unlabelled = classes.unlabelled
+        try ranks.agree {
+            for (rows, without, name) in [(train, unlabelled.train, "training"), (test, unlabelled.test, "test")]
+            where without == rows.count {
+                throw Self.withoutLabels(judged, in: ": \(name) has -1 throughout")
+            }
+        }
+        let numbers = (train: classes.numbers(of: trainLabels), test: classes.numbers(of: testLabels))
+        self.classes = classes
+        labels = (numbers.train.map { $0 ?? 0 }, numbers.test.map { $0 ?? 0 })
+        func places(_ numbers: [Int?]) -> [Int] { numbers.indices.filter { numbers[$0] != nil } }
+        labelled = unlabelled == (0, 0) ? nil : (places(numbers.train), places(numbers.test))
+    }
+
+    private static func withoutLabels(_ probe: Probe, in place: String) -> InputError {
+        InputError(
+            "the data have no labels\(place): eval --probe \(probe.rawValue) needs them, reconstruction, ndm and mine don't"
+        )
     }
 
     /// Features of both splits from this rank's rows. Collective.
     func features(_ trainValues: Tensor, _ testValues: Tensor) throws -> (train: Features, test: Features) {
-        (
+        let count = classes?.labels.count ?? 1
+        return (
             try Features(
-                values: trainValues, labels: labels.train, classes: classes,
-                pictures: (train.images?.dataset).map(Pictures.init), ranks: ranks),
+                values: trainValues, labels: labels.train, classes: count,
+                pictures: train.images.map { Pictures($0.dataset, normalisation: $0.normalisation) }, ranks: ranks),
             try Features(
-                values: testValues, labels: labels.test, classes: classes,
-                pictures: (test.images?.dataset).map(Pictures.init), ranks: ranks)
+                values: testValues, labels: labels.test, classes: count,
+                pictures: test.images.map { Pictures($0.dataset, normalisation: $0.normalisation) }, ranks: ranks)
+        )
+    }
+
+    /// Those rows of both splits that accuracies are about. Collective.
+    private func labelled(
+        _ sets: (train: Features, test: Features)
+    ) throws -> (train: Features, test: Features) {
+        guard let labelled else { return sets }
+        return (
+            try sets.train.rows(labelled.train, ranks: ranks, device: device),
+            try sets.test.rows(labelled.test, ranks: ranks, device: device)
         )
     }
 
@@ -81,17 +112,24 @@ final class FeatureJudge {
     ///   - seeds: of the probes; a probe that has no use for seeds runs once.
     ///   - make: gives the row's features; collective.
     func judge(_ name: String, seeds: [UInt64], _ make: () throws -> (train: Features, test: Features)) throws {
-        let outcome = try attempt(make)
+        let outcome = try attempt {
+            let sets = try make()
+            return (all: sets, labelled: try labelled(sets))
+        }
         device.memory.trim()  // what made them
         switch outcome {
         case .failure(let refusal): for probe in probes { fail(name, probe, refusal) }
         case .success(let sets):
             for probe in probes {
+                let isAccuracy = probe.measure == .accuracy
+                let rows = isAccuracy ? sets.labelled : sets.all
                 for seed in probe.isSeeded ? seeds : Array(seeds.prefix(1)) {
                     try add(name, probe) { progress in
-                        try score(
-                            probe, train: sets.train, test: sets.test, seed: seed, ranks: ranks, device: device,
+                        let finding = try score(
+                            probe, train: rows.train, test: rows.test, seed: seed, ranks: ranks, device: device,
                             reconstruction: reconstruction, progress: progress)
+                        let notes = isAccuracy ? classes?.notes ?? [] : []
+                        return Finding(value: finding.value, notes: finding.notes + notes)
                     }
                 }
             }
@@ -133,6 +171,11 @@ final class FeatureJudge {
     func report(of run: String) throws -> String {
         var notes = table.legend
         notes.append("\(run), \(train.count) training and \(test.count) test images")
+        if let unlabelled = classes?.unlabelled, unlabelled != (0, 0) {
+            notes.append(
+                "\(unlabelled.train) training and \(unlabelled.test) test images have no label (-1) and no part in accuracies"
+            )
+        }
         if seeds.count > 1 {
             notes.append("mean ± standard deviation of \(seeds.count) seeds, one trained encoder")
         }

@@ -100,9 +100,12 @@ struct TrainedRun<M: Method> {
     }
 
     /// A split of the data, made as those of the training. Collective.
-    /// - Parameter split: nil for the training split, or for all of what has none.
-    func rows(_ split: Split?, ranks: any Ranks) throws -> EvaluationRows<M.Source.Batch> {
+    /// - Parameters:
+    ///   - split: nil for the training split, or for all of what has none.
+    ///   - isLabelled: whether labels are read.
+    func rows(_ split: Split?, isLabelled: Bool, ranks: any Ranks) throws -> EvaluationRows<M.Source.Batch> {
         let recipe = try ranks.agree { try M.recipe(configuration.method, configuration.data) }
-        return try M.Source.rows(configuration.data, recipe, split: split, card: card, ranks: ranks)
+        return try M.Source.rows(
+            configuration.data, recipe, split: split, isLabelled: isLabelled, card: card, ranks: ranks)
     }
 }

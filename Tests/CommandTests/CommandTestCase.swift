@@ -173,6 +173,20 @@ class CommandTestCase: XCTestCase {
         }
     }
 
+    /// Writes a `.npy` file of elements that NumPy spells so.
+    func writeArray<Value: BitwiseCopyable>(
+        _ name: String, _ descriptor: String, _ shape: [Int], _ values: [Value]
+    ) throws {
+        let axes = shape.map { "\($0)," }.joined(separator: " ")
+        var header = "{'descr': '\(descriptor)', 'fortran_order': False, 'shape': (\(axes)), }"
+        header += String(repeating: " ", count: 117 - header.utf8.count) + "\n"
+        let opening = [0x93] + Array("NUMPY".utf8) + [1, 0, 118, 0] + Array(header.utf8)
+        let file = URL(fileURLWithPath: path(name))
+        try FileManager.default.createDirectory(
+            at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(opening + values.withUnsafeBytes { Array($0) }).write(to: file)
+    }
+
     // MARK: - Runs
 
     /// `train` of a small model on data in `data`, into the folder `output`.

@@ -62,11 +62,7 @@ final class EstimateCommandTests: CommandTestCase {
     /// As NumPy writes labels: int64, one axis.
     func testTakesWholeNumbers() throws {
         let labels = (0..<rows).map { Int64($0 * $0 % 7) }
-        var header = "{'descr': '<i8', 'fortran_order': False, 'shape': (\(rows),), }"
-        header += String(repeating: " ", count: 117 - header.utf8.count) + "\n"
-        var bytes: [UInt8] = [0x93] + Array("NUMPY".utf8) + [1, 0, 118, 0] + Array(header.utf8)
-        for label in labels { bytes += withUnsafeBytes(of: label.littleEndian, Array.init) }
-        try Data(bytes).write(to: URL(fileURLWithPath: path("y.npy")))
+        try writeArray("y.npy", "<i8", [rows], labels)
         try write("x.npy", shape: [rows]) { Float(labels[$0]) + 0.1 * Self.scattered($0) }
         let (report, _) = try report(["--steps", "100", "--units", "16", "--batch", "32", "--rate", "0.01"])
         XCTAssertGreaterThan(report["nats"] as? Double ?? 0, 0.8)  // four squares modulo 7: 1.35 nats
@@ -93,7 +89,7 @@ final class EstimateCommandTests: CommandTestCase {
         try write("y.npy", shape: [rows - 1, 2]) { Self.scattered($0) }
         try refused(["x.npy has 400 rows", "y.npy 399"])
         try write("y.npy", shape: [rows, 2]) { $0 == 601 ? .nan : Self.scattered($0) }
-        try refused([path("y.npy"), "nan in row 300"])
+        try refused([path("y.npy"), "nan at row 300", "column 1 of 2"])
         try write("y.npy", shape: [rows, 2]) { _ in 3 }
         try refused(["the 280 of 400 rows of y that are trained on are all the same"])
         try write("y.npy", shape: [rows, 2]) { Self.scattered($0) }
@@ -103,10 +99,35 @@ final class EstimateCommandTests: CommandTestCase {
     }
 
     /// Columns that don't vary are common (dead units, margins of images) and say nothing.
-    func testAConstantColumnDoesNoHarm() throws {
+    func testAConstantColumnDoesNoHarmAndIsNamed() throws {
         try write("x.npy", shape: [rows, 2]) { $0 % 2 == 0 ? 5 : Self.scattered($0 / 2) }
         try write("y.npy", shape: [rows, 1]) { Self.scattered($0) }
-        let (report, _) = try report(["--steps", "50", "--units", "8", "--batch", "32", "--rate", "0.01"])
-        XCTAssertGreaterThan(report["nats"] as? Double ?? 0, 0.5)
+        for ranks in [[], Self.threads(3)] {
+            let (report, errors) = try report(
+                ["--steps", "50", "--units", "8", "--batch", "32", "--rate", "0.01"] + ranks)
+            XCTAssertGreaterThan(report["nats"] as? Double ?? 0, 0.5)
+            let line = "dim-dist: \(path("x.npy")): column 0 (of 0 to 1) is constant and tells nothing"
+            XCTAssertEqual(errors.filter { $0.contains("constant") }, [line])
+        }
+    }
+
+    /// Doubles that float32 can't tell apart say as much as the same around 0, and every seed of 64 bits is another.
+    func testDoublesAroundALargeNumber() throws {
+        try writeDoubles("y.npy", columns: 1) { Double(Self.scattered($0)) }
+        let more = ["--steps", "50", "--units", "8", "--batch", "32", "--rate", "0.01", "--seed"]
+        var values: [Double] = []
+        for (offset, seed) in [(0, "3"), (1.7e9, "3"), (0, "9223372036854775808"), (0, "9223372036854775809")] {
+            try writeDoubles("x.npy", columns: 1) { offset + Double(Self.scattered($0)) }
+            let (report, errors) = try report(more + [seed])
+            XCTAssertEqual((report["seed"] as? NSNumber)?.stringValue, seed)
+            XCTAssertFalse(errors.contains { $0.contains("constant") }, "\(errors)")
+            values.append(try XCTUnwrap(report["nats"] as? Double))
+        }
+        XCTAssertEqual(values[1], values[0], accuracy: 0.01)
+        XCTAssertEqual(Set(values[1...]).count, 3)
+    }
+
+    private func writeDoubles(_ name: String, columns: Int, _ value: (Int) -> Double) throws {
+        try writeArray(name, "<f8", [rows, columns], (0..<rows * columns).map(value))
     }
 }

@@ -74,6 +74,8 @@ final class UsageTests: CommandTestCase {
             (train + ["--set", "critic.units=8"], ["--set critic.units=16 and --set critic.units=8", "set twice"]),
             (train + ["--set", "critic={ units: 8 }"], ["critic.units is set twice"]),
             (train + ["--set", "data={ split: 'train', split: 'test' }"], ["split is set twice, on line 1: keep one"]),
+            (train + ["--set", "data.layout=channelsFirst"], ["data.layout is channelsFirst", "for .npy images"]),
+            (train + ["--set", "data.layout=NCHW"], ["data.layout is", "automatic, channelsLast, channelsFirst"]),
             (train + ["--transport", "pigeon"], ["--transport is pigeon", "mpi, threads or none"]),
             (train + ["--ranks", "2"], ["--ranks 2", "mpirun -np 2"]),
             (train + ["--ranks", "0"], ["--ranks is 0", "1 to 1024"]),

@@ -27,7 +27,6 @@ struct CIFARTests {
         let source = try ImageSource(path: folder.path, split: .train)
         #expect(source.format == .cifar10)
         #expect(source.count == 15)
-        #expect(source.classes == 10)
         #expect(source.shape == ImageShape(height: 32, width: 32, channels: 3))
         // Files of 1, 2, 3, ... records: 2..<7 is the last of file 2, all of file 3, the first of file 4.
         let block = try source.load(images: 2..<7)
@@ -51,7 +50,6 @@ struct CIFARTests {
         try folder.write("cifar-100-binary/test.bin", records([[1, 100]]))
         let source = try ImageSource(path: folder.path, split: .train)
         #expect(source.format == .cifar100)
-        #expect(source.classes == 100)
         let block = try source.load(images: 0..<2)
         #expect(block.labels == [99, 42])
         #expect(block.pixels == .bytes(pixels([0, 1])))

@@ -18,8 +18,9 @@ import Testing
             }
             count = image.count
         }
-        return stride(from: 0, to: values.count, by: 3).map { start in
-            (0..<3).map { values[start + $0] * normalisation.deviation[$0] + normalisation.mean[$0] }
+        let (mean, deviation) = normalisation.floats()
+        return stride(from: 0, to: values.count, by: 3).map { start -> [Float] in
+            (0..<3).map { values[start + $0] * deviation[$0] + mean[$0] }
         }
     }
 

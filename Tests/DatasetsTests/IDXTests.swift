@@ -10,7 +10,6 @@ struct IDXTests {
         #expect(source.format == .idx)
         #expect(source.count == 5)
         #expect(source.shape == ImageShape(height: 2, width: 3, channels: 1))
-        #expect(source.classes == 5)
         let block = try source.load(images: 1..<3)
         #expect(block.pixels == .bytes((6..<18).map { UInt8($0 * 7) }))
         #expect(block.labels == [0, 4])
@@ -42,7 +41,6 @@ struct IDXTests {
         let path = try folder.writeCompressed("images.gz", large)
         let source = try ImageSource(path: path, split: .train)
         #expect(try source.load(images: 1998..<2000).pixels == .bytes(Array(large.suffix(800))))
-        #expect(source.classes == nil)
         #expect(try source.load(images: 0..<1).labels == nil)
     }
 
@@ -51,7 +49,6 @@ struct IDXTests {
         let path = try folder.write("train-images-idx3-ubyte", images)
         for place in [folder.path, path] {
             let source = try ImageSource(path: place, split: .train)
-            #expect(source.classes == nil)
             #expect(try source.load(images: 0..<1).labels == nil)
             #expect(source.hasSplits == (place == folder.path))
         }

@@ -39,7 +39,6 @@ struct ImageDatasetTests {
         let data = try dataset(TemporaryFolder(), images: 1..<3)
         #expect(data.labels == [1, 2])
         #expect(data.count == 3)
-        #expect(data.classes == 10)
         #expect(data.pixels.count == 2 * 3072)
     }
 

@@ -18,12 +18,11 @@ struct NumPyReaderTests {
     @Test func readsImagesOfBytes() throws {
         let folder = try TemporaryFolder()
         let pixels = (0..<2 * 3 * 4 * 5).map { UInt8($0) }
-        let path = try write(folder, "x.npy", .uint8, [2, 3, 4, 5], pixels)
+        let path = try write(folder, "x.npy", .uint8, [2, 4, 3, 5], pixels)
         _ = try write(folder, "x_labels.npy", .int64, [2], bytes([3, 1]))
         let source = try ImageSource(path: path, split: .train)
         #expect(source.format == .numPy)
-        #expect(source.shape == ImageShape(height: 3, width: 4, channels: 5))
-        #expect(source.classes == 4)
+        #expect(source.shape == ImageShape(height: 4, width: 3, channels: 5))
         #expect(!source.hasSplits)
         let block = try source.load(images: 1..<2)
         #expect(block.pixels == .bytes(Array(pixels[60...])))
@@ -41,11 +40,9 @@ struct NumPyReaderTests {
         _ = try write(folder, "unlabeled.npy", .uint8, [1, 3], [0, 51, 255])
         let train = try ImageSource(path: folder.path, split: .train)
         #expect(train.shape == ImageShape(height: 1, width: 1, channels: 3))
-        #expect(train.classes == 3)
         #expect(train.hasSplits)
         #expect(try train.load(images: 1..<3).pixels == .floats(Array(values[3..<9])))
         let test = try ImageSource(path: folder.path, split: .test)
-        #expect(test.classes == nil)
         #expect(try test.load(images: 0..<2).pixels == .floats(Array(values[..<6])))
         // A byte v stands for v/255.
         let unlabelled = try ImageSource(path: folder.path, split: .unlabelled)
@@ -99,11 +96,82 @@ struct NumPyReaderTests {
 
     @Test func refusesWhatIsNotFinite() throws {
         let folder = try TemporaryFolder()
-        for (value, text) in [(Double.nan, "nan"), (.infinity, "inf"), (1e39, "inf")] {
+        for (value, text) in [(Double.nan, "nan"), (.infinity, "inf")] {
             let path = try write(folder, "x.npy", .float64, [3, 2], bytes([1, 2, 3, 4, 5, value]))
-            expectInputError("x.npy: value \(text) at row 2, column 1 of 2", "float32") {
+            expectInputError("x.npy: value \(text) at row 2, column 1 of 2", "expected finite ones") {
                 try ImageSource(path: path, split: .train).load(images: 1..<3)
             }
+        }
+        let path = try write(folder, "x.npy", .float64, [3, 2], bytes([1, 2, 3, 4, 5, 1e39]))
+        expectInputError("x.npy: value 1e+39 at row 2, column 1 of 2", "too far", "float32") {
+            try ImageSource(path: path, split: .train).load(images: 1..<3)
+        }
+    }
+
+    /// Numbers of any type stand for themselves, but for the bytes of images.
+    @Test func readsImagesOfAnyNumbers() throws {
+        let folder = try TemporaryFolder()
+        let halves = (0..<8).map { Float16($0) / 4 }
+        let path = try folder.writeArray("x.npy", "<f2", [2, 2, 2], halves)
+        #expect(
+            try ImageSource(path: path, split: .train).load(images: 0..<2).pixels == .floats(halves.map { Float($0) }))
+        let words = try folder.writeArray("x.npy", ">u2", [1, 2, 2], (0..<4).map { UInt16($0 * 1000).bigEndian })
+        #expect(
+            try ImageSource(path: words, split: .train).load(images: 0..<1).pixels == .floats([0, 1000, 2000, 3000]))
+    }
+
+    @Test func channelsMayComeFirst() throws {
+        let folder = try TemporaryFolder()
+        // Image, channel, row and column as digits.
+        let stored = (0..<2 * 3 * 4 * 5).map { UInt8($0) }
+        var ordered: [UInt8] = []
+        for image in 0..<2 {
+            for pixel in 0..<20 { for channel in 0..<3 { ordered.append(stored[image * 60 + channel * 20 + pixel]) } }
+        }
+        let path = try folder.writeArray("x.npy", "|u1", [2, 3, 4, 5], stored)
+        let first = try open(ImageRequest(path: path, layout: .channelsFirst))
+        #expect(first.shape == ImageShape(height: 4, width: 5, channels: 3))
+        #expect(try first.load(images: 0..<2).pixels == .bytes(ordered))
+        #expect(try first.load(images: 1..<2).pixels == .bytes(Array(ordered[60...])))
+        let last = try open(ImageRequest(path: path, layout: .channelsLast))
+        #expect(last.shape == ImageShape(height: 3, width: 4, channels: 5))
+        #expect(try last.load(images: 0..<2).pixels == .bytes(stored))
+        // Of doubles, each plane has a scale of its own.
+        let offsets = [0, 1e9, 1e-20]
+        let doubles = stored.indices.map { offsets[$0 / 20 % 3] * (1 + Double(stored[$0]) * 1e-9) }
+        let file = try folder.writeArray("y.npy", "<f8", [2, 3, 4, 5], doubles)
+        let source = try open(ImageRequest(path: file, layout: .channelsFirst))
+        let scale = try #require(source.scale)
+        guard case .floats(let values) = try source.load(images: 0..<2).pixels else { return }
+        for (place, value) in values.enumerated() {
+            let (image, channel, pixel) = (place / 60, place % 3, place % 60 / 3)
+            let expected = doubles[image * 60 + channel * 20 + pixel]
+            let found = scale.undone(value, column: channel)
+            #expect(abs(found - expected) <= 1e-6 * scale.unit[channel] * 120, "\(place): \(found) of \(expected)")
+        }
+    }
+
+    /// Case by case: the shape and whether it looks as if channels came first.
+    @Test func whatLooksLikeChannelsFirstIsRefused() throws {
+        let folder = try TemporaryFolder()
+        for (shape, looksFirst) in [
+            ([2, 3, 24, 32], true), ([2, 1, 28, 20], true), ([2, 4, 32, 32], true), ([2, 63, 64, 64], true),
+            ([2, 3, 3, 4], false), ([2, 24, 32, 3], false), ([2, 8, 8, 8], false), ([2, 5, 9, 4], false),
+        ] as [([Int], Bool)] {
+            let path = try folder.writeArray("x.npy", "|u1", shape, [UInt8](repeating: 1, count: shape.reduce(1, *)))
+            guard looksFirst else {
+                let found = try ImageSource(path: path, split: .train).shape
+                #expect([found.height, found.width, found.channels] == Array(shape[1...]))
+                continue
+            }
+            expectInputError(
+                "x.npy: shape \(shape)", "--set data.layout=channelsFirst", "transpose(0, 2, 3, 1)",
+                "--set data.layout=channelsLast"
+            ) { try ImageSource(path: path, split: .train) }
+        }
+        let grey = try folder.writeArray("x.npy", "|u1", [2, 3, 4], [UInt8](repeating: 1, count: 24))
+        expectInputError("shape [2, 3, 4], expected four axes for data.layout=channelsFirst") {
+            try open(ImageRequest(path: grey, layout: .channelsFirst))
         }
     }
 
@@ -118,26 +186,47 @@ struct NumPyReaderTests {
         }
         refused(.float32, [4], "shape [4], expected [N, D], [N, height, width]")
         refused(.float32, [1, 2, 3, 4, 5], "shape [1, 2, 3, 4, 5], expected")
-        refused(.uint8, [2, 3, 8, 8], "channels last; save with numpy.ascontiguousarray(array.transpose(0, 2, 3, 1))")
         refused(.uint8, [1, 2, 2, 65], "of 1 to 64")
         refused(.uint8, [1, 4097, 1], "sides of at most 4096")
         refused(.uint8, [1, 65537], "at most 65536 columns")
-        refused(.int64, [2, 2], "elements are '<i8', expected '|u1', '<f4' or '<f8'")
+    }
+
+    /// Whole numbers with gaps, in a column, as floats, as truth values, and -1 for none.
+    @Test func readsLabelsOfAnyForm() throws {
+        let folder = try TemporaryFolder()
+        let path = try write(folder, "x.npy", .float32, [2, 1], bytes([1, 2] as [Float]))
+        func labels() throws -> [Int32]? { try ImageSource(path: path, split: .train).load(images: 0..<2).labels }
+        try folder.writeArray("x_labels.npy", "<i8", [2], [-1, 2_147_483_647])
+        #expect(try labels() == [noLabel, .max])
+        try folder.writeArray("x_labels.npy", "<i4", [2, 1], [60000, 3] as [Int32])
+        #expect(try labels() == [60000, 3])
+        try folder.writeArray("x_labels.npy", "<f8", [2], [7, -1] as [Double])
+        #expect(try labels() == [7, noLabel])
+        try folder.writeArray("x_labels.npy", "|b1", [2], [1, 0] as [UInt8])
+        #expect(try labels() == [1, 0])
     }
 
     @Test func refusesLabelsThatDoNotFit() throws {
         let folder = try TemporaryFolder()
         let path = try write(folder, "x.npy", .float32, [2, 1], bytes([1, 2] as [Float]))
-        func refused(_ element: NumPyElement, _ shape: [Int], _ data: [UInt8], _ text: String) {
+        func refused<Value: BitwiseCopyable>(_ type: String, _ shape: [Int], _ data: [Value], _ text: String) throws {
+            try folder.writeArray("x_labels.npy", type, shape, data)
             expectInputError("x_labels.npy: ", text) {
-                _ = try write(folder, "x_labels.npy", element, shape, data)
-                return try ImageSource(path: path, split: .train)
+                try ImageSource(path: path, split: .train).load(images: 0..<2)
             }
+            // Who wants no labels doesn't meet their faults.
+            var request = ImageRequest(path: path)
+            request.isLabelled = false
+            #expect(try open(request).load(images: 0..<2).labels == nil)
         }
-        refused(.int64, [3], bytes([0, 1, 2]), "shape [3], expected [2], one for each of \(path)")
-        refused(.int64, [2, 1], bytes([0, 1]), "shape [2, 1], expected [2]")
-        refused(.int64, [2], bytes([0, -1]), "label -1 at row 1, expected 0 to 65535")
-        refused(.float32, [2], bytes([0, 1] as [Float]), "elements are '<f4', expected '<i8'")
+        try refused("<i8", [3], [0, 1, 2], "shape [3], expected [2], one for each of \(path)")
+        try refused("<i8", [2, 2], [0, 1, 1, 0], "shape [2, 2], expected [2], one for each of \(path); save one-hot")
+        try refused(
+            "<i8", [2], [0, -2], "label -2 at row 1, expected whole numbers from 0 to 2147483647, or -1 for none")
+        try refused("<i8", [2], [1 << 31, 0], "label 2147483648 at row 0")
+        try refused("<f4", [2], [0, 1.5] as [Float], "label 1.5 at row 1")
+        try refused("<f8", [2], [Double.nan, 0], "label nan at row 0")
+        try refused("<U1", [2], [97, 98] as [UInt32], "numpy.unique(array, return_inverse=True)[1]")
     }
 
     @Test func vectorsHaveNoSides() throws {

@@ -37,6 +37,15 @@ final class TemporaryFolder {
         return file
     }
 
+    /// A `.npy` file of format 1.0, of elements that NumPy spells so.
+    @discardableResult
+    func writeArray<Value: BitwiseCopyable>(
+        _ name: String, _ descriptor: String, _ shape: [Int], _ values: [Value]
+    ) throws -> String {
+        let opening = NumPyHeader.opening(descriptor: descriptor, shape: shape)
+        return try write(name, opening + values.withUnsafeBytes { Array($0) })
+    }
+
     func read(_ name: String) throws -> [UInt8] {
         [UInt8](try #require(FileManager.default.contents(atPath: path + "/" + name)))
     }

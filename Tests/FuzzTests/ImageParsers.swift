@@ -57,7 +57,7 @@ extension Parser {
             try folder.write("train_y.bin", $0)
             let source = try ImageSource(path: images, split: .train)
             let labels = try source.load(images: 0..<3).labels
-            try require(labels?.allSatisfy { (0..<10).contains($0) } == true, "labels \(labels ?? [])")
+            try require(labels?.allSatisfy { (1...10).contains($0) } == true, "labels \(labels ?? [])")
         }
     }
 
@@ -136,10 +136,10 @@ private func readImages(_ source: ImageSource, ranks: any Ranks) throws -> [Floa
     try require(dataset.pixels.count == source.count * shape.size, "\(dataset.pixels.count) values")
     try require(dataset.labels.map { $0.count == source.count } ?? true, "\(dataset.labels?.count ?? 0) labels")
     for label in dataset.labels ?? [] {
-        try require(label >= 0 && label < source.classes ?? 0, "label \(label)")
+        try require(label >= noLabel, "label \(label)")
     }
     let shards = try VirtualShards(imageCount: source.count)
-    let normalisation = try Normalisation(of: dataset, in: shards, over: ranks)
+    let normalisation = try ChannelStatistics(of: dataset, in: shards, over: ranks).normalisation
     try normalisation.check(channels: shape.channels)
     let indices = [source.count - 1, 0]
     var batch = [Float](repeating: .nan, count: indices.count * shape.size)

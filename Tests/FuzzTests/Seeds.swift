@@ -59,6 +59,8 @@ enum Seeds {
         "doubles": array("<f8", [2, 2, 2], [0, 1, 2, 3, 4, 5, 6, -1e30] as [Double]),
         "images": array("|u1", [2, 3, 2, 3], [UInt8](idxImages.suffix(36))),
         "integers": array("<i8", [2], [-1, Int.max] as [Int]),
+        "big": array(">f4", [2, 2], [1, 2, 3, 4] as [Float]), "half": array("<f2", [3], [1, 2, 3] as [UInt16]),
+        "planes": array("|b1", [1, 2, 3, 3], [UInt8](repeating: 1, count: 18)),
         "second": array(
             header: "{\"shape\":(2L,1),\"fortran_order\":False,\"descr\":\"<u2\"}", version: 2, [1, 65535] as [UInt16]),
     ]
@@ -66,6 +68,7 @@ enum Seeds {
     static let labelArrays: [String: [UInt8]] = [
         "bytes": array("|u1", [3], [0, 9, 255] as [UInt8]), "shorts": array("<i2", [3], [0, 1, 300] as [Int16]),
         "words": array("<u8", [3], [0, 9, 65535] as [UInt64]), "numbers": array("<i8", [3], [2, 1, 0] as [Int]),
+        "column": array("<f8", [3, 1], [-1, 70000, 0] as [Double]),
     ]
 
     // MARK: - Image files

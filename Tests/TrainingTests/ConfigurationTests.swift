@@ -35,6 +35,7 @@ struct ConfigurationTests {
     static let others: [String: JSONValue] = [
         "data.path": .string("/somewhere"), "data.split": .string("test"), "data.virtualShards": .integer(32),
         "data.imageSize": .integer(64), "data.channels": .integer(1), "data.skipBroken": .boolean(true),
+        "data.layout": .string("channelsFirst"),
         "data.augmentation.padCrop": .integer(4), "data.augmentation.flip": .boolean(true),
         "data.augmentation.jitter.brightness": .number(0.4), "data.augmentation.jitter.contrast": .number(0.4),
         "data.augmentation.jitter.saturation": .number(0.3), "data.augmentation.jitter.hue": .number(0.2),

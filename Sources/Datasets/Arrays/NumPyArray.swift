@@ -1,6 +1,6 @@
 import Collectives
 
-/// An array in a `.npy` file, of at least one axis, in C order and little endian (as this processor is).
+/// An array in a `.npy` file, of at least one axis, in C order.
 ///
 /// Nothing but the header is held: a rank reads or writes the rows (slices of the first axis) that are its own.
 /// The format is described in NumPy's `lib/format.py`. Every error is an `InputError` that opens with the path.
@@ -9,6 +9,8 @@ package struct NumPyArray: Sendable {
     /// Sizes of the axes, each at least 1.
     package let shape: [Int]
     package let element: NumPyElement
+    /// Whether an element's highest byte comes first; this processor has it last.
+    let isBigEndian: Bool
     /// Bytes before the first element.
     package let dataOffset: Int
 
@@ -25,7 +27,7 @@ package struct NumPyArray: Sendable {
 
     /// Reads the header, of format 1.0, 2.0 or 3.0, and holds the shape against the size of the file.
     /// - Parameter elements: types that are taken; others are refused.
-    package init(path: String, accepting elements: [NumPyElement] = [.float32, .float64]) throws {
+    package init(path: String, accepting elements: [NumPyElement] = NumPyElement.floats) throws {
         let size = try fileSize(path)
         let file = try SystemFile(path, .read)
         guard size >= 12 else { throw InputError("\(path): \(size) bytes, expected at least the 12 that open a .npy") }
@@ -73,48 +75,12 @@ package struct NumPyArray: Sendable {
         }
         self.path = path
         self.shape = shape
-        self.element = header.element
+        element = header.element
+        isBigEndian = header.isBigEndian
         self.dataOffset = dataOffset ?? header.opening.count
     }
 
-    /// Rows as Float, `[range.count, shape[1], ...]`. What Float can't hold is rounded; a float64 beyond its range becomes
-    /// infinite.
-    package func read(rows range: Range<Int>) throws -> [Float] {
-        switch element {
-        case .float32: try load(range, filler: Float(0))
-        case .float64: try load(range, filler: Double(0)).map { Float($0) }
-        default: try readIntegers(rows: range).map { Float($0) }
-        }
-    }
-
-    /// Rows of uint8.
-    func readBytes(rows range: Range<Int>) throws -> [UInt8] { try load(range, filler: 0) }
-
-    /// Rows of whole numbers; a uint64 beyond Int's range becomes the largest Int.
-    func readIntegers(rows range: Range<Int>) throws -> [Int] {
-        switch element {
-        case .uint8: try load(range, filler: UInt8(0)).map(Int.init)
-        case .int8: try load(range, filler: Int8(0)).map(Int.init)
-        case .uint16: try load(range, filler: UInt16(0)).map(Int.init)
-        case .int16: try load(range, filler: Int16(0)).map(Int.init)
-        case .uint32: try load(range, filler: UInt32(0)).map(Int.init)
-        case .int32: try load(range, filler: Int32(0)).map(Int.init)
-        case .uint64: try load(range, filler: UInt64(0)).map(Int.init(clamping:))
-        case .int64: try load(range, filler: 0)
-        case .float32, .float64: preconditionFailure("whole numbers of \(element)")
-        }
-    }
-
-    private func load<Value: BitwiseCopyable>(_ range: Range<Int>, filler: Value) throws -> [Value] {
-        precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(rows)")
-        precondition(MemoryLayout<Value>.size == element.size, "\(Value.self) of '\(element.rawValue)'")
-        var values = [Value](repeating: filler, count: range.count * rowSize)
-        let file = try SystemFile(path, .read)
-        try values.withUnsafeMutableBytes { try file.read(into: $0, at: offset(ofRow: range.lowerBound)) }
-        return values
-    }
-
-    private func offset(ofRow row: Int) -> Int { dataOffset + row * rowSize * element.size }
+    func offset(ofRow row: Int) -> Int { dataOffset + row * rowSize * element.size }
 }
 
 // MARK: - Writing
@@ -136,7 +102,7 @@ extension NumPyArray {
     ///
     /// `values` holds whole rows, all inside the array, and the array is float32.
     package func write(rows first: Int, values: UnsafeBufferPointer<Float>) throws {
-        precondition(element == .float32, "rows are written as float32")
+        precondition(element == .float32 && !isBigEndian, "rows are written as float32")
         precondition(values.count % rowSize == 0, "\(values.count) values in rows of \(rowSize)")
         precondition(first >= 0 && first + values.count / rowSize <= rows, "rows from \(first) of \(rows)")
         try SystemFile(path, .update).write(UnsafeRawBufferPointer(values), at: offset(ofRow: first))

@@ -1,7 +1,9 @@
 import Collectives
 
-/// Types of a `.npy` element that we read, as NumPy spells them.
+/// Types of a `.npy` element that we read, as NumPy spells them on processors like ours.
 package enum NumPyElement: String, CaseIterable, Sendable {
+    /// 0 or 1.
+    case bool = "|b1"
     case uint8 = "|u1"
     case int8 = "|i1"
     case uint16 = "<u2"
@@ -10,18 +12,49 @@ package enum NumPyElement: String, CaseIterable, Sendable {
     case int32 = "<i4"
     case uint64 = "<u8"
     case int64 = "<i8"
+    case float16 = "<f2"
     case float32 = "<f4"
     case float64 = "<f8"
 
-    static let integers: [NumPyElement] = [.int64, .int32, .int16, .int8, .uint64, .uint32, .uint16, .uint8]
+    package static let floats: [NumPyElement] = [.float32, .float64, .float16]
 
     /// Bytes of one element.
     package var size: Int {
         switch self {
-        case .uint8, .int8: 1
-        case .uint16, .int16: 2
+        case .bool, .uint8, .int8: 1
+        case .uint16, .int16, .float16: 2
         case .uint32, .int32, .float32: 4
         case .uint64, .int64, .float64: 8
+        }
+    }
+
+    /// Whether Float tells all its values apart.
+    var fitsFloat: Bool {
+        switch self {
+        case .bool, .uint8, .int8, .uint16, .int16, .float16, .float32: true
+        case .uint32, .int32, .uint64, .int64, .float64: false
+        }
+    }
+
+    /// What rounding leaves of a value, as a share of it: 0 for whole numbers, and for half precision, whose few digits
+    /// are all there is.
+    var rounding: Double {
+        switch self {
+        case .float32: Double(Float.ulpOfOne)
+        case .float64: Double.ulpOfOne
+        default: 0
+        }
+    }
+
+    /// How to save as one of `accepted` what NumPy calls `descriptor`, with nothing lost.
+    static func advice(for descriptor: String, _ accepted: [NumPyElement]) -> String {
+        let takesIntegers = accepted.contains(.int64)
+        return switch descriptor.drop(while: { "<>|=".contains($0) }).first {
+        case "c": "save real and imaginary parts, numpy.stack([array.real, array.imag], -1)"
+        case "f": "save with array.astype('<f8')"
+        case "b", "i", "u", "m", "M": "save with array.astype('\(takesIntegers ? "<i8" : "<f8")')"
+        default:
+            "save numbers with array.astype('<f8'), names of classes as numpy.unique(array, return_inverse=True)[1]"
         }
     }
 }
@@ -30,6 +63,8 @@ package enum NumPyElement: String, CaseIterable, Sendable {
 struct NumPyHeader {
     var element: NumPyElement
     var shape: [Int]
+    /// Whether an element's highest byte comes first.
+    var isBigEndian = false
 
     /// The header as Python text.
     var text: String { Self.text(descriptor: element.rawValue, shape: shape) }
@@ -63,17 +98,21 @@ struct NumPyHeader {
         guard case .string(let descriptor)? = entries["descr"], case .bool(let isFortran)? = entries["fortran_order"],
             case .tuple(let shape)? = entries["shape"]
         else { throw InputError("\(path): header '\(text.prefix(100))' lacks a plain descr, fortran_order or shape") }
-        guard let element = NumPyElement(rawValue: descriptor), elements.contains(element) else {
+        let isBigEndian = descriptor.hasPrefix(">")
+        let spelling = isBigEndian ? "<" + descriptor.dropFirst() : descriptor
+        guard let element = NumPyElement(rawValue: spelling), elements.contains(element) else {
+            let takesAll = elements.count == NumPyElement.allCases.count
             let names = elements.map { "'\($0.rawValue)'" }
-            let expected = names.dropLast().joined(separator: ", ") + " or " + (names.last ?? "")
+            let list = names.dropLast().joined(separator: ", ") + " or " + (names.last ?? "")
             throw InputError(
-                "\(path): elements are '\(descriptor)', expected \(expected) (little endian); "
-                    + "save with array.astype(\(names[0]))")
+                "\(path): elements are '\(descriptor)', expected \(takesAll ? "real numbers of at most 64 bits" : list); "
+                    + NumPyElement.advice(for: descriptor, elements))
         }
         guard !isFortran else {
             throw InputError("\(path): is in Fortran order, expected C order; save with numpy.ascontiguousarray(array)")
         }
         self.init(element: element, shape: shape)
+        self.isBigEndian = isBigEndian
     }
 
     init(element: NumPyElement, shape: [Int]) {

@@ -1,13 +1,21 @@
 import Collectives
 
-/// Images or vectors in a `.npy` file: `[N, height, width]`, `[N, height, width, channels]` or `[N, dimension]`, with
-/// labels, if any, in another.
+/// Images or vectors in a `.npy` file, `[N, height, width]`, `[N, height, width, channels]`, `[N, channels, height,
+/// width]` or `[N, dimension]`, with labels, if any, in another.
 struct NumPyReader: ImageReader {
     private let array: NumPyArray
-    private let labels: [Int32]?
+    private let labels: NumPyLabels?
+    /// Whether the channels of an image are planes, one after another.
+    private let isPlanar: Bool
 
     let shape: ImageShape
-    let classes: Int?
+    let scale: ColumnScale?
+    var changes: [ReadingChange] {
+        guard scale != nil else { return [] }
+        return [
+            ReadingChange(since: 2, "columns that are far from 0, or of tiny or huge units, were narrowed to float32")
+        ]
+    }
     var count: Int { array.rows }
     var valueSize: Int { holdsBytes ? 1 : 4 }
 
@@ -17,26 +25,41 @@ struct NumPyReader: ImageReader {
     /// Enough for images of satellites.
     private static let mostChannels = 64
     private static let longestVector = 1 << 16
-    private static let mostClasses = 1 << 16
     /// Values read at once.
     private static let chunk = 1 << 22
+    /// A column whose centre isn't farther from 0 than so many of its usual distances keeps 14 bits in Float.
+    private static let farthestCentre = 1024.0
 
-    init(images: String, labels: String?) throws {
-        let array = try NumPyArray(path: images, accepting: [.uint8, .float32, .float64])
+    init(images: String, labels: String?, layout: ArrayLayout = .automatic) throws {
+        let array = try NumPyArray(path: images, accepting: NumPyElement.allCases)
         guard array.rows <= ImageSource.largestCount else {
             throw InputError("\(images): \(array.rows) rows, expected at most \(ImageSource.largestCount)")
         }
         self.array = array
-        shape = try Self.shape(array)
-        let numbers = try labels.map { try Self.labels($0, of: array) }
-        self.labels = numbers
-        classes = numbers.map { Int($0.max() ?? 0) + 1 }
+        let shape = try Self.shape(array, layout)
+        let isPlanar = layout == .channelsFirst
+        self.shape = shape
+        self.isPlanar = isPlanar
+        scale =
+            array.element.fitsFloat
+            ? nil
+            : try ColumnScale(of: array, columns: shape.channels, limit: Self.farthestCentre) {
+                Self.channel(of: $0, shape, isPlanar: isPlanar)
+            }
+        self.labels = try labels.map { try NumPyLabels($0, of: array) }
     }
 
-    private static func shape(_ array: NumPyArray) throws -> ImageShape {
+    private static func channel(of place: Int, _ shape: ImageShape, isPlanar: Bool) -> Int {
+        isPlanar ? place / (shape.height * shape.width) : place % shape.channels
+    }
+
+    private static func shape(_ array: NumPyArray, _ layout: ArrayLayout) throws -> ImageShape {
         let axes = array.shape
         func refuse(_ expected: String) -> InputError {
             InputError("\(array.path): shape \(axes), expected \(expected)")
+        }
+        guard axes.count == 4 || layout != .channelsFirst else {
+            throw refuse("four axes for data.layout=channelsFirst: leave it out where there is no axis of channels")
         }
         if axes.count == 2 {
             guard axes[1] <= longestVector else { throw refuse("[N, D] with at most \(longestVector) columns") }
@@ -45,12 +68,23 @@ struct NumPyReader: ImageReader {
         guard axes.count == 3 || axes.count == 4 else {
             throw refuse("[N, D], [N, height, width] or [N, height, width, channels]")
         }
-        let shape = ImageShape(height: axes[1], width: axes[2], channels: axes.count == 4 ? axes[3] : 1)
-        if axes.count == 4, [1, 3].contains(axes[1]), axes[2] == axes[3], axes[3] > 3 {
-            throw refuse("channels last; save with numpy.ascontiguousarray(array.transpose(0, 2, 3, 1))")
+        // Images are larger than they have channels.
+        if layout == .automatic, axes.count == 4, axes[1] < min(axes[2], axes[3]), axes[1] <= mostChannels {
+            throw refuse(
+                "channels last, and these look like \(axes[1]) channel\(axes[1] == 1 ? "" : "s") of \(axes[2])x\(axes[3]): say "
+                    + "--set data.layout=channelsFirst in train, or save with "
+                    + "numpy.ascontiguousarray(array.transpose(0, 2, 3, 1)); if they are images of "
+                    + "\(axes[1])x\(axes[2])x\(axes[3]), say --set data.layout=channelsLast")
         }
+        let isPlanar = layout == .channelsFirst
+        let shape = ImageShape(
+            height: axes[isPlanar ? 2 : 1], width: axes[isPlanar ? 3 : 2],
+            channels: axes.count == 3 ? 1 : axes[isPlanar ? 1 : 3])
         guard shape.channels <= mostChannels else {
-            throw refuse("[N, height, width, channels] of 1 to \(mostChannels)")
+            throw refuse(
+                isPlanar
+                    ? "[N, channels, height, width] of 1 to \(mostChannels)"
+                    : "[N, height, width, channels] of 1 to \(mostChannels)")
         }
         guard max(shape.height, shape.width) <= ImageShape.longestSide else {
             throw refuse("sides of at most \(ImageShape.longestSide)")
@@ -58,42 +92,57 @@ struct NumPyReader: ImageReader {
         return shape
     }
 
-    private static func labels(_ path: String, of images: NumPyArray) throws -> [Int32] {
-        let array = try NumPyArray(path: path, accepting: NumPyElement.integers)
-        guard array.shape == [images.rows] else {
-            throw InputError("\(path): shape \(array.shape), expected \([images.rows]), one for each of \(images.path)")
-        }
-        return try array.readIntegers(rows: 0..<array.rows).enumerated().map { row, label in
-            guard (0..<mostClasses).contains(label) else {
-                throw InputError("\(path): label \(label) at row \(row), expected 0 to \(mostClasses - 1)")
-            }
-            return Int32(label)
-        }
-    }
-
     func load(images range: Range<Int>) throws -> ImageBlock {
-        let isBytes = array.element == .uint8
         var (bytes, floats): ([UInt8], [Float]) = ([], [])
         if holdsBytes {
-            bytes = try array.readBytes(rows: range)
+            bytes = ordered(try array.readBytes(rows: range))
         } else {
+            let scale = scale?.spread(over: shape.size) { Self.channel(of: $0, shape, isPlanar: isPlanar) }
             floats.reserveCapacity(range.count * shape.size)
             let step = max(1, Self.chunk / shape.size)
             for first in stride(from: range.lowerBound, to: range.upperBound, by: step) {
                 let rows = first..<min(first + step, range.upperBound)
+                let isBytes = array.element == .uint8
                 let values =
-                    isBytes ? try array.readBytes(rows: rows).map { Float($0) / 255 } : try array.read(rows: rows)
+                    isBytes
+                    ? try array.readBytes(rows: rows).map { Float($0) / 255 } : try array.read(rows: rows, by: scale)
                 if let place = values.firstIndex(where: { !$0.isFinite }) {
-                    let (row, column) = place.quotientAndRemainder(dividingBy: shape.size)
-                    throw InputError(
-                        "\(array.path): value \(values[place]) at row \(first + row), column \(column) of \(shape.size), "
-                            + "expected finite ones that float32 holds")
+                    throw try array.refusal(ofValue: place, inRowsFrom: first)
                 }
-                floats += values
+                floats += ordered(values)
             }
         }
         return ImageBlock(
-            pixels: holdsBytes ? .bytes(bytes) : .floats(floats),
-            labels: labels.map { Array($0[range]) })
+            pixels: holdsBytes ? .bytes(bytes) : .floats(floats), labels: try labels.map { try $0.load(range) })
     }
+
+    /// Rows of the file with the channels of a pixel side by side.
+    private func ordered<Value: BitwiseCopyable>(_ values: [Value]) -> [Value] {
+        guard isPlanar, shape.channels > 1 else { return values }
+        let area = shape.height * shape.width
+        return values.withUnsafeBufferPointer { values in
+            [Value](unsafeUninitializedCapacity: values.count) { result, count in
+                for start in stride(from: 0, to: values.count, by: shape.size) {
+                    for channel in 0..<shape.channels {
+                        let plane = start + channel * area
+                        for pixel in 0..<area {
+                            result.initializeElement(
+                                at: start + pixel * shape.channels + channel, to: values[plane + pixel])
+                        }
+                    }
+                }
+                count = values.count
+            }
+        }
+    }
+}
+
+/// In which order the axes of a `.npy` array of images lie.
+package enum ArrayLayout: String, Choice {
+    /// Channels last; refused where it looks as if they came first.
+    case automatic
+    /// `[N, height, width, channels]`.
+    case channelsLast
+    /// `[N, channels, height, width]`, as PyTorch has images.
+    case channelsFirst
 }

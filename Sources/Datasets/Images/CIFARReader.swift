@@ -23,7 +23,6 @@ struct CIFARReader: ImageReader {
 
     let shape = ImageShape(height: 32, width: 32, channels: 3)
     var count: Int { files.last?.images.upperBound ?? 0 }
-    var classes: Int? { kind.classes }
 
     init(paths: [String], kind: Kind) throws {
         var files: [(path: String, images: Range<Int>)] = []

@@ -6,12 +6,11 @@ struct IDXReader: ImageReader {
     let labels: String?
     let count: Int
     let shape: ImageShape
-    let classes: Int?
 
     private static let imagesOffset = 16
     private static let labelsOffset = 8
 
-    /// Holds both headers against the sizes of their files, and reads the labels to learn how many classes they are.
+    /// Holds both headers against the sizes of their files.
     init(images: String, labels: String?) throws {
         let file = try ByteFile(images)
         let axes = try Self.axes(file, count: 3)
@@ -30,7 +29,7 @@ struct IDXReader: ImageReader {
         self.labels = labels
         self.count = count
         shape = ImageShape(height: height, width: width, channels: 1)
-        classes = try labels.map { try Self.classes(labels: $0, images: images, count: count) }
+        if let labels { try Self.check(labels: labels, images: images, count: count) }
     }
 
     func load(images range: Range<Int>) throws -> ImageBlock {
@@ -42,14 +41,13 @@ struct IDXReader: ImageReader {
         return ImageBlock(pixels: .bytes(pixels), labels: labels)
     }
 
-    private static func classes(labels: String, images: String, count: Int) throws -> Int {
+    private static func check(labels: String, images: String, count: Int) throws {
         let file = try ByteFile(labels)
         let found = try axes(file, count: 1)[0]
         guard found == count else {
             throw InputError("\(labels): \(found) labels, expected \(count), one for each image of \(images)")
         }
         try require(file, labelsOffset + count, "\(count) labels")
-        return try file.read(count, at: labelsOffset).reduce(0) { max($0, Int($1)) } + 1
     }
 
     /// The sizes of the axes, from a header that has to have `count` of them.

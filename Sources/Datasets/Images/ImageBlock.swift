@@ -33,7 +33,7 @@ package struct ImageShape: Codable, Equatable, Sendable {
 package enum Pixels: Equatable, Sendable {
     /// A byte v stands for v/255.
     case bytes([UInt8])
-    /// Stand for themselves; all finite.
+    /// Stand for themselves, or for what the reader's `scale` makes of them; all finite.
     case floats([Float])
 
     package var count: Int {
@@ -44,11 +44,15 @@ package enum Pixels: Equatable, Sendable {
     }
 }
 
+/// The label of an image that has none, where others do.
+package let noLabel: Int32 = -1
+
 /// Consecutive images of a data set.
 package struct ImageBlock: Sendable {
     /// `[images.count, height, width, channels]`.
     package let pixels: Pixels
-    /// `[images.count]`, each below the source's `classes`; nil when the source has none.
+    /// `[images.count]`, as the data have them, from 0 on and with gaps, or `noLabel`; nil when the source has none, or
+    /// wasn't asked for any.
     package let labels: [Int32]?
     /// Of image files among them.
     var remarks = RemarkedFiles()
@@ -58,11 +62,12 @@ package struct ImageBlock: Sendable {
 protocol ImageReader: Sendable {
     var count: Int { get }
     var shape: ImageShape { get }
-    var classes: Int? { get }
-    /// `[classes]`, by label; nil where the format has none.
+    /// By label; nil where the format has none.
     var classNames: [String]? { get }
     /// Bytes of a value in memory.
     var valueSize: Int { get }
+    /// What floats were shifted and divided by, by channel; nil where they stand for themselves.
+    var scale: ColumnScale? { get }
     /// Differs, most likely, where two ranks see other files under one path.
     var fingerprint: Int { get }
     /// A line for each thing that was guessed or left out.
@@ -77,6 +82,7 @@ protocol ImageReader: Sendable {
 extension ImageReader {
     var classNames: [String]? { nil }
     var valueSize: Int { 1 }
+    var scale: ColumnScale? { nil }
     var fingerprint: Int { count }
     var notes: [String] { [] }
     var changes: [ReadingChange] { [] }

@@ -6,16 +6,16 @@ package final class ImageDataset: Sendable {
     package let shape: ImageShape
     /// Images in the whole data set, over all ranks.
     package let count: Int
-    /// Classes in the whole data set; nil without labels.
-    package let classes: Int?
     /// The images held, as numbers in the data set.
     package let images: Range<Int>
-    /// One for each image held, in order; nil when the source has none.
+    /// One for each image held, in order, as the data have them, or `noLabel`; nil when the source has none.
     package let labels: [Int32]?
     /// `[images.count, height, width, channels]`.
     let pixels: Pixels
     /// Of the image files held.
     let remarks: RemarkedFiles
+    /// What floats were shifted and divided by, by channel; nil where they stand for themselves.
+    let scale: ColumnScale?
 
     /// Whether pixels are whole numbers 0...255, and not numbers of any range.
     package var holdsBytes: Bool {
@@ -32,13 +32,13 @@ package final class ImageDataset: Sendable {
     ///         let own = shards.ownedImages(rank: ranks.rank, worldSize: ranks.worldSize)
     ///         return try ImageDataset(source, images: own)
     ///     }
-    ///     let normalisation = try Normalisation(of: dataset, in: shards, over: ranks)
+    ///     let statistics = try ChannelStatistics(of: dataset, in: shards, over: ranks)
     package init(_ source: ImageSource, images: Range<Int>) throws {
         try Self.check(images.count, source.shape, valueSize: source.valueSize, path: source.path)
         let block = try source.load(images: images)
         shape = source.shape
         count = source.count
-        classes = source.classes
+        scale = source.scale
         self.images = images
         labels = block.labels
         pixels = block.pixels
@@ -63,9 +63,14 @@ package final class ImageDataset: Sendable {
     /// Throws `InputError` where some value held here is outside 0...1. Bytes are inside.
     func checkUnitRange(path: String) throws {
         guard case .floats(let values) = pixels else { return }
-        guard let place = values.firstIndex(where: { !(0...1).contains($0) }) else { return }
+        func value(_ place: Int) -> Double {
+            scale?.undone(values[place], column: place % shape.channels) ?? Double(values[place])
+        }
+        // What was scaled comes back with the rounding of a Float.
+        let range = scale == nil ? 0...1 : -1e-6...1 + 1e-6
+        guard let place = values.indices.first(where: { !range.contains(value($0)) }) else { return }
         throw InputError(
-            "\(path): image \(images.lowerBound + place / shape.size) has the value \(values[place]), and this method "
+            "\(path): image \(images.lowerBound + place / shape.size) has the value \(Float(value(place))), and this method "
                 + "takes values in 0...1 only: scale the array, or store it as bytes")
     }
 
@@ -115,8 +120,9 @@ package final class ImageDataset: Sendable {
                 }
             }
         case .floats(let values):
-            normalisation.mean.withUnsafeBufferPointer { mean in
-                normalisation.deviation.withUnsafeBufferPointer { deviation in
+            let (means, deviations) = normalisation.floats(of: scale)
+            means.withUnsafeBufferPointer { mean in
+                deviations.withUnsafeBufferPointer { deviation in
                     guard let mean = mean.baseAddress, let deviation = deviation.baseAddress else { return }
                     let conversion = FloatConversion(mean: mean, deviation: deviation, channels: shape.channels)
                     forEach(indices, of: values, destination) { write($0, view($1), conversion, $2) }

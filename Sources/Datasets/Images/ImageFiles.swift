@@ -56,11 +56,13 @@ enum ImageFiles {
     }
 
     func reader(_ request: ImageRequest) throws -> any ImageReader {
-        switch self {
-        case .idx(let images, let labels): try IDXReader(images: images, labels: labels)
+        func wanted(_ labels: String?) -> String? { request.isLabelled ? labels : nil }
+        return switch self {
+        case .idx(let images, let labels): try IDXReader(images: images, labels: wanted(labels))
         case .cifar(let kind, let paths): try CIFARReader(paths: paths, kind: kind)
-        case .stl10(let images, let labels): try STL10Reader(images: images, labels: labels)
-        case .numPy(let images, let labels): try NumPyReader(images: images, labels: labels)
+        case .stl10(let images, let labels): try STL10Reader(images: images, labels: wanted(labels))
+        case .numPy(let images, let labels):
+            try NumPyReader(images: images, labels: wanted(labels), layout: request.layout)
         case .folder(let folder): try ImageFolderReader(folder, request)
         }
     }

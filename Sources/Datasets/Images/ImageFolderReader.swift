@@ -12,7 +12,6 @@ struct ImageFolderReader: ImageReader {
     var count: Int { folder.files.count }
     var notes: [String] { folder.notes }
     var changes: [ReadingChange] { folder.changes }
-    var classes: Int? { classNames?.count }
     var classNames: [String]? { folder.labels == nil ? nil : folder.classes }
 
     /// CRC-32 of all paths.

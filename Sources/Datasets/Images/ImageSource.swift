@@ -10,16 +10,24 @@ package struct ImageRequest: Sendable {
     package var imageSize: Int
     /// 1 (grey) or 3, for image files; 0 makes those 3 and takes the others as they are.
     package var channels: Int
+    /// Of `.npy` images.
+    package var layout: ArrayLayout
     /// Leave out image files that can't be read or decoded.
     package var skipBroken: Bool
+    /// Whether labels are read. Files of labels aren't looked at otherwise.
+    package var isLabelled = true
     /// Told now and then how many image files this rank has decoded, and of how many.
     package var progress: (@Sendable (_ done: Int, _ count: Int) -> Void)?
 
-    package init(path: String, split: Split = .train, imageSize: Int = 0, channels: Int = 0, skipBroken: Bool = false) {
+    package init(
+        path: String, split: Split = .train, imageSize: Int = 0, channels: Int = 0, layout: ArrayLayout = .automatic,
+        skipBroken: Bool = false
+    ) {
         self.path = path
         self.split = split
         self.imageSize = imageSize
         self.channels = channels
+        self.layout = layout
         self.skipBroken = skipBroken
     }
 }
@@ -43,16 +51,14 @@ package struct ImageSource: Sendable {
     /// Images in the whole split, at least 1.
     package var count: Int { reader.count }
     package var shape: ImageShape { reader.shape }
-    /// Labels lie below this; nil when there are none. In IDX and `.npy` files, which don't say, 1 + the largest label.
-    package var classes: Int? { reader.classes }
-    /// `[classes]`, by label: of image files, what their classes are called. nil for other formats or without labels.
+    /// By label: of image files, what their classes are called. nil for other formats or without labels.
     package var classNames: [String]? { reader.classNames }
     /// What earlier versions of reading read otherwise, as far as is known before anything is loaded.
     var changes: [ReadingChange] { reader.changes }
-    /// What the data call label 0: STL-10 counts from 1.
-    package var firstLabel: Int32 { format == .stl10 ? 1 : 0 }
     /// Bytes of a value in memory: images as bytes, or as floats.
     var valueSize: Int { reader.valueSize }
+    /// What floats were shifted and divided by, by channel; nil where they stand for themselves.
+    var scale: ColumnScale? { reader.scale }
 
     /// Opens `--data PATH`: a folder whose format is told by the files in it, or one file.
     ///

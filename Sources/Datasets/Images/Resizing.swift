@@ -42,9 +42,9 @@ struct ResizingReader: ImageReader {
     private static let chunk = 1 << 26
 
     var count: Int { base.count }
-    var classes: Int? { base.classes }
     var classNames: [String]? { base.classNames }
     var valueSize: Int { base.valueSize }
+    var scale: ColumnScale? { base.scale }
     var fingerprint: Int { base.fingerprint }
     var notes: [String] { base.notes }
     var changes: [ReadingChange] { base.changes }
@@ -62,7 +62,8 @@ struct ResizingReader: ImageReader {
     func load(images range: Range<Int>) throws -> ImageBlock {
         guard !range.isEmpty else { return try base.load(images: range) }
         var (bytes, floats): ([UInt8], [Float]) = ([], [])
-        var labels: [Int32]? = base.classes == nil ? nil : []
+        var labels: [Int32] = []
+        var isLabelled = false
         let step = max(1, Self.chunk / base.shape.size)
         for first in stride(from: range.lowerBound, to: range.upperBound, by: step) {
             let block = try base.load(images: first..<min(first + step, range.upperBound))
@@ -70,9 +71,10 @@ struct ResizingReader: ImageReader {
             case .bytes(let values): resize(values, onto: &bytes, reserving: range.count)
             case .floats(let values): resize(values, onto: &floats, reserving: range.count)
             }
-            if let own = block.labels { labels?.append(contentsOf: own) }
+            isLabelled = block.labels != nil
+            labels += block.labels ?? []
         }
-        return ImageBlock(pixels: floats.isEmpty ? .bytes(bytes) : .floats(floats), labels: labels)
+        return ImageBlock(pixels: floats.isEmpty ? .bytes(bytes) : .floats(floats), labels: isLabelled ? labels : nil)
     }
 
     private func resize<Value: ResizableValue>(_ values: [Value], onto result: inout [Value], reserving count: Int) {

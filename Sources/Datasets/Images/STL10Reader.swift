@@ -16,7 +16,6 @@ struct STL10Reader: ImageReader {
 
     let shape = ImageShape(height: side, width: side, channels: 3)
     let count: Int
-    var classes: Int? { labels == nil ? nil : 10 }
 
     init(images: String, labels: String?) throws {
         let size = try ByteFile(images).length(atMost: ImageSource.largestCount * Self.record)
@@ -64,6 +63,6 @@ struct STL10Reader: ImageReader {
         if let place = bytes.firstIndex(where: { !(1...10).contains($0) }) {
             throw InputError("\(path): label \(bytes[place]) at image \(range.lowerBound + place), expected 1 to 10")
         }
-        return bytes.map { Int32($0) - 1 }
+        return bytes.map(Int32.init)
     }
 }

@@ -94,17 +94,17 @@ struct ColourConversion: PixelConversion {
         for pixel in 0..<pixels {
             for channel in 0..<3 { sums[channel] &+= Int(image[3 &* pixel &+ channel]) }
         }
-        let means = SIMD3<Float>(Float(sums.x), Float(sums.y), Float(sums.z)) / Float(max(pixels, 1)) / 255
-        let map = change.map(mean: (ColourChange.luma * means).sum())
+        let average = SIMD3<Float>(Float(sums.x), Float(sums.y), Float(sums.z)) / Float(max(pixels, 1)) / 255
+        let map = change.map(mean: (ColourChange.luma * average).sum())
         func widened(_ column: SIMD3<Float>) -> SIMD4<Float> { SIMD4(column, 0) }
         (red, green, blue) = (
             widened(map.columns[0] / 255), widened(map.columns[1] / 255), widened(map.columns[2] / 255)
         )
         offset = SIMD4(repeating: map.offset)
-        let deviation = SIMD3(normalisation.deviation[0], normalisation.deviation[1], normalisation.deviation[2])
-        let mean = SIMD3(normalisation.mean[0], normalisation.mean[1], normalisation.mean[2])
-        scale = widened(1 / deviation)
-        shift = widened(-mean / deviation)
+        let (mean, deviation) = normalisation.floats()
+        let (means, deviations) = (SIMD3(mean[0], mean[1], mean[2]), SIMD3(deviation[0], deviation[1], deviation[2]))
+        scale = widened(1 / deviations)
+        shift = widened(-means / deviations)
     }
 
     func convert(_ first: UnsafePointer<UInt8>, step: Int, pixels: Int, into result: UnsafeMutablePointer<Float>) {

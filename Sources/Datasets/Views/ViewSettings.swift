@@ -10,6 +10,8 @@ package struct ViewSettings: DataSettings {
     package var imageSize = 0
     /// 1 or 3, for image files; 0 makes those 3 and takes the others as they are.
     package var channels = 0
+    /// Of `.npy` images.
+    package var layout: ArrayLayout = .automatic
     /// Leave out image files that can't be read or decoded.
     package var skipBroken = false
     /// V, a power of two; 0 takes the largest that the data allow, up to 64.
@@ -24,6 +26,9 @@ package struct ViewSettings: DataSettings {
         "split": "\(Split.expectation)",
         "imageSize": "side in pixels that images are resized and cropped to; 0 leaves them as they are",
         "channels": "1 or 3, for image files; 0 makes those 3 and takes the others as they are",
+        "layout":
+            "of .npy images: channelsLast, [N, height, width, channels], or channelsFirst, [N, channels, height, width]; "
+            + "automatic takes the former, and refuses what looks like the latter",
         "skipBroken": "leave out image files that don't decode",
         "virtualShards": "a power of two, at least the largest number of ranks; 0 takes up to 64",
     ]
@@ -59,7 +64,7 @@ package struct ViewSettings: DataSettings {
     /// What `ImageSource` is asked for. One rank tells how far it is.
     func request(for ranks: any Ranks) -> ImageRequest {
         var request = ImageRequest(
-            path: path, split: split, imageSize: imageSize, channels: channels, skipBroken: skipBroken)
+            path: path, split: split, imageSize: imageSize, channels: channels, layout: layout, skipBroken: skipBroken)
         if ranks.isFirst {
             let progress = LoadingProgress()
             request.progress = { progress.show($0, of: $1) }

@@ -20,9 +20,16 @@ package final class ViewSource: DataSource {
     package init(
         _ settings: ViewSettings, _ recipe: ViewRecipe, batch: Int, seed: UInt64, ranks: any Ranks
     ) throws {
-        let source = try ImageSource(settings.request(for: ranks), ranks: ranks)
+        var request = settings.request(for: ranks)
+        request.isLabelled = false
+        let source = try ImageSource(request, ranks: ranks)
         skipped = source.skipped
         (dataset, plan) = try ranks.agree {
+            guard settings.layout == .automatic || source.format == .numPy else {
+                throw InputError(
+                    "data.layout is \(settings.layout.rawValue): it is for .npy images, and \(settings.path) holds others: "
+                        + "leave it out")
+            }
             guard source.count >= 2 else {
                 throw InputError("\(settings.path): 1 image, expected at least 2: each is told from the others")
             }
@@ -37,10 +44,18 @@ package final class ViewSource: DataSource {
             if recipe.needsUnitRange { try dataset.checkUnitRange(path: settings.path) }
             return (dataset, plan)
         }
-        (notes, changes) = try Self.told(source, dataset, ranks: ranks)
+        let statistics = try ChannelStatistics(of: dataset, in: plan.shards, over: ranks)
+        let shape = source.shape
+        try ranks.agree {
+            guard statistics.constants.count < shape.channels else {
+                throw InputError("\(settings.path): all values are the same, so that there is nothing to learn from")
+            }
+        }
+        let told = try Self.told(source, dataset, ranks: ranks)
+        let remark = statistics.remark(on: shape).map { "\(settings.path): \($0)" }
+        (notes, changes) = (told.notes + (remark.map { [$0] } ?? []), told.changes)
         card = ViewCard(
-            height: source.shape.height, width: source.shape.width, channels: source.shape.channels,
-            normalisation: try Normalisation(of: dataset, in: plan.shards, over: ranks))
+            height: shape.height, width: shape.width, channels: shape.channels, normalisation: statistics.normalisation)
         self.settings = settings.resolved(virtualShards: plan.shards.count)
         self.recipe = recipe
         self.seed = seed
@@ -78,10 +93,12 @@ package final class ViewSource: DataSource {
     }
 
     package static func rows(
-        _ settings: ViewSettings, _ recipe: ViewRecipe, split: Split?, card: ViewCard, ranks: any Ranks
+        _ settings: ViewSettings, _ recipe: ViewRecipe, split: Split?, isLabelled: Bool, card: ViewCard,
+        ranks: any Ranks
     ) throws -> EvaluationRows<ViewBatch> {
         var request = settings.request(for: ranks)
         request.split = split ?? .train
+        request.isLabelled = isLabelled
         let source = try ImageSource(request, ranks: ranks)
         let dataset = try ranks.agree {
             guard split == nil || source.hasSplits else {
@@ -106,9 +123,9 @@ package final class ViewSource: DataSource {
         }
         let told = try told(source, dataset, ranks: ranks)
         let samples = EvaluationSamples(
-            count: dataset.count, own: dataset.images, labels: dataset.labels, classes: dataset.classes,
-            firstLabel: source.firstLabel, classNames: source.classNames, names: source.names, skipped: source.skipped,
-            notes: told.notes, changes: told.changes, images: (dataset, card.normalisation))
+            count: dataset.count, own: dataset.images, labels: dataset.labels, classNames: source.classNames,
+            names: source.names, skipped: source.skipped, notes: told.notes, changes: told.changes,
+            images: (dataset, card.normalisation))
         return EvaluationRows(samples) { rows, device in
             let images = device.tensor([rows.count, card.height, card.width, card.channels])
             dataset.fill(images.base, indices: Array(rows), normalisation: card.normalisation)
@@ -123,7 +140,7 @@ package final class ViewSource: DataSource {
         let images = device.tensor([recipe.views.count * perRank, 32, 32, 3])
         var stream = RandomStream(seed: 0, purpose: .synthetic, sample: ranks.rank)
         for i in 0..<images.count { images.base[i] = 2 * stream.uniform() - 1 }
-        let half = [Float](repeating: 0.5, count: 3)  // so that bytes would be in -1...1
+        let half = [Double](repeating: 0.5, count: 3)  // so that bytes would be in -1...1
         return (
             ViewCard(height: 32, width: 32, channels: 3, normalisation: Normalisation(mean: half, deviation: half)),
             ViewBatch(

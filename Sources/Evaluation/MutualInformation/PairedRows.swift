@@ -57,8 +57,7 @@ struct PairedRows {
                 guard !scale.isConstant || !scores.isConstant else {
                     throw InputError(
                         "the \(count) of \(shares.total) rows of \(name) that are trained on are all the same, to one part "
-                            + "in a million (float32 tells no more): what doesn't vary has no mutual information; if it "
-                            + "varies little around a large number, subtract that first")
+                            + "in a million: what doesn't vary has no mutual information")
                 }
             }
             return (scores.applied(to: values, device: device), scale.leaving(scores.columns))

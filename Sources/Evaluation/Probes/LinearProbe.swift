@@ -1,4 +1,5 @@
 import Collectives
+import Foundation
 import Tensors
 
 /// A linear classifier of standardised features; the penalty is the one that is best on held-out training rows.
@@ -30,6 +31,7 @@ package struct LinearProbe {
         progress: (String) -> Void = { _ in }
     ) throws -> Result {
         try check(train: train, test: test)
+        try checkMemory(train, ranks: ranks)
         let standardisation = try Standardisation(of: train, ranks: ranks, device: device)
         let chosen = HeldOutRows(share: heldOutShare, seed: seed)
         let isHeldOut = train.labels.indices.map { chosen.contains(train.firstRow + $0) }
@@ -70,6 +72,25 @@ package struct LinearProbe {
         return Result(
             accuracy: Double(try ranks.sum([correct])[0]) / Double(test.rows), penalty: best.penalty,
             iterations: iterations + fit.iterations)
+    }
+
+    /// Copies of a classifier's variables, doubles, that the minimiser and this probe have at a time: mostly its history of
+    /// ten steps and ten gradients.
+    private static let copies = 32.0
+
+    /// Throws, on all ranks, where so many classes can't be told apart in half the memory of this rank's machine. Collective.
+    private func checkMemory(_ train: Features, ranks: any Ranks) throws {
+        let sharing = Double(try ranks.gatherText(ranks.host).filter { $0 == ranks.host }.count)
+        let bytes = 8 * Self.copies * Double(train.classes) * Double(train.dimension + 1) * sharing
+        let memory = Double(ProcessInfo.processInfo.physicalMemory)
+        try ranks.agree {
+            guard bytes <= memory / 2 else {
+                throw InputError(
+                    "\(train.classes) classes of \(train.dimension) features take \(String(format: "%.1f", bytes / 1e9)) GB to "
+                        + "fit a line each; at most half the machine's \(String(format: "%.1f", memory / 1e9)) GB are given to "
+                        + "it: take a narrower layer, or leave linear and svm out")
+            }
+        }
     }
 
     private func classifier(

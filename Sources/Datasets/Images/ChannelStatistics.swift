@@ -1,0 +1,141 @@
+import Collectives
+
+/// What all images of a data set are like, by channel.
+package struct ChannelStatistics {
+    package let normalisation: Normalisation
+    /// Channels that have one value throughout, rising.
+    package let constants: [Int]
+
+    /// Of the whole data set, of which each rank holds the images of its shards. Collective: outside `ranks.agree { }`.
+    ///
+    /// The same bits at any world size. Of bytes, ranks add up how often each value occurs, whole numbers that Double
+    /// holds exactly up to 2^53 (9 petabytes a channel), and all else follows from the totals. Of floats, each shard is
+    /// summed up by the rank that holds it, and the sums of shards are added in their order.
+    package init(of dataset: ImageDataset, in shards: VirtualShards, over ranks: any Ranks) throws {
+        let channels = dataset.shape.channels
+        switch dataset.pixels {
+        case .bytes(let pixels):
+            self.init(valueCounts: try ranks.sum(Self.valueCounts(pixels, channels: channels)))
+        case .floats(let values):
+            let rounding = dataset.scale?.rounding ?? Array(repeating: 0, count: channels)
+            let constants = try constantColumns(of: values, columns: channels, rounding: rounding, ranks: ranks)
+            let sums = ShardSums(values, dataset.shape, shards, rank: ranks.rank, worldSize: ranks.worldSize)
+            let count = Double(dataset.count * dataset.shape.height * dataset.shape.width)
+            var (mean, deviation) = try Self.moments(sums, count: count, ranks)
+            if let scale = dataset.scale {
+                for channel in 0..<channels {
+                    mean[channel] = scale.centre[channel] + scale.unit[channel] * mean[channel]
+                    deviation[channel] *= scale.unit[channel]
+                }
+            }
+            for channel in constants { deviation[channel] = 1 }
+            self.init(normalisation: Normalisation(mean: mean, deviation: deviation), constants: constants)
+        }
+    }
+
+    private init(normalisation: Normalisation, constants: [Int]) {
+        (self.normalisation, self.constants) = (normalisation, constants)
+    }
+
+    private static func moments(
+        _ sums: ShardSums, count: Double, _ ranks: any Ranks
+    ) throws -> (mean: [Double], deviation: [Double]) {
+        let centre = try sums.total(over: ranks) { value, _ in value }.map { $0 / count }
+        let variance = try sums.total(over: ranks) { value, channel in
+            (value - centre[channel]) * (value - centre[channel])
+        }.map { $0 / count }
+        return (centre, variance.map { $0.squareRoot() })
+    }
+
+    /// `[channels, 256]`: how often each value occurs.
+    private static func valueCounts(_ pixels: [UInt8], channels: Int) -> [Int] {
+        var counts = [Int](repeating: 0, count: 256 * channels)
+        counts.withUnsafeMutableBufferPointer { counts in
+            pixels.withUnsafeBufferPointer { pixels in
+                for start in stride(from: 0, to: pixels.count, by: channels) {
+                    for channel in 0..<channels { counts[256 &* channel &+ Int(pixels[start &+ channel])] &+= 1 }
+                }
+            }
+        }
+        return counts
+    }
+
+    /// - Parameter valueCounts: `[channels, 256]`, how often each value occurs; at least one in each channel.
+    init(valueCounts: [Int]) {
+        var (mean, deviation): ([Double], [Double]) = ([], [])
+        var constants: [Int] = []
+        for start in stride(from: 0, to: valueCounts.count, by: 256) {
+            let counts = valueCounts[start..<start + 256].map(Double.init)
+            let total = counts.reduce(0, +)
+            var centre = 0.0
+            for (value, count) in counts.enumerated() { centre += count * Double(value) }
+            centre /= total
+            var variance = 0.0
+            for (value, count) in counts.enumerated() {
+                let distance = Double(value) - centre
+                variance += count * distance * distance
+            }
+            variance /= total
+            let isConstant = counts.count { $0 > 0 } == 1
+            if isConstant { constants.append(start / 256) }
+            mean.append(centre / 255)
+            deviation.append(isConstant ? 1 : variance.squareRoot() / 255)
+        }
+        self.init(normalisation: Normalisation(mean: mean, deviation: deviation), constants: constants)
+    }
+
+    /// That some channels, of vectors columns, tell nothing; nil where all vary.
+    func remark(on shape: ImageShape) -> String? {
+        let noun = shape.isVector ? "column" : "channel"
+        return constantsRemark(constants, of: shape.channels, noun: noun)
+    }
+}
+
+/// Sums over all pixels by channel, whose bits don't depend on how shards are dealt to ranks.
+private struct ShardSums {
+    private let values: [Float]
+    private let channels: Int
+    private let shardCount: Int
+    /// Shards held here, each with the place of its pixels in `values`.
+    private let own: [(shard: Int, pixels: Range<Int>)]
+
+    /// Sums that travel at once.
+    private static let block = 1 << 20
+
+    init(_ values: [Float], _ shape: ImageShape, _ shards: VirtualShards, rank: Int, worldSize: Int) {
+        let owned = shards.owned(rank: rank, worldSize: worldSize)
+        let first = shards.ownedImages(rank: rank, worldSize: worldSize).lowerBound
+        let area = shape.height * shape.width
+        self.values = values
+        channels = shape.channels
+        shardCount = shards.count
+        own = owned.map { shard in
+            let images = shards.images(ofShard: shard)
+            return (shard, (images.lowerBound - first) * area..<(images.upperBound - first) * area)
+        }
+    }
+
+    /// The sum of `term(value, channel)`, [channels]. Collective.
+    func total(over ranks: any Ranks, _ term: (Double, Int) -> Double) throws -> [Double] {
+        var totals = [Double](repeating: 0, count: channels)
+        let width = max(1, Self.block / shardCount)
+        for start in stride(from: 0, to: channels, by: width) {
+            let block = start..<min(start + width, channels)
+            // [shards, block]: one rank has a shard's sums, the others zeros, so adding them is exact.
+            var sums = [Double](repeating: 0, count: shardCount * block.count)
+            for (shard, pixels) in own {
+                for pixel in pixels {
+                    for channel in block {
+                        sums[shard * block.count + channel - start] += term(
+                            Double(values[pixel * channels + channel]), channel)
+                    }
+                }
+            }
+            sums = try ranks.sum(sums)
+            for shard in 0..<shardCount {
+                for channel in block { totals[channel] += sums[shard * block.count + channel - start] }
+            }
+        }
+        return totals
+    }
+}
