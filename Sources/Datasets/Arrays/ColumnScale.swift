@@ -119,6 +119,7 @@ package func constantsRemark(_ columns: [Int], of count: Int, noun: String) -> S
     let more = columns.count > most ? " and \(columns.count - most) more" : ""
     return switch columns.count {
     case 0: nil
+    case count: "every \(noun) is constant, so that there is nothing to learn"
     case 1: "\(noun) \(names) (of 0 to \(count - 1)) is constant and tells nothing"
     default: "\(columns.count) of \(count) \(noun)s are constant and tell nothing: \(names)\(more), counted from 0"
     }

@@ -46,11 +46,6 @@ package final class ViewSource: DataSource {
         }
         let statistics = try ChannelStatistics(of: dataset, in: plan.shards, over: ranks)
         let shape = source.shape
-        try ranks.agree {
-            guard statistics.constants.count < shape.channels else {
-                throw InputError("\(settings.path): all values are the same, so that there is nothing to learn from")
-            }
-        }
         let told = try Self.told(source, dataset, ranks: ranks)
         let remark = statistics.remark(on: shape).map { "\(settings.path): \($0)" }
         (notes, changes) = (told.notes + (remark.map { [$0] } ?? []), told.changes)
