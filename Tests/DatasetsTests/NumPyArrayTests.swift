@@ -65,7 +65,8 @@ struct NumPyArrayTests {
             for order in ["<", ">"] {
                 let size = bytes.count / 2
                 let isReversed = order == ">"
-                let stored = isReversed ? Array(bytes[..<size].reversed() + bytes[size...].reversed()) : bytes
+                let turned: [[UInt8]] = [bytes[..<size].reversed(), bytes[size...].reversed()]
+                let stored = isReversed ? turned[0] + turned[1] : bytes
                 let path = try folder.writeArray(
                     "x.npy", size == 1 ? "|" + descriptor : order + descriptor, [2], stored)
                 let array = try NumPyArray(path: path, accepting: NumPyElement.allCases)
