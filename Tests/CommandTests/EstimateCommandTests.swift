@@ -37,7 +37,8 @@ final class EstimateCommandTests: CommandTestCase {
                 XCTAssertEqual(
                     Set(report.keys),
                     [
-                        "estimator", "nats", "standard_error", "ceiling", "warning", "critic", "training_nats",
+                        "estimator", "nats", "standard_error", "ceiling", "reference_nats", "equal_rows", "warning",
+                        "critic", "training_nats",
                         "effective_pairs", "step", "batch", "training_rows", "validation_rows", "test_rows", "seed",
                         "seconds", "world_size",
                     ])
@@ -64,7 +65,8 @@ final class EstimateCommandTests: CommandTestCase {
         let labels = (0..<rows).map { Int64($0 * $0 % 7) }
         try writeArray("y.npy", "<i8", [rows], labels)
         try write("x.npy", shape: [rows]) { Float(labels[$0]) + 0.1 * Self.scattered($0) }
-        let (report, _) = try report(["--steps", "100", "--units", "16", "--batch", "32", "--rate", "0.01"])
+        let (report, errors) = try report(["--steps", "100", "--units", "16", "--batch", "32", "--rate", "0.01"])
+        XCTAssert(errors.contains { $0.contains("y: 1 of 1 columns hold few values, 4 in all") }, "\(errors)")
         XCTAssertGreaterThan(report["nats"] as? Double ?? 0, 0.8)  // four squares modulo 7: 1.35 nats
     }
 
@@ -78,6 +80,46 @@ final class EstimateCommandTests: CommandTestCase {
         XCTAssertEqual(report["ceiling"] as? Double ?? 0, log(pairs + 1), accuracy: 1e-9)
         XCTAssertNotNil(report["effective_pairs"] as? Double)
         XCTAssertEqual(report["training_rows"] as? Int, 200)
+    }
+
+    /// y is x and noise that is uniform in ±0.1, as scattered as x: 1.7 nats.
+    func testNearestNeighboursTrainNothing() throws {
+        try write("x.npy", shape: [rows]) { Self.scattered($0) }
+        try write("y.npy", shape: [rows]) { Self.scattered($0) + 0.2 * Self.scattered($0 + 5000) }
+        var values: [Double] = []
+        for ranks in [1, 3] {
+            let (report, errors) = try report(["--estimator", "ksg"] + Self.threads(ranks))
+            XCTAssertEqual(errors, [])
+            XCTAssertEqual(report["estimator"] as? String, "ksg")
+            for name in ["warning", "critic", "step", "batch", "training_nats", "test_rows", "ceiling"] {
+                XCTAssert(report[name] is NSNull, name)
+            }
+            XCTAssertEqual(report["equal_rows"] as? Int, 0)
+            values.append(try XCTUnwrap(report["nats"] as? Double))
+            XCTAssertEqual(report["reference_nats"] as? Double ?? 0, values.last ?? 1, accuracy: 1e-12)
+        }
+        XCTAssertGreaterThan(values[0], 1)
+        XCTAssertEqual(values[1], values[0], accuracy: 1e-9)
+        try assertRefused(
+            arguments(["--estimator", "ksg", "--steps", "5"]), ["--steps is for a critic", "leave it out"])
+        try write("x.npy", shape: [rows, 6]) { Self.scattered($0) }
+        for ranks in [[], Self.threads(3)] {
+            try assertRefused(
+                arguments(["--estimator", "ksg"] + ranks),
+                ["x has 6 columns and y 1", "at most 5", "another --estimator"])
+        }
+    }
+
+    /// Each row four times: 400 rows, 100 of them different.
+    func testEqualRowsAreCounted() throws {
+        try write("x.npy", shape: [rows, 2]) { Self.scattered($0 / 2 % 100 * 2 + $0 % 2) }
+        try write("y.npy", shape: [rows, 1]) { Self.scattered($0 % 100 + 900) }
+        let (report, errors) = try report(["--steps", "50", "--units", "8", "--batch", "32"])
+        XCTAssertEqual(report["equal_rows"] as? Int, 300)
+        XCTAssert(errors.contains { $0.contains("equal rows: 300 of 400 are copies of others") }, "\(errors)")
+        try write("x.npy", shape: [rows, 2]) { Self.scattered($0 / 2 % 50 * 2 + $0 % 2) }
+        try write("y.npy", shape: [rows, 1]) { Self.scattered($0 % 50 + 900) }
+        try assertRefused(arguments(), ["only 50 of 400 rows differ", "at least 100 different ones"])
     }
 
     func testWhatCannotBeEstimatedIsNamed() throws {

@@ -166,7 +166,8 @@ final class MutualInformationBoundTests: XCTestCase {
     /// What is said of a bound of 1,000 test rows, all standing well but for what the case changes.
     private func warnings(
         _ estimator: MutualInformationEstimator, nats: Double, error: Double = 0.01, ceiling: Double? = nil,
-        effectivePairs: Double? = nil, trainingNats: Double? = nil, testRows: Int = 1000,
+        effectivePairs: Double? = nil, trainingNats: Double? = nil, testRows: Int = 1000, copies: Int = 0,
+        reference: NeighbourInformation? = nil,
         training: CriticTraining = CriticTraining(step: 1), unscaled: Double = 0
     ) -> [String] {
         var settings = MutualInformation()
@@ -176,11 +177,14 @@ final class MutualInformationBoundTests: XCTestCase {
         return MutualInformationEstimate(
             settings: settings, bound: bound, unscaled: bound, trained: (trainingNats ?? nats, unscaled),
             training: training,
-            trainingRows: 5000, validationRows: 500, testRows: testRows
+            rows: RowCounts(training: 5000, validation: 500, test: testRows, copies: copies), reference: reference
         ).warnings
     }
 
     func testLimitsAndScarcityAreSaid() throws {
+        func reference(_ nats: Double, _ error: Double) -> NeighbourInformation {
+            NeighbourInformation(nats: nats, standardError: error, rows: 10_000)
+        }
         XCTAssertEqual(warnings(.infoNCE, nats: 4, ceiling: log(1000)), [])
         XCTAssertEqual(warnings(.mine, nats: 4, effectivePairs: 1000), [])
         XCTAssertEqual(warnings(.smile, nats: 4, effectivePairs: 10), [])
@@ -202,6 +206,20 @@ final class MutualInformationBoundTests: XCTestCase {
                 warnings(.mine, nats: 1, training: CriticTraining(step: 2000, isStillRising: true)),
                 ["still rising at the last of 2000 steps: raise --steps"]
             ),
+            (
+                warnings(.infoNCE, nats: 1.73, reference: reference(2.31, 0.01)),
+                ["nearest neighbours, which know nothing of critics, find 2.31 nats"]
+            ),
+            (warnings(.infoNCE, nats: 1.73, reference: reference(1.82, 0.001)), []),  // 0.1 nats may be anything
+            (warnings(.infoNCE, nats: 1.73, reference: reference(1.9, 0.06)), []),  // and so may 3 standard errors
+            (warnings(.infoNCE, nats: 1.73, reference: reference(1.3, 0.01)), []),  // lower says nothing
+            (
+                warnings(.mine, nats: 1, training: CriticTraining(step: 350, steps: 1500, fall: 0.2)),
+                ["best at step 350 of 1500: after it validation rows lost 0.2 nats"]
+            ),
+            (warnings(.mine, nats: 1, training: CriticTraining(step: 350, steps: 1500, fall: 0.01)), []),
+            (warnings(.mine, nats: 1, training: CriticTraining(step: 1350, steps: 1500, fall: 0.2)), []),
+            (warnings(.mine, nats: 1, copies: 3000), ["equal rows: 3000 of 6500 are copies"]),
             // What divergence did isn't laid to the rows.
             (
                 warnings(.nwj, nats: -.infinity, error: .infinity, effectivePairs: 1000),
@@ -209,6 +227,10 @@ final class MutualInformationBoundTests: XCTestCase {
             ),
             (
                 warnings(.mine, nats: 0, error: 9, effectivePairs: 1000, trainingNats: 2, unscaled: -30),
+                ["training diverged: the critic's scores are wild"]
+            ),
+            (  // the start was kept, and what came after went wild
+                warnings(.mine, nats: 0, training: CriticTraining(steps: 150, lastTrainingNats: -30)),
                 ["training diverged: the critic's scores are wild"]
             ),
             (

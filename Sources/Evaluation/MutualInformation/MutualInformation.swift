@@ -16,7 +16,9 @@ package enum MutualInformationCriticKind: String, Codable, CaseIterable, Sendabl
 ///
 /// The critic is trained on most rows, its best state is chosen and its scores are scaled by a part of the others, and
 /// the estimate is its bound on the rest, so that neither fitting nor choosing shows in it. Batches are drawn from all
-/// rows without regard to ranks, and their pairs are those of the whole batch.
+/// rows without regard to ranks, and their pairs are those of the whole batch. A separable critic starts from the Gaussian
+/// that fits the rows (`GaussianScore`), and beside every estimate of few columns stands that of nearest neighbours
+/// (`NeighbourInformation`), which knows nothing of critics.
 package struct MutualInformation: Sendable {
     package var estimator: MutualInformationEstimator = .infoNCE
     package var critic: MutualInformationCriticKind
@@ -26,7 +28,8 @@ package struct MutualInformation: Sendable {
     package var candidates: Int
     /// Updates at most.
     package var steps = 2000
-    /// Learning rate of Adam at the start, above 0; it falls to 0 along a cosine.
+    /// Learning rate of Adam at the start, above 0; it falls to 0 along a cosine, and sooner where validation rows gain no
+    /// more.
     package var rate = 1e-3
     /// What a step takes off the network's maps, as a multiple of the rate (Loshchilov & Hutter 2019).
     package var decay = 2.0
@@ -55,8 +58,12 @@ package struct MutualInformation: Sendable {
         x: Tensor, y: Tensor, seed: UInt64, ranks: any Ranks, device: Device, progress: (String) -> Void = { _ in }
     ) throws -> MutualInformationEstimate {
         try ranks.agree { try check() }
-        let rows = try PairedRows(x: x, y: y, heldOut: heldOut, seed: seed, ranks: ranks, device: device)
-        try checkMemory(x: rows.x.shape[1], y: rows.y.shape[1], ranks: ranks)
+        var rows = try PairedRows(x: x, y: y, heldOut: heldOut, seed: seed, ranks: ranks, device: device)
+        try checkMemory(x: rows.xColumns.width, y: rows.yColumns.width, ranks: ranks)
+        let reference =
+            rows.suitNeighbours
+            ? try rows.neighbourInformation(most: Self.referenceRows, ranks: ranks, device: device) : nil
+        if critic == .separable { try rows.fitGaussian(ranks: ranks, device: device) }
         let training = MutualInformationTraining(self, rows: rows, seed: seed, ranks: ranks, device: device)
         let outcome = try training.run(progress: progress)
         let scale = try training.bestScale()
@@ -68,9 +75,33 @@ package struct MutualInformation: Sendable {
                 try training.bound(trained, scale: scale).nats,
                 try training.bound(trained, scale: 1, as: estimator.criterion).nats
             ),
-            training: outcome, trainingRows: rows.training.count, validationRows: rows.validation.count,
-            testRows: rows.test.count)
+            training: outcome, rows: RowCounts(rows), reference: reference)
     }
+
+    /// The estimate by nearest neighbours alone, which trains nothing. Collective; the same on every rank.
+    /// - Parameters: as those of `callAsFunction`; the seed says which rows are taken where there are too many.
+    /// - Throws: `InputError` as there, and for more than 5 columns on either side.
+    package static func byNeighbours(
+        x: Tensor, y: Tensor, seed: UInt64, ranks: any Ranks, device: Device
+    ) throws -> NeighbourEstimate {
+        try ranks.agree {
+            guard max(x.shape[1], y.shape[1]) <= NeighbourInformation.mostColumns else {
+                throw InputError(
+                    "x has \(x.shape[1]) columns and y \(y.shape[1]): ksg takes at most "
+                        + "\(NeighbourInformation.mostColumns) on either side, for neighbours in more say little; use "
+                        + "another --estimator, or fewer columns")
+            }
+        }
+        let rows = try PairedRows(x: x, y: y, heldOut: 0.3, seed: seed, ranks: ranks, device: device)
+        let found = try rows.neighbourInformation(most: mostNeighbourRows, ranks: ranks, device: device)
+        let reference = try rows.neighbourInformation(most: referenceRows, ranks: ranks, device: device)
+        return NeighbourEstimate(found: found, reference: reference, rows: RowCounts(rows))
+    }
+
+    /// Rows that the reference is made of, at most: two seconds' worth.
+    private static let referenceRows = 10_000
+    /// Rows that are taken where nearest neighbours are all there is.
+    private static let mostNeighbourRows = 100_000
 
     /// Throws where the critic of so many columns can't be trained in the memory of this rank's machine. Collective.
     private func checkMemory(x: Int, y: Int, ranks: any Ranks) throws {

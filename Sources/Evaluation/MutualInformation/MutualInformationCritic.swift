@@ -4,34 +4,42 @@ import Layers
 import Objectives
 import Tensors
 
-/// Scores pairs of rows: high for those that belong together. All scores start at the estimator's starting score.
+/// Scores pairs of rows: high for those that belong together. All scores start at the estimator's starting score, and the
+/// separable critic's at the Gaussian's beside it.
 protocol MutualInformationCritic {
     /// Maps of the network, which weight decay shrinks.
     var maps: [Parameter] { get }
     /// What it is trained by, and the moving average that comes with it.
     var training: ContrastiveLoss { get set }
 
-    /// This rank's part of the estimator's loss of paired rows x [n, Dx] and y [n, Dy]. Collective, in both directions.
-    func loss(_ tape: Tape, x: Tensor, y: Tensor) throws -> Variable
+    /// This rank's part of the estimator's loss of paired rows. Collective, in both directions.
+    func loss(_ tape: Tape, _ batch: PairedBatch) throws -> Variable
 
     /// What writes the scores of some own rows x with all ranks' rows y, [rows, N]. The making is collective.
-    func scores(_ tape: Tape, x: Tensor, y: Tensor) throws -> (_ rows: Range<Int>, _ tile: Matrix) throws -> Void
+    func scores(_ tape: Tape, _ batch: PairedBatch) throws -> (_ rows: Range<Int>, _ tile: Matrix) throws -> Void
 }
 
-/// Encodes both sides apart: u(x, y) = <e(x), h(y)> + a(x) + b(y).
+/// Encodes both sides apart: u(x, y) = <e(x), h(y)> + a(x) + b(y), and the `GaussianScore` added where there is one.
 ///
 /// The best critic is ln p(x,y)/(p(x)p(y)) plus what the estimator can't see, and that has terms of x alone and of y
 /// alone: a and b spare the inner product from making them. e and h are a network plus a linear map, so that linear
 /// dependence is there from the first steps. h, a and b start at 0.
 struct SeparablePairCritic: MutualInformationCritic {
     private let left, right: Tower
+    /// Of cosines and of sines of each remainder's waves, [2, waves]; nil where there are none.
+    private let waveWeights: Parameter?
     var training: ContrastiveLoss
 
     /// - Parameters:
     ///   - x, y: columns of either side.
     ///   - units: of each of the two hidden layers.
     ///   - embedding: width of e and h.
-    init(_ declare: Declarations, x: Int, y: Int, units: Int, embedding: Int, estimator: MutualInformationEstimator) {
+    ///   - waves: of all remainders.
+    init(
+        _ declare: Declarations, x: Int, y: Int, units: Int, embedding: Int, waves: Int,
+        estimator: MutualInformationEstimator
+    ) {
+        waveWeights = waves > 0 ? declare.parameter("waves.weight", [2, waves], .constant(0)) : nil
         training = estimator.trainingLoss
         // A constant, or any function of x, that the loss can't see would only gather Adam's rounding errors.
         left = Tower(
@@ -45,26 +53,35 @@ struct SeparablePairCritic: MutualInformationCritic {
     var maps: [Parameter] { left.maps + right.maps }
 
     /// The factors of the scores: as many of x's, [n, Wₖ], as of y's that they meet, and one more of y's, [n, 1], to add.
-    private func factors(_ tape: Tape, x: Tensor, y: Tensor) throws -> (x: [Variable], y: [Variable]) {
-        let (left, right) = (try left(tape, tape.constant(x)), try right(tape, tape.constant(y)))
+    private func factors(_ tape: Tape, _ batch: PairedBatch) throws -> (x: [Variable], y: [Variable]) {
+        let (left, right) = (try left(tape, tape.constant(batch.x)), try right(tape, tape.constant(batch.y)))
         var factors = (x: [left.embedding], y: [right.embedding])
         if let score = left.score {
             factors.x.append(score)
-            factors.y.append(tape.constant(tape.device.tensor([y.shape[0], 1], filledWith: 1)))
+            factors.y.append(tape.constant(tape.device.tensor([batch.y.shape[0], 1], filledWith: 1)))
         }
-        if let score = right.score { factors.y.append(score) }
+        if let gaussian = batch.gaussian {
+            factors.x.append(tape.constant(gaussian.left))
+            factors.y.append(tape.constant(gaussian.right))
+            if let waves = gaussian.waves, let waveWeights {
+                factors.x.append(tape.constant(waves.left))
+                factors.y.append(tape.turned(waves.right, by: tape.use(waveWeights)))
+            }
+        }
+        guard let score = right.score else { return factors }
+        factors.y.append(batch.gaussian.map { tape.add(score, tape.constant($0.offset)) } ?? score)
         return factors
     }
 
-    func loss(_ tape: Tape, x: Tensor, y: Tensor) throws -> Variable {
-        let factors = try factors(tape, x: x, y: y)
+    func loss(_ tape: Tape, _ batch: PairedBatch) throws -> Variable {
+        let factors = try factors(tape, batch)
         return try tape.contrastiveLoss(
             training, factors: factors.x.map { ScoreFactor($0) }, globals: factors.y, hasOffset: true, locations: 1)
     }
 
-    func scores(_ tape: Tape, x: Tensor, y: Tensor) throws -> (_ rows: Range<Int>, _ tile: Matrix) throws -> Void {
-        let factors = try factors(tape, x: x, y: y)
-        let one = tape.constant(tape.device.tensor([x.shape[0], 1], filledWith: 1))  // meets b(y)
+    func scores(_ tape: Tape, _ batch: PairedBatch) throws -> (_ rows: Range<Int>, _ tile: Matrix) throws -> Void {
+        let factors = try factors(tape, batch)
+        let one = tape.constant(tape.device.tensor([batch.x.shape[0], 1], filledWith: 1))  // meets b(y)
         let left = tape.concatenateColumns(factors.x + [one]).value
         let right = try training.gather(
             tape.concatenateColumns(factors.y).value, shares: tape.shares, device: tape.device, ranks: tape.ranks)
@@ -106,6 +123,40 @@ private struct Tower {
     }
 }
 
+extension Tape {
+    /// What meets cosines and sines of angles α so that the products are Σ_k p_k cos(β_k - α_k) + q_k sin(β_k - α_k).
+    /// - Parameters:
+    ///   - waves: cosines, then sines, of β, [n, 2K].
+    ///   - weights: p and q over the gain, [2, K].
+    fileprivate func turned(_ waves: Tensor, by weights: Variable) -> Variable {
+        let gain: Float = 8  // steps of Adam are small beside the edge of a density
+        let (rows, count) = (waves.shape[0], waves.shape[1] / 2)
+        let result = device.tensor(waves.shape)
+        let (p, q) = (weights.value.base, weights.value.base + count)
+        for row in 0..<rows {
+            let (cosines, target) = (waves.matrix.row(row), result.matrix.row(row))
+            let sines = cosines + count
+            for k in 0..<count {
+                target[k] = gain * (p[k] * cosines[k] + q[k] * sines[k])
+                target[count + k] = gain * (p[k] * sines[k] - q[k] * cosines[k])
+            }
+        }
+        return record(result, from: [weights]) { [unowned self] upstream in
+            let gradient = device.tensor(weights.shape, filledWith: 0)
+            let (p, q) = (gradient.base, gradient.base + count)
+            for row in 0..<rows {
+                let (cosines, above) = (waves.matrix.row(row), upstream.matrix.row(row))
+                let sines = cosines + count
+                for k in 0..<count {
+                    p[k] += gain * (above[k] * cosines[k] + above[count + k] * sines[k])
+                    q[k] += gain * (above[k] * sines[k] - above[count + k] * cosines[k])
+                }
+            }
+            pass(gradient, to: weights)
+        }
+    }
+}
+
 /// A network of two hidden layers over every pair.
 struct ConcatenatedPairCritic: MutualInformationCritic {
     private let firstX, firstY: Linear
@@ -127,17 +178,17 @@ struct ConcatenatedPairCritic: MutualInformationCritic {
 
     var maps: [Parameter] { [firstX.weight, firstY.weight, layers.second, layers.last] }
 
-    func loss(_ tape: Tape, x: Tensor, y: Tensor) throws -> Variable {
+    func loss(_ tape: Tape, _ batch: PairedBatch) throws -> Variable {
         try tape.concatenatedLoss(
-            training, locals: firstX(tape, tape.constant(x)), globals: firstY(tape, tape.constant(y)),
+            training, locals: firstX(tape, tape.constant(batch.x)), globals: firstY(tape, tape.constant(batch.y)),
             layers: layers.map(tape.use), locations: 1)
     }
 
-    func scores(_ tape: Tape, x: Tensor, y: Tensor) throws -> (_ rows: Range<Int>, _ tile: Matrix) throws -> Void {
+    func scores(_ tape: Tape, _ batch: PairedBatch) throws -> (_ rows: Range<Int>, _ tile: Matrix) throws -> Void {
         let right = try training.gather(
-            firstY(tape, tape.constant(y)).value, shares: tape.shares, device: tape.device, ranks: tape.ranks)
+            firstY(tape, tape.constant(batch.y)).value, shares: tape.shares, device: tape.device, ranks: tape.ranks)
         let scores = ConcatenatedScores(
-            locals: try firstX(tape, tape.constant(x)).value, globals: right, layers: layers.map(\.value),
+            locals: try firstX(tape, tape.constant(batch.x)).value, globals: right, layers: layers.map(\.value),
             device: tape.device)
         return { try scores.write($0, 0..<right.shape[0], into: $1) }
     }

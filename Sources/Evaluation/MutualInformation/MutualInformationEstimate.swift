@@ -15,7 +15,9 @@ package struct MutualInformationEstimate: Sendable {
     package let trainingNats: Double
     /// Updates of the critic that was chosen.
     package let step: Int
-    package let trainingRows: Int, validationRows: Int, testRows: Int
+    package let rows: RowCounts
+    /// The value by nearest neighbours; nil where either side has too many columns for it.
+    package let reference: NeighbourInformation?
     /// Why not to trust the estimate, a sentence each; empty where nothing speaks against it.
     package let warnings: [String]
 
@@ -29,31 +31,51 @@ package struct MutualInformationEstimate: Sendable {
     private static let overfitting = 0.2
     /// A critic whose bound is below this even on rows that it was trained on has diverged.
     private static let divergence = -0.5
+    /// A reference that is higher by more than this, in nats, and by more than so many standard errors, speaks against a
+    /// critic.
+    private static let shortfall = 0.1, shortfallErrors = 3.0
+    /// A state from before this share of the steps, after which validation rows lost more than so many nats at every rate,
+    /// was on its way when training on these rows began to do harm.
+    private static let early = 0.25, earlyFall = 0.05
 
     /// - Parameters:
     ///   - bound, unscaled: on the test rows, with the scores scaled and as they are.
     ///   - trained: bounds on rows that the critic was trained on, the second by the estimator's criterion.
     init(
         settings: MutualInformation, bound: MutualInformationBound, unscaled: MutualInformationBound,
-        trained: (scaled: Double, unscaled: Double), training: CriticTraining, trainingRows: Int, validationRows: Int,
-        testRows: Int
+        trained: (scaled: Double, unscaled: Double), training: CriticTraining, rows: RowCounts,
+        reference: NeighbourInformation?
     ) {
         nats = bound.nats
-        standardError = max(bound.standardError, unscaled.standardError)
+        standardError = max(bound.standardError, unscaled.standardError) * rows.errorFactor
         ceiling = bound.ceiling
         effectivePairs = bound.effectivePairs
         trainingNats = trained.scaled
         step = training.step
-        self.trainingRows = trainingRows
-        self.validationRows = validationRows
-        self.testRows = testRows
-        let hasDiverged = training.failures > 0 || !bound.nats.isFinite || trained.unscaled < Self.divergence
+        self.rows = rows
+        self.reference = reference
+        let onTrained = min(trained.unscaled, training.lastTrainingNats)
+        let hasDiverged = training.failures > 0 || !bound.nats.isFinite || onTrained < Self.divergence
         warnings =
-            Self.limits(settings, bound: bound, trainingRows: trainingRows, testRows: testRows)
+            Self.limits(settings, bound: bound, trainingRows: rows.training, testRows: rows.test)
             + Self.scarcity(
-                bound.nats, standardError, trainingNats: hasDiverged ? nil : trainingNats, trainingRows,
-                testRows: testRows)
+                bound.nats, standardError, trainingNats: hasDiverged ? nil : trainingNats, rows.training,
+                testRows: rows.test)
             + Self.faults(settings, training, hasDiverged: hasDiverged)
+            + Self.shortfalls(bound.nats, standardError, reference) + rows.warnings
+    }
+
+    /// What nearest neighbours find and the critic doesn't.
+    private static func shortfalls(
+        _ nats: Double, _ standardError: Double, _ reference: NeighbourInformation?
+    ) -> [String] {
+        guard let reference, nats.isFinite, standardError.isFinite else { return [] }
+        let error = (standardError * standardError + reference.standardError * reference.standardError).squareRoot()
+        guard reference.nats - nats > max(shortfall, shortfallErrors * error) else { return [] }
+        return [
+            "too low: nearest neighbours, which know nothing of critics, find \(reference.nats.rounded2) nats; take "
+                + "--estimator ksg, or help the critic by more --units, more --steps or another form of the columns"
+        ]
     }
 
     /// What is wrong with the training.
@@ -64,6 +86,12 @@ package struct MutualInformationEstimate: Sendable {
         if hasDiverged {
             let what = training.failures > 0 ? "steps undone: \(training.failures)" : "the critic's scores are wild"
             warnings.append("training diverged: \(what), and the value says little; lower --rate, now \(settings.rate)")
+        }
+        if !hasDiverged, Double(training.step) < early * Double(training.steps), training.fall > earlyFall {
+            warnings.append(
+                "best at step \(training.step) of \(training.steps): after it validation rows lost "
+                    + "\(training.fall.rounded2) nats, at a lower rate too, as the critic learned its rows by heart; give "
+                    + "more rows or fewer --units")
         }
         if training.isStillRising {
             warnings.append("still rising at the last of \(settings.steps) steps: raise --steps")
@@ -133,6 +161,53 @@ package struct MutualInformationEstimate: Sendable {
                     + "would bring them together")
         }
         return warnings
+    }
+}
+
+/// How many rows an estimate had, over all ranks.
+package struct RowCounts: Sendable {
+    package var training: Int, validation: Int, test: Int
+    /// Of all, rows that are copies of others.
+    package var copies = 0
+    /// By how much copies among the test rows make a standard error too small that takes rows for independent.
+    var errorFactor = 1.0
+    /// What was made of the columns, a line each.
+    package var notes: [String] = []
+
+    package var total: Int { training + validation + test }
+
+    /// What copies mean for the value, a sentence; empty where there are none.
+    var warnings: [String] {
+        guard copies > 0 else { return [] }
+        return [
+            "equal rows: \(copies) of \(total) are copies of others, in x and in y; copies were kept in the same part of the "
+                + "split, but an estimate wants rows that were drawn independently"
+        ]
+    }
+}
+
+extension RowCounts {
+    init(_ rows: PairedRows) {
+        self.init(
+            training: rows.training.count, validation: rows.validation.count, test: rows.test.count,
+            copies: rows.equal.copies, errorFactor: rows.equal.errorFactor(of: rows.test), notes: rows.notes)
+    }
+}
+
+/// The value by nearest neighbours alone.
+package struct NeighbourEstimate: Sendable {
+    package let found: NeighbourInformation
+    /// Of as many rows as other estimators are compared with.
+    package let reference: NeighbourInformation
+    package let rows: RowCounts
+
+    /// Why not to trust it, a sentence each.
+    package var warnings: [String] {
+        let different = rows.total - rows.copies
+        let left =
+            found.rows < different
+            ? ["of \(different) different rows \(found.rows) were taken, by chance: more would take too long"] : []
+        return left + rows.warnings
     }
 }
 

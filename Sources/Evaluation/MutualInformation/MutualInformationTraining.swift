@@ -5,8 +5,14 @@ import Tensors
 
 /// How a critic's training went.
 struct CriticTraining {
-    /// Updates of the state that was kept; 0 for the start, which scores all pairs alike.
+    /// Updates of the state that was kept; 0 for the start.
     var step = 0
+    /// Updates that were tried.
+    var steps = 0
+    /// By how much the last look at validation rows lay below the best one, in nats; 0 unless at the lowest rate of all.
+    var fall = 0.0
+    /// The bound of the last state on rows that it was trained on, which only a critic that has diverged has far below 0.
+    var lastTrainingNats = 0.0
     /// Whether the last steps still brought much, on validation rows.
     var isStillRising = false
     /// Steps that were undone because gradients or scores weren't finite.
@@ -16,7 +22,7 @@ struct CriticTraining {
 /// Trains one critic and keeps the state that suits the validation rows best. Every method is collective.
 final class MutualInformationTraining {
     private let settings: MutualInformation
-    private let rows: PairedRows
+    private var rows: PairedRows
     private let seed: UInt64
     private let ranks: any Ranks
     private let device: Device
@@ -28,15 +34,17 @@ final class MutualInformationTraining {
     private let best: Tensor
     /// Running mean of the gradient's norm; 0 before the first step.
     private var usualNorm = 0.0
-    /// Halved at each failure.
+    /// Lowered at each failure, and where validation rows gain no more.
     private var rateFactor = 1.0
 
     /// Share of the running mean that a step keeps.
     private static let kept: Float = 0.99
     /// Steps between looks at the validation rows.
     private static let interval = 50
-    /// Steps without a better look after which training ends: a quarter of all, and this at least.
-    private static let leastPatience = 500
+    /// Steps without a better look after which the rate is lowered: a tenth of all, and this at least.
+    private static let leastPatience = 200
+    /// What the rate is divided by then, and how often; training ends after that.
+    private static let lowering = 3.0, lowerings = 3
     /// A gradient is cut to so many times its usual norm.
     private static let largestNorm = 10.0
     /// Training that gains more than this share in its last quarter, and more than 0.02 nats, should go on.
@@ -51,13 +59,13 @@ final class MutualInformationTraining {
         self.ranks = ranks
         self.device = device
         let declarations = Declarations()
-        let (x, y) = (rows.x.shape[1], rows.y.shape[1])
+        let (x, y) = (rows.xColumns.width, rows.yColumns.width)
         critic =
             switch settings.critic {
             case .separable:
                 SeparablePairCritic(
                     declarations, x: x, y: y, units: settings.units, embedding: settings.embedding,
-                    estimator: settings.estimator)
+                    waves: GaussianScore.waves * (rows.gaussian?.waveVariables ?? 0), estimator: settings.estimator)
             case .concatenated:
                 ConcatenatedPairCritic(declarations, x: x, y: y, units: settings.units, estimator: settings.estimator)
             }
@@ -69,8 +77,11 @@ final class MutualInformationTraining {
     }
 
     /// Trains and leaves the best state. Where a gradient or a bound isn't finite, goes back to the best state so far at
-    /// half the rate.
+    /// half the rate; where validation rows have gained nothing for a while, at a third of it: what falls at a high rate
+    /// may go on rising at a low one.
     func run(progress: (String) -> Void) throws -> CriticTraining {
+        // Before any update the Gaussian is all there is of a score.
+        if rows.gaussian != nil { rows.scaleGaussian(by: min(1, try bestScale())) }
         var adamSettings = AdamSettings()
         adamSettings.rate = settings.rate
         adamSettings.schedule = .cosine
@@ -81,8 +92,11 @@ final class MutualInformationTraining {
         let stepsPerEpoch = rows.training.count / batch
         var order: [Int32] = []
         var outcome = CriticTraining()
-        var bestNats = -Double.infinity
+        // The start may stay the best: where the Gaussian says all, or rows tell nothing.
+        var bestNats = try bound(looked, scale: 1, as: settings.estimator.criterion, by: best).nats
         var earlier = 0.0  // after three quarters of the steps
+        let patience = max(settings.steps / 10, Self.leastPatience)
+        var (lastGain, lowered) = (0, 0)
         for step in 0..<settings.steps {
             let (epoch, place) = step.quotientAndRemainder(dividingBy: stepsPerEpoch)
             if place == 0 {
@@ -94,8 +108,9 @@ final class MutualInformationTraining {
             }
             if try !update(drawn, adam: adam, rate: rateFactor * adamSettings.rate(at: step, of: settings.steps)) {
                 outcome.failures += 1
-                goBack()
+                goBack(dividingRateBy: 2)
             }
+            outcome.steps = step + 1
             let kept = min(Self.kept, Float(step + 1) / Float(step + 10))  // forgets the start sooner
             average.scale(by: kept)
             average.add(parameters.values, times: 1 - kept)
@@ -103,33 +118,41 @@ final class MutualInformationTraining {
             guard (step + 1) % Self.interval == 0 || step + 1 == settings.steps else { continue }
             let nats = try bound(looked, scale: 1, as: settings.estimator.criterion, by: average).nats
             if nats > bestNats {
-                (bestNats, outcome.step) = (nats, step + 1)
+                (bestNats, outcome.step, lastGain) = (nats, step + 1, step + 1)
                 best.copy(from: average)
             } else if !nats.isFinite {
                 outcome.failures += 1
-                goBack()
+                goBack(dividingRateBy: 2)
             }
+            if lowered == Self.lowerings { outcome.fall = bestNats - nats }
             progress("step \(step + 1) of \(settings.steps): \(nats) nats on validation rows")
-            if step + 1 - outcome.step >= max(settings.steps / 4, Self.leastPatience) { break }
+            if step + 1 - lastGain >= patience {
+                guard lowered < Self.lowerings else { break }
+                (lastGain, lowered) = (step + 1, lowered + 1)
+                goBack(dividingRateBy: Self.lowering)
+            }
             if step + 1 <= settings.steps * 3 / 4, nats.isFinite { earlier = max(0, nats) }
         }
+        let trained = rows.training.prefix(looked.count)
+        outcome.lastTrainingNats =
+            try bound(trained, scale: 1, as: settings.estimator.criterion, by: average).nats
         outcome.isStillRising =
             outcome.step == settings.steps && bestNats - earlier > max(0.02, Self.lateGain * bestNats)
         return outcome
     }
 
-    private func goBack() {
+    private func goBack(dividingRateBy divisor: Double) {
         parameters.values.copy(from: best)
         average.copy(from: best)
         critic.training = settings.estimator.trainingLoss  // whose moving average may have gone too
-        rateFactor /= 2
+        rateFactor /= divisor
     }
 
     /// Returns false, and does nothing, where the gradient isn't finite.
     private func update(_ drawn: some Sequence<Int32>, adam: Adam, rate: Double) throws -> Bool {
-        let (x, y, shares) = rows.draw(drawn, device: device)
-        let tape = Tape(device: device, ranks: ranks, shares: shares)
-        try tape.backward(from: try critic.loss(tape, x: x, y: y))
+        let batch = try rows.draw(drawn, device: device)
+        let tape = Tape(device: device, ranks: ranks, shares: batch.shares)
+        try tape.backward(from: try critic.loss(tape, batch))
         try parameters.sumGradients(over: ranks)  // the same bits on every rank, and so is what follows
         // A sum and a sum of squares for each of 16 columns; parameters come in multiples of 16.
         let moments = parameters.gradients.reshaped([parameters.count / 16, 16]).matrix.channelMoments()
@@ -190,10 +213,10 @@ final class MutualInformationTraining {
         for block in 0..<blocks {
             let start = places.startIndex + block * places.count / blocks
             let end = places.startIndex + (block + 1) * places.count / blocks
-            let (x, y, shares) = rows.draw(places[start..<end], device: device)
-            let tape = Tape(device: device, ranks: ranks, shares: shares, mode: .evaluation)
-            let write = try critic.scores(tape, x: x, y: y)
-            try statistics.add(shares: shares, ranks: ranks, device: device, write: write)
+            let batch = try rows.draw(places[start..<end], device: device)
+            let tape = Tape(device: device, ranks: ranks, shares: batch.shares, mode: .evaluation)
+            let write = try critic.scores(tape, batch)
+            try statistics.add(shares: batch.shares, ranks: ranks, device: device, write: write)
         }
         return try statistics.bound(ranks: ranks)
     }

@@ -26,7 +26,11 @@ struct NormalScores {
     ///   - values: this rank's rows, [n, D].
     ///   - ownRows: those to train on, which the scores are of.
     ///   - scale: of all ranks' rows to train on.
-    init(of values: Tensor, ownRows: [Int], scale: Standardisation, ranks: any Ranks, device: Device) throws {
+    ///   - kept: columns that stay as they are.
+    init(
+        of values: Tensor, ownRows: [Int], scale: Standardisation, except kept: [Int] = [], ranks: any Ranks,
+        device: Device
+    ) throws {
         let dimension = values.shape[1]
         var farthest = [Float](repeating: 0, count: dimension)
         var spread = [Double](repeating: 0, count: dimension)
@@ -44,7 +48,9 @@ struct NormalScores {
         spread = try ranks.sum(spread)
         try farthest.withUnsafeMutableBufferPointer { try ranks.maximum($0) }
         let count = Double(try ranks.sum([ownRows.count])[0])
+        let isKept = Set(kept)
         columns = (0..<dimension).filter { c in
+            guard !isKept.contains(c) else { return false }
             // A column whose squares overflow has no deviation to speak of.
             guard scale.mean[c].isFinite, scale.deviation[c].isFinite else { return true }
             return farthest[c] > Self.farthest || !scale.constants[c] && spread[c] / count < Self.leastSpread

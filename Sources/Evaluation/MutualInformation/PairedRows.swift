@@ -10,18 +10,89 @@ struct PairedRows {
     let x: Tensor, y: Tensor
     /// How many rows each rank holds.
     let shares: Shares
-    /// Places in the whole set.
+    /// Places in the whole set; equal rows lie in the same part, side by side.
     let training, validation, test: ArraySlice<Int32>
+    let equal: EqualRows
+    let xColumns, yColumns: CriticColumns
+    /// What was made of the columns, a line each.
+    let notes: [String]
+    /// A start for the critic; nil where there is none.
+    private(set) var gaussian: GaussianScore?
     /// Of the training rows; leaves normal scores as they are.
     private let xScale, yScale: Standardisation
 
     /// Fewer would leave a handful to report on.
     static let fewest = 100
+    /// Training rows that the Gaussian is fitted to, at most.
+    private static let gaussianRows = 20_000
 
     /// Collective.
     /// - Parameter heldOut: share of the rows not trained on, in 0.1...0.9: a third to choose by, the rest to report on.
     /// - Throws: `InputError` where x and y don't fit together, are too few, don't vary or hold what isn't finite.
     init(x: Tensor, y: Tensor, heldOut: Double, seed: UInt64, ranks: any Ranks, device: Device) throws {
+        let shares = try Self.check(x: x, y: y, ranks: ranks)
+        var stream = RandomStream(seed: seed, purpose: .validationSplit)
+        let order = stream.permutation(of: shares.total)
+        let held = Int(heldOut * Double(shares.total))
+        xColumns = try CriticColumns(of: x, totalRows: shares.total, ranks: ranks)
+        yColumns = try CriticColumns(of: y, totalRows: shares.total, ranks: ranks)
+        let equal = try EqualRows(x: x, y: y, areLabels: xColumns.areLabels && yColumns.areLabels, ranks: ranks)
+        try ranks.agree {
+            guard shares.total - equal.copies >= Self.fewest else {
+                throw InputError(
+                    "only \(shares.total - equal.copies) of \(shares.total) rows differ: an estimate needs at least "
+                        + "\(Self.fewest) different ones")
+            }
+        }
+        let together = equal.together(order)
+        let (first, second) = (equal.start(at: held / 3, of: together), equal.start(at: held, of: together))
+        validation = together[..<first]
+        test = together[first..<second]
+        training = together[second...]
+        let own = Draw(training, held: shares).ownRows
+        let count = training.count
+        try ranks.agree {
+            guard count >= 2, first >= 2, second - first >= 2 else {
+                throw InputError(
+                    "equal rows leave \(count) rows to train on, \(first) to choose by and \(second - first) to report on: "
+                        + "drop the copies, or set --held-out")
+            }
+        }
+        var notes: [String] = []
+        func prepare(_ name: String, _ values: Tensor, _ columns: CriticColumns) throws -> (Tensor, Standardisation) {
+            let scale = try Standardisation(of: values, ownRows: own, ranks: ranks, device: device)
+            let scores = try NormalScores(
+                of: values, ownRows: own, scale: scale, except: columns.labels.map(\.column), ranks: ranks,
+                device: device)
+            try ranks.agree {
+                guard !scale.isConstant || !scores.isConstant else {
+                    throw InputError(
+                        "the \(count) of \(shares.total) rows of \(name) that are trained on are all the same, to one part "
+                            + "in a million: what doesn't vary has no mutual information")
+                }
+            }
+            if !scores.columns.isEmpty {
+                notes.append(
+                    "\(name): \(scores.columns.count) of \(columns.columns) columns have outliers or a heavy tail; ranks "
+                        + "stand for their values")
+            }
+            if !columns.labels.isEmpty {
+                let values = columns.labels.reduce(0) { $0 + $1.values.count }
+                notes.append(
+                    "\(name): \(columns.labels.count) of \(columns.columns) columns hold few values, \(values) in all, and "
+                        + "are taken as labels too")
+            }
+            return (scores.applied(to: values, device: device), scale.leaving(scores.columns))
+        }
+        (self.x, xScale) = try prepare("x", x, xColumns)
+        (self.y, yScale) = try prepare("y", y, yColumns)
+        self.shares = shares
+        self.equal = equal
+        self.notes = notes
+    }
+
+    /// How many rows each rank holds. Throws where x and y don't fit together or can't be taken. Collective.
+    private static func check(x: Tensor, y: Tensor, ranks: any Ranks) throws -> Shares {
         let counts = try ranks.gather(x.shape[0])
         let widths = try [ranks.gather(x.shape[1]), ranks.gather(y.shape[1])]
         try ranks.agree {
@@ -37,42 +108,78 @@ struct PairedRows {
         }
         let shares = Shares(counts: counts, rank: ranks.rank)
         try ranks.agree {
-            guard (Self.fewest...Int(Int32.max)).contains(shares.total) else {
-                throw InputError(
-                    "\(shares.total) rows: an estimate needs at least \(Self.fewest), at most \(Int32.max)")
+            guard (fewest...Int(Int32.max)).contains(shares.total) else {
+                throw InputError("\(shares.total) rows: an estimate needs at least \(fewest), at most \(Int32.max)")
             }
         }
-        var stream = RandomStream(seed: seed, purpose: .validationSplit)
-        let order = stream.permutation(of: shares.total)
-        let held = Int(heldOut * Double(shares.total))
-        validation = order[..<(held / 3)]
-        test = order[(held / 3)..<held]
-        training = order[held...]
-        let own = Draw(training, held: shares).ownRows
-        let count = training.count
-        func prepare(_ name: String, _ values: Tensor) throws -> (Tensor, Standardisation) {
-            let scale = try Standardisation(of: values, ownRows: own, ranks: ranks, device: device)
-            let scores = try NormalScores(of: values, ownRows: own, scale: scale, ranks: ranks, device: device)
-            try ranks.agree {
-                guard !scale.isConstant || !scores.isConstant else {
-                    throw InputError(
-                        "the \(count) of \(shares.total) rows of \(name) that are trained on are all the same, to one part "
-                            + "in a million: what doesn't vary has no mutual information")
-                }
-            }
-            return (scores.applied(to: values, device: device), scale.leaving(scores.columns))
-        }
-        (self.x, xScale) = try prepare("x", x)
-        (self.y, yScale) = try prepare("y", y)
-        self.shares = shares
+        return shares
     }
 
     /// This rank's rows among those, standardised, in the order of the data.
-    func draw(_ rows: some Sequence<Int32>, device: Device) -> (x: Tensor, y: Tensor, shares: Shares) {
+    private func standardised(
+        _ rows: some Sequence<Int32>, device: Device
+    ) -> (x: (given: Tensor, standardised: Tensor), y: (given: Tensor, standardised: Tensor), shares: Shares) {
         let drawn = Draw(rows, held: shares)
-        let (x, y) = (x.rows(drawn.ownRows, device: device), y.rows(drawn.ownRows, device: device))
-        xScale.apply(to: x.matrix, into: x.matrix)
-        yScale.apply(to: y.matrix, into: y.matrix)
-        return (x, y, drawn.shares)
+        func take(_ values: Tensor, _ scale: Standardisation) -> (given: Tensor, standardised: Tensor) {
+            let given = values.rows(drawn.ownRows, device: device)
+            let standardised = device.tensor(given.shape)
+            scale.apply(to: given.matrix, into: standardised.matrix)
+            return (given, standardised)
+        }
+        return (take(x, xScale), take(y, yScale), drawn.shares)
     }
+
+    /// This rank's rows among those as a critic takes them, in the order of the data.
+    func draw(_ rows: some Sequence<Int32>, device: Device) throws -> PairedBatch {
+        let (x, y, shares) = standardised(rows, device: device)
+        let xInputs = xColumns.inputs(x.given, standardised: x.standardised, device: device)
+        let yInputs = yColumns.inputs(y.given, standardised: y.standardised, device: device)
+        let factors = try gaussian?.factors(
+            x: xInputs.matrix[columns: 0..<xColumns.linearWidth], y: yInputs.matrix[columns: 0..<yColumns.linearWidth],
+            device: device)
+        return PairedBatch(x: xInputs, y: yInputs, gaussian: factors, shares: shares)
+    }
+
+    /// Fits the Gaussian that a critic starts from. Collective.
+    mutating func fitGaussian(ranks: any Ranks, device: Device) throws {
+        func linear(_ rows: some Sequence<Int32>) -> (x: Tensor, y: Tensor) {
+            let (x, y, _) = standardised(rows, device: device)
+            return (
+                xColumns.inputs(x.given, standardised: x.standardised, linearOnly: true, device: device),
+                yColumns.inputs(y.given, standardised: y.standardised, linearOnly: true, device: device)
+            )
+        }
+        guard max(xColumns.linearWidth, yColumns.linearWidth) <= GaussianScore.mostColumns else { return }
+        gaussian = try GaussianScore(
+            training: linear(training.prefix(Self.gaussianRows)), validation: linear(validation), ranks: ranks,
+            device: device)
+    }
+
+    /// Scales the Gaussian's score, or leaves it out where that is 0.
+    mutating func scaleGaussian(by factor: Double) {
+        gaussian?.strength *= factor
+        if factor == 0 { gaussian = nil }
+    }
+
+    /// Whether columns are few enough for nearest neighbours.
+    var suitNeighbours: Bool { max(x.shape[1], y.shape[1]) <= NeighbourInformation.mostColumns }
+
+    /// The value by nearest neighbours of some of the rows, one of each of equal ones. Collective.
+    /// - Parameter most: rows at most.
+    func neighbourInformation(most: Int, ranks: any Ranks, device: Device) throws -> NeighbourInformation {
+        let rows = equal.unique(validation + test + training).prefix(most)
+        let (x, y, shares) = standardised(rows, device: device)
+        return try NeighbourInformation(
+            x: ranks.gatherRows(x.standardised, shares: shares, device: device),
+            y: ranks.gatherRows(y.standardised, shares: shares, device: device), ranks: ranks)
+    }
+}
+
+/// This rank's rows of a batch, as a critic takes them.
+struct PairedBatch {
+    /// [n, inputs of either side]
+    let x: Tensor, y: Tensor
+    let gaussian: GaussianScore.Factors?
+    /// How many rows of the batch each rank has.
+    let shares: Shares
 }
