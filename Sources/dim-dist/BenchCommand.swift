@@ -33,7 +33,8 @@ private struct StepReport: Encodable {
     let pieces: [PieceTable.Row]
 
     private enum CodingKeys: String, CodingKey {
-        case ranks, threads, units, batch, pieces
+        case threads, units, batch, pieces
+        case ranks = "world_size"
         case milliseconds = "step_ms"
         case lowestMilliseconds = "step_ms_lowest"
         case highestMilliseconds = "step_ms_highest"

@@ -22,7 +22,8 @@ private struct LossReport: Encodable {
     let workingMemoryOfGlobals: Double
 
     private enum CodingKeys: String, CodingKey {
-        case loss, seconds, images, locations, dimensions, ranks
+        case loss, seconds, images, locations, dimensions
+        case ranks = "world_size"
         case gigaflopsPerSecond = "gflops_per_second"
         case gemmGigaflops = "gemm_gflops_per_second"
         case peakMemoryMiB = "peak_memory_mib"

@@ -17,7 +17,8 @@ private struct ProjectedStep: Encodable {
     let imagesPerSecond: Double
 
     private enum CodingKeys: String, CodingKey {
-        case nodes, ranks, images, efficiency
+        case nodes, images, efficiency
+        case ranks = "world_size"
         case node = "node_ms"
         case loss = "loss_ms"
         case exchanges = "exchanges_ms"

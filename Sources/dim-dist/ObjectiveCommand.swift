@@ -52,6 +52,7 @@ extension Program {
             let input = try ObjectiveInput(arguments, rank: ranks.rank, worldSize: ranks.worldSize, device: device)
             return (ContrastiveLoss(estimator, anchor: anchor, compatibility: compatibility), input)
         }
+        if ranks.isFirst { for note in input.notes { complain(note) } }
         let (images, locations, dimensions) = (input.shape[0], input.shape[1], input.shape[2])
         let result = try loss(
             locals: [LocalFactor(values: input.locals, columns: 0..<dimensions)], globals: input.globals,
@@ -97,6 +98,8 @@ private struct ObjectiveInput {
     let locals: Tensor  // [n·M², d]
     let globals: Tensor  // [n, d]
     let shares: Shares
+    /// What was made of the files' numbers, a line each.
+    let notes: [String]
 
     init(_ arguments: Arguments, rank: Int, worldSize: Int, device: Device) throws {
         let (localsPath, globalsPath) = (try arguments.required("locals"), try arguments.required("globals"))
@@ -107,6 +110,9 @@ private struct ObjectiveInput {
         }
         guard globalsFile.shape == [shape[0], shape[2]] else {
             throw InputError("\(globalsPath) has shape \(globalsFile.shape), expected \([shape[0], shape[2]])")
+        }
+        notes = [localsFile, globalsFile].filter { $0.element == .float64 }.map {
+            "\($0.path): float64, rounded to float32, in which losses are computed"
         }
         let starts = (0...worldSize).map { $0 * localsFile.shape[0] / worldSize }
         shares = Shares(counts: (0..<worldSize).map { starts[$0 + 1] - starts[$0] }, rank: rank)

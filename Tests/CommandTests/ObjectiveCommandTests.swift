@@ -163,6 +163,19 @@ final class ObjectiveCommandTests: CommandTestCase {
         }
     }
 
+    func testFloat64IsRoundedWithALine() throws {
+        try write(locals, globals)
+        let expected = try report(["--estimator", "infoNCE"])["loss"] as? Double
+        try writeArray("locals.npy", "<f8", [images, locations, width], locals.map { Double($0) })
+        for ranks in [1, 3] {
+            let result = try run(arguments(Self.threads(ranks)))
+            let lines = result.errors.split(separator: "\n")
+            XCTAssertEqual(lines.filter { $0.contains("locals.npy: float64, rounded to float32") }.count, 1)
+            let found = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
+            XCTAssertEqual(found?["loss"] as? Double ?? 0, expected ?? 1, accuracy: 1e-6)
+        }
+    }
+
     func testBadInputIsRefused() throws {
         try write(locals, globals)
         try assertRefused(arguments(["--estimator", "nce"]), ["--estimator is nce", "infoNCE, jensenShannon"])

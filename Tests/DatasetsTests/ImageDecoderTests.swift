@@ -27,7 +27,7 @@ struct ImageDecoderTests {
         ("sixteenBits", "alpha16 grey12 grey16-alpha grey16-interlaced grey16 rgb16-interlaced rgb16"),
         ("twelveBits", "grey12"),
         ("transparent", "alpha alpha16 gamma-alpha grey-alpha grey-key grey16-alpha palette-alpha rgb-key"),
-        ("turned", "turned"), ("animated", ""),
+        ("turned", "turned"), ("animated", ""), ("inks", "cmyk"),
     ])
     func tellsWhatIsConverted(_ remark: String, _ expected: String) throws {
         let found = try Self.names.filter { name in

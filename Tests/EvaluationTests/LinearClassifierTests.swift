@@ -31,7 +31,7 @@ import Testing
         settings.tolerance = 1e-6
         settings.smallestDecrease = 0
         let start = LinearClassifier.start(dimension: fixture.dimension, classes: fixture.classes)
-        let (variables, _) = try classifier.minimum(from: start, penalty: fixture.penalty, settings: settings)
+        let variables = try classifier.minimum(from: start, penalty: fixture.penalty, settings: settings).variables
 
         for (found, expected) in zip(variables, fixture.weights + fixture.bias) {
             #expect(abs(found - expected) < 1e-3, "found \(found), expected \(expected)")

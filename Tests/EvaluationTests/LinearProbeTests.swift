@@ -1,6 +1,7 @@
-import Evaluation
 import Tensors
 import XCTest
+
+@testable import Evaluation
 
 final class LinearProbeTests: XCTestCase {
     func testReachesTheBayesRateAtEveryWorldSize() throws {
@@ -36,6 +37,35 @@ final class LinearProbeTests: XCTestCase {
         XCTAssertEqual(accuracies[0], 0.8413, accuracy: 0.02)  // Φ(1); one deviation of the count is 0.0067
         XCTAssertEqual(accuracies[1], accuracies[0], accuracy: 0.005)
         XCTAssertEqual(accuracies[2], accuracies[0], accuracy: 0.005)
+    }
+
+    /// What a value doesn't show is in its notes.
+    func testNotesSayWhatWasLimited() throws {
+        let results = try onRanks(2) { ranks, device in
+            let blobs = twoBlobs(distance: 2)
+            func features(_ rows: Int) throws -> Features {
+                try makeFeatures(rows: rows, classes: 2, ranks: ranks, device: device, sample: blobs)
+            }
+            let (one, many) = (try features(1), try features(200))
+            var probe = LinearProbe()
+            let whole = try probe(train: many, test: many, seed: 1, ranks: ranks, device: device).notes
+            (probe.minimiser.iterations, probe.minimiser.smallestDecrease, probe.minimiser.tolerance) = (1, 0, 1e-12)
+            let cut = try probe(train: many, test: many, seed: 1, ranks: ranks, device: device).notes
+            let few = try [Probe.linear, .svm, .mlp, .mlpPublished, .knn].map {
+                try score($0, train: one, test: many, seed: 1, ranks: ranks, device: device).notes
+            }
+            return [whole, cut] + few
+        }
+        for notes in results {
+            XCTAssertEqual(notes[0], [])
+            XCTAssertEqual(notes[1], ["the last fit was stopped at 1 steps, before it was done"])
+            for notes in notes[2...5] {
+                XCTAssert(notes.contains { $0.hasPrefix("1 training row: too few to hold some out") }, "\(notes)")
+            }
+            XCTAssertEqual(notes[6], ["all 1 training rows vote: fewer than 20 neighbours"])
+        }
+        XCTAssertEqual(InputInformation().notes(trainingImages: 20_000), [])
+        XCTAssertEqual(InputInformation().notes(trainingImages: 20_001).count, 1)
     }
 
     func testRandomLabelsGiveChance() throws {

@@ -12,7 +12,7 @@ import Testing
         var settings = MinimiserSettings()
         settings.tolerance = 1e-9
         settings.smallestDecrease = 0
-        let (x, iterations) = try minimise(from: Array(repeating: 1, count: 5), settings: settings) { x, gradient in
+        let quadratic: ValueAndGradient = { x, gradient in
             var value = 0.0
             for i in x.indices {
                 let (weight, difference) = (Double(i + 1), x[i] - Double(i))
@@ -21,8 +21,14 @@ import Testing
             }
             return value
         }
-        for i in 0..<5 { #expect(abs(x[i] - Double(i)) < 1e-7) }
-        #expect((1...50).contains(iterations))
+        let found = try minimise(from: Array(repeating: 1, count: 5), settings: settings, evaluate: quadratic)
+        for i in 0..<5 { #expect(abs(found.x[i] - Double(i)) < 1e-7) }
+        #expect((1...50).contains(found.iterations))
+        #expect(!found.isOutOfSteps)
+        settings.iterations = 2
+        let cut = try minimise(from: Array(repeating: 1, count: 5), settings: settings, evaluate: quadratic)
+        #expect(cut.iterations == 2)
+        #expect(cut.isOutOfSteps)
     }
 
     @Test(arguments: [1, 2, 5]) func throwsWhatTheFunctionThrows(failingCall: Int) {

@@ -9,6 +9,8 @@ enum ImageRemark: Int, CaseIterable, Sendable {
     /// Or mirrored, but for us.
     case turned
     case animated
+    /// Cyan, magenta, yellow and black.
+    case inks
     /// Other pixels than version 1 of `Reading` made of it.
     case readOtherwiseByVersion1
 
@@ -22,6 +24,7 @@ enum ImageRemark: Int, CaseIterable, Sendable {
         case .transparent: "are transparent in places, which are blended on black"
         case .turned: "are to be turned or mirrored by their EXIF orientation, which is not looked at"
         case .animated: "are animated, and only their still picture is taken"
+        case .inks: "are CMYK, made RGB by simple products and not by their colour profile"
         case .readOtherwiseByVersion1: nil
         }
     }

@@ -57,6 +57,7 @@ final class JPEGDecoder {
         }
         var remarks: Set<ImageRemark> = orientation(ofJPEG: file) == 1 ? [] : [.turned]
         guard isCMYK else { return DecodedImage(shape: shape, pixels: pixels, remarks: remarks) }
+        remarks.insert(.inks)
         if channels == 1 { remarks.insert(.readOtherwiseByVersion1) }
         return DecodedImage(
             shape: shape, pixels: Self.converted(cmyk: pixels, channels: channels), remarks: remarks)

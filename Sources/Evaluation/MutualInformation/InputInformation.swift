@@ -19,6 +19,11 @@ package struct InputInformation {
 
     package init() {}
 
+    /// What a reader has to know of a value from so many training images.
+    func notes(trainingImages count: Int) -> [String] {
+        count > images ? ["of the first \(images) of \(count) training images: more would take too long"] : []
+    }
+
     /// The bound in nats, of `estimate`. Collective.
     package func callAsFunction(
         train features: Features, test: Features, seed: UInt64, ranks: any Ranks, device: Device,

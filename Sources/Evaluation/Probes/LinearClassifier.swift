@@ -68,14 +68,14 @@ package final class LinearClassifier {
         Array(repeating: 0, count: classes * (dimension + 1))
     }
 
-    /// The minimum, to the settings' precision. Collective; the same bits on every rank.
+    /// The minimum, to the settings' precision or as far as their steps reach. Collective; the same bits on every rank.
     package func minimum(
         from start: [Double], penalty: Double, settings: MinimiserSettings
-    ) throws -> (variables: [Double], iterations: Int) {
+    ) throws -> (variables: [Double], iterations: Int, isOutOfSteps: Bool) {
         let result = try minimise(from: start, settings: settings) {
             try self.evaluate($0, gradient: $1, penalty: penalty)
         }
-        return (result.x, result.iterations)
+        return (result.x, result.iterations, result.isOutOfSteps)
     }
 
     /// The loss at `x`, and its gradient. Collective; the same bits on every rank.

@@ -22,6 +22,8 @@ package struct LinearProbe {
         package let penalty: Double
         /// Steps of the minimiser, over all fits.
         package let iterations: Int
+        /// What a reader has to know of it.
+        package let notes: [String]
     }
 
     /// Collective; the same on every rank.
@@ -69,9 +71,11 @@ package struct LinearProbe {
             correct += try whole.correct(
                 of: LabelledRows(values: block, labels: Array(test.labels[rows])), with: fit.variables)
         }
+        let cut = "the last fit was stopped at \(minimiser.iterations) steps, before it was done"
         return Result(
             accuracy: Double(try ranks.sum([correct])[0]) / Double(test.rows), penalty: best.penalty,
-            iterations: iterations + fit.iterations)
+            iterations: iterations + fit.iterations,
+            notes: [chosen.remark(rows: train.rows), fit.isOutOfSteps ? cut : nil].compactMap { $0 })
     }
 
     /// Copies of a classifier's variables, doubles, that the minimiser and this probe have at a time: mostly its history of

@@ -26,11 +26,11 @@ package typealias ValueAndGradient = (
 
 /// Minimises a smooth function from `start` on by limited-memory BFGS. C: `lbfgs`.
 ///
-/// All ranks take the same steps when `evaluate` gives them the same bits. An error that `evaluate` throws ends the
+/// `isOutOfSteps` where the settings' steps ended it, not its tolerance. All ranks take the same steps when `evaluate` gives them the same bits. An error that `evaluate` throws ends the
 /// search and is thrown on; it isn't called again.
 package func minimise(
     from start: [Double], settings: MinimiserSettings, evaluate: @escaping ValueAndGradient
-) throws -> (x: [Double], iterations: Int) {
+) throws -> (x: [Double], iterations: Int, isOutOfSteps: Bool) {
     // Builds of the library with SSE want a multiple of 16 variables in memory of their own.
     let padded = (start.count + 15) / 16 * 16
     guard let x = lbfgs_malloc(Int32(padded)) else { throw MinimiserError(status: Int32(LBFGSERR_OUTOFMEMORY)) }
@@ -53,7 +53,10 @@ package func minimise(
         Unmanaged.passUnretained(search).toOpaque(), &parameters)
     if let error = search.error { throw error }
     guard isEnd(status) else { throw MinimiserError(status: status) }
-    return (Array(UnsafeBufferPointer(start: x, count: start.count)), search.steps)
+    return (
+        Array(UnsafeBufferPointer(start: x, count: start.count)), search.steps,
+        Int(status) == LBFGSERR_MAXIMUMITERATION
+    )
 }
 
 /// True where the library stopped at the best point it found: converged, out of steps, or with no lower value to be

@@ -42,6 +42,11 @@ package struct MultilayerProbe {
 
     package init() {}
 
+    /// What a reader has to know of a classifier of so many training rows.
+    func notes(trainingRows rows: Int, seed: UInt64) -> [String] {
+        HeldOutRows(share: heldOutShare, seed: seed).remark(rows: rows).map { [$0] } ?? []
+    }
+
     /// Share of the test rows put into the right class, in 0...1. Collective; the same on every rank.
     /// - Parameter seed: sets the start, the order of the rows, the dropout and which rows are held out.
     package func callAsFunction(

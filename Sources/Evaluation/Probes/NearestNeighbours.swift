@@ -15,6 +15,11 @@ package struct NearestNeighbours {
     private static let trainingBlock = 1024
     private static let testBlock = 256
 
+    /// What a reader has to know of votes of so many training rows.
+    func notes(trainingRows rows: Int) -> [String] {
+        rows < count ? ["all \(rows) training rows vote: fewer than \(count) neighbours"] : []
+    }
+
     /// Share of the test rows put into the right class, in 0...1. Of equally similar training rows the first in the
     /// set is nearer, so that the result doesn't depend on the world size. Collective; the same on every rank.
     /// - Throws: `InputError` for settings out of range or features that don't fit together.

@@ -74,15 +74,18 @@ package func score(
     case .linear, .svm:
         let result = try LinearProbe(probe == .svm ? .squaredHinge : .logistic)(
             train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
-        return Finding(value: result.accuracy)
+        return Finding(value: result.accuracy, notes: result.notes)
     case .knn:
+        let neighbours = NearestNeighbours()
         return Finding(
-            value: try NearestNeighbours()(train: train, test: test, ranks: ranks, device: device, progress: progress))
+            value: try neighbours(train: train, test: test, ranks: ranks, device: device, progress: progress),
+            notes: neighbours.notes(trainingRows: train.rows))
     case .mlp, .mlpPublished:
         let multilayer = probe == .mlp ? MultilayerProbe() : .published
         return Finding(
             value: try multilayer(
-                train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress))
+                train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress),
+            notes: multilayer.notes(trainingRows: train.rows, seed: seed))
     case .reconstruction:
         return Finding(
             value: try reconstruction(
@@ -92,8 +95,9 @@ package func score(
             train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
         return Finding(value: value, notes: NeuralDependency.notes(of: value, testRows: test.rows))
     case .mine:
-        let estimate = try InputInformation().estimate(
+        let information = InputInformation()
+        let estimate = try information.estimate(
             train: train, test: test, seed: seed, ranks: ranks, device: device, progress: progress)
-        return Finding(value: estimate.nats, notes: estimate.warnings)
+        return Finding(value: estimate.nats, notes: information.notes(trainingImages: train.rows) + estimate.warnings)
     }
 }
