@@ -30,18 +30,18 @@ def main():
         run = f"{output}/{name}"
         subprocess.run([launch, ranks, "train", "--config", f"launch/runs/cifar10-{name}.json5", "--data", data,
                         "--output", run, "--resume"], check=True)
-        if f"mlp/trained {LAYERS[-1]}" not in scores(run):
-            subprocess.run([launch, ranks, "eval", "--run", run, "--layer", ",".join(LAYERS), "--probe", "mlp"]
+        if f"mlpPublished/trained {LAYERS[-1]}" not in scores(run):
+            subprocess.run([launch, ranks, "eval", "--run", run, "--layer", ",".join(LAYERS), "--probe", "mlpPublished"]
                            + (["--without-controls"] if place else []), check=True)
     print(f"\n{'MLP, test %':18}" + "".join(f"{layer:>9}" for layer in LAYERS) + "     published" )
     for name, (title, published) in ROWS.items():
         found = scores(f"{output}/{name}")
-        print(f"{title:18}" + "".join(f"{found[f'mlp/trained {layer}']:9.2f}" for layer in LAYERS)
+        print(f"{title:18}" + "".join(f"{found[f'mlpPublished/trained {layer}']:9.2f}" for layer in LAYERS)
               + "     " + "".join(f"{value:7.2f}" for value in published))
     controls = scores(f"{output}/{next(iter(ROWS))}")
-    print(f"{'untrained':18}" + "".join(f"{controls[f'mlp/untrained {layer}']:9.2f}" for layer in LAYERS))
+    print(f"{'untrained':18}" + "".join(f"{controls[f'mlpPublished/untrained {layer}']:9.2f}" for layer in LAYERS))
     for name in ("raw pixels", "PCA-64"):
-        print(f"{name:18}{controls[f'mlp/{name}']:9.2f}")
+        print(f"{name:18}{controls[f'mlpPublished/{name}']:9.2f}")
 
 
 if __name__ == "__main__":
