@@ -13,8 +13,8 @@ final class ArrayCommandTests: CommandTestCase {
     /// Vectors of three classes, in the folder `data`: 60 to train on and 30 to test on.
     private func writeVectors(offset: Double = 0) throws {
         for (split, count) in [("train", 60), ("test", 30)] {
-            let values = (0..<count * 3).map { place in
-                offset + 0.1 * Self.scattered(place) + (place / 3 % 3 == place % 3 ? 4 : 0)
+            let values = (0..<count * 3).map { index in
+                offset + 0.1 * Self.scattered(index) + (index / 3 % 3 == index % 3 ? 4 : 0)
             }
             try writeArray("data/\(split).npy", "<f8", [count, 3], values)
         }

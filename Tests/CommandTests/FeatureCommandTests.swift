@@ -188,9 +188,9 @@ final class FeatureCommandTests: CommandTestCase {
         XCTAssertEqual(lines.prefix(2).map { $0["step"] as? Int }, [1, 7])
         let evaluations = lines.filter { $0["eval"] != nil }
         XCTAssertEqual(evaluations.count, 16)
-        for (place, name) in ["trained code", "untrained code", "raw pixels", "PCA-64"].enumerated() {
+        for (index, name) in ["trained code", "untrained code", "raw pixels", "PCA-64"].enumerated() {
             for (column, probe) in ["linear", "knn"].enumerated() {
-                let line = evaluations[2 * place + column]
+                let line = evaluations[2 * index + column]
                 XCTAssertEqual(line["eval"] as? String, "\(probe)/\(name)")
                 XCTAssertEqual(line["step"] as? Int, 1)
                 XCTAssertEqual(

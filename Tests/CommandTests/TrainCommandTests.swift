@@ -47,9 +47,9 @@ final class TrainCommandTests: CommandTestCase {
         XCTAssertEqual(files.compactMap { $0["name"] as? String }, ["model.safetensors", "optimiser.safetensors"])
         for file in files {
             let name = try XCTUnwrap(file["name"] as? String)
-            let place = path("run/checkpoints/step-00000005/\(name)")
+            let location = path("run/checkpoints/step-00000005/\(name)")
             XCTAssertEqual(
-                try FileManager.default.attributesOfItem(atPath: place)[.size] as? Int, file["bytes"] as? Int)
+                try FileManager.default.attributesOfItem(atPath: location)[.size] as? Int, file["bytes"] as? Int)
         }
     }
 

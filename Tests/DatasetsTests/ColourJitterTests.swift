@@ -30,8 +30,8 @@ import Testing
 
     private func luma(_ pixel: [Float]) -> Float { 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2] }
 
-    private func expectClose(_ found: [[Float]], _ expected: [[Float]], _ place: String) {
-        for (a, b) in zip(found.joined(), expected.joined()) { #expect(abs(a - b) < 2e-3, "\(place): \(a), not \(b)") }
+    private func expectClose(_ found: [[Float]], _ expected: [[Float]], _ label: String) {
+        for (a, b) in zip(found.joined(), expected.joined()) { #expect(abs(a - b) < 2e-3, "\(label): \(a), not \(b)") }
     }
 
     @Test func eachChangeIsItsDefinition() {
@@ -82,7 +82,7 @@ import Testing
         // Four deviations of 4000 draws.
         #expect(abs(changes.count { $0.brightness != 1 } - 3200) < 102)
         #expect(abs(changes.count { $0.saturation == 0 } - 1000) < 110)
-        // The place of the crop is drawn before, and stays.
+        // The label of the crop is drawn before, and stays.
         var plain = augmentation
         plain.jitter = ColourJitter()
         plain.greyscale = 0

@@ -11,8 +11,8 @@ final class ColumnScaleTests: XCTestCase {
     {
         let scale = try ColumnScale(of: array)
         let values = try array.read(rows: 0..<array.rows, by: scale)
-        for (place, value) in values.enumerated() {
-            let (row, column) = place.quotientAndRemainder(dividingBy: array.rowSize)
+        for (index, value) in values.enumerated() {
+            let (row, column) = index.quotientAndRemainder(dividingBy: array.rowSize)
             let found = Double(value - values[column]) * scale.unit[column]
             let expected = distance(row, column)
             XCTAssertEqual(found, expected, accuracy: 1e-6 * scale.unit[column] * 10, "\(row), \(column)", line: line)
@@ -28,7 +28,7 @@ final class ColumnScaleTests: XCTestCase {
         }
         let path = try folder.writeArray("x.npy", "<f8", [200, 4], doubles)
         try check(NumPyArray(path: path)) { doubles[4 * $0 + $1] - doubles[$1] }
-        let floats = doubles.enumerated().map { place, value -> Float in place % 4 == 2 ? 0 : Float(value) }
+        let floats = doubles.enumerated().map { index, value -> Float in index % 4 == 2 ? 0 : Float(value) }
         let narrow = try folder.writeArray("x.npy", "<f4", [200, 4], floats)
         try check(NumPyArray(path: narrow)) { Double(floats[4 * $0 + $1]) - Double(floats[$1]) }
     }

@@ -69,8 +69,8 @@ struct FolderScanTests {
                 #expect(train.names(of: 0..<2) == Array(files.prefix(2)))
                 let test = try ImageSource(path: folder.path, split: .test)
                 #expect(test.count == 1 && test.names(of: 0..<1) == [files[2]])
-                let place = wrapping.dropLast()
-                let found = "its splits (\(names.sorted().joined(separator: ", "))) were found in \(place)"
+                let root = wrapping.dropLast()
+                let found = "its splits (\(names.sorted().joined(separator: ", "))) were found in \(root)"
                 #expect(try notes(folder) == (wrapping.isEmpty ? [] : [found]))
             }
         }
@@ -197,8 +197,8 @@ final class ImageRemarkTests: XCTestCase {
     func testRemarksAreCountedOverRanks() throws {
         let folder = try TemporaryFolder()
         let names = ["rgb.png", "grey12.png", "alpha.png", "grey12.png", "alpha.png", "gamma.png", "rgb.png"]
-        for (place, name) in names.enumerated() {
-            try folder.write("\(place).png", try ImageFixtures.file(name))
+        for (index, name) in names.enumerated() {
+            try folder.write("\(index).png", try ImageFixtures.file(name))
         }
         var settings = ViewSettings()
         (settings.path, settings.virtualShards) = (folder.path, 4)

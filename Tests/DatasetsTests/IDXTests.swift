@@ -47,10 +47,10 @@ struct IDXTests {
     @Test func imagesNeedNoLabels() throws {
         let folder = try TemporaryFolder()
         let path = try folder.write("train-images-idx3-ubyte", images)
-        for place in [folder.path, path] {
-            let source = try ImageSource(path: place, split: .train)
+        for location in [folder.path, path] {
+            let source = try ImageSource(path: location, split: .train)
             #expect(try source.load(images: 0..<1).labels == nil)
-            #expect(source.hasSplits == (place == folder.path))
+            #expect(source.hasSplits == (location == folder.path))
         }
     }
 

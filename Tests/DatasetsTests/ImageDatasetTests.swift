@@ -43,8 +43,8 @@ struct ImageDatasetTests {
     }
 
     /// Where a pixel past the edge comes from: 2 1 | 0 1 2 3 | 2 1.
-    private func reflected(_ place: Int, _ size: Int) -> Int {
-        place < 0 ? -place : place >= size ? 2 * size - 2 - place : place
+    private func reflected(_ position: Int, _ size: Int) -> Int {
+        position < 0 ? -position : position >= size ? 2 * size - 2 - position : position
     }
 
     /// Against a plain version: reflect, cut out, mirror, one pixel at a time.

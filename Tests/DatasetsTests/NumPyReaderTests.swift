@@ -143,11 +143,11 @@ struct NumPyReaderTests {
         let source = try open(ImageRequest(path: file, layout: .channelsFirst))
         let scale = try #require(source.scale)
         guard case .floats(let values) = try source.load(images: 0..<2).pixels else { return }
-        for (place, value) in values.enumerated() {
-            let (image, channel, pixel) = (place / 60, place % 3, place % 60 / 3)
+        for (index, value) in values.enumerated() {
+            let (image, channel, pixel) = (index / 60, index % 3, index % 60 / 3)
             let expected = doubles[image * 60 + channel * 20 + pixel]
             let found = scale.undone(value, column: channel)
-            #expect(abs(found - expected) <= 1e-6 * scale.unit[channel] * 120, "\(place): \(found) of \(expected)")
+            #expect(abs(found - expected) <= 1e-6 * scale.unit[channel] * 120, "\(index): \(found) of \(expected)")
         }
     }
 

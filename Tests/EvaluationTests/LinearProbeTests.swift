@@ -92,7 +92,7 @@ final class LinearProbeTests: XCTestCase {
             let train = try makeFeatures(rows: 240, classes: 2, ranks: ranks, device: device, sample: sample)
             let test = try makeFeatures(rows: 1000, classes: 2, ranks: ranks, device: device) { sample($0 + 240) }
             var probe = LinearProbe()
-            probe.heldOutShare = 0.5
+            probe.heldOutFraction = 0.5
             let chosen = try probe(train: train, test: test, seed: 1, ranks: ranks, device: device)
             probe.penalties = [1e-6]
             let light = try probe(train: train, test: test, seed: 1, ranks: ranks, device: device)
@@ -161,7 +161,7 @@ final class LinearProbeTests: XCTestCase {
                     var small = MultilayerProbe()
                     small.hiddenUnits = 16
                     small.leastSteps = 200
-                    small.heldOutShare = 0
+                    small.heldOutFraction = 0
                     (small.rates, small.decays) = ([1e-2], [0])
                     return try small(train: train, test: test, seed: 1, ranks: ranks, device: device)
                 }

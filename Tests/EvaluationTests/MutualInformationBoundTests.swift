@@ -62,31 +62,31 @@ final class MutualInformationBoundTests: XCTestCase {
                 }
                 let variance = influences.reduce(0) { $0 + $1 * $1 } / Double(n * (n - 1))
                 for worldSize in 1...3 {
-                    let place = "\(estimator), scale \(scale), \(worldSize) ranks"
+                    let label = "\(estimator), scale \(scale), \(worldSize) ranks"
                     let results = try onRanks(worldSize) { ranks, device in
                         // None on the last rank of three.
                         let counts = [[9], [4, 5], [6, 3, 0]][worldSize - 1]
                         let shares = Shares(counts: counts, rank: ranks.rank)
                         var statistics = BoundStatistics(estimator, scale: scale)
                         try statistics.add(shares: shares, ranks: ranks, device: device) { rows, tile in
-                            for (place, row) in rows.enumerated() {
-                                for j in 0..<n { tile.row(place)[j] = Float(Self.score(shares.first + row, j)) }
+                            for (index, row) in rows.enumerated() {
+                                for j in 0..<n { tile.row(index)[j] = Float(Self.score(shares.first + row, j)) }
                             }
                         }
                         return try statistics.bound(ranks: ranks)
                     }
                     for result in results {
-                        XCTAssertEqual(result.nats, expected, accuracy: 1e-9 * max(1, abs(expected)), place)
+                        XCTAssertEqual(result.nats, expected, accuracy: 1e-9 * max(1, abs(expected)), label)
                         XCTAssertEqual(
-                            result.standardError, variance.squareRoot(), accuracy: 1e-5 * variance.squareRoot(), place)
+                            result.standardError, variance.squareRoot(), accuracy: 1e-5 * variance.squareRoot(), label)
                         let ceiling: Double? =
                             switch estimator {
                             case .infoNCE: log(9)
                             case .smile: nil
                             default: log(73)
                             }
-                        XCTAssertEqual(result.ceiling == nil, ceiling == nil, place)
-                        XCTAssertEqual(result.ceiling ?? 0, ceiling ?? 0, accuracy: 1e-12, place)
+                        XCTAssertEqual(result.ceiling == nil, ceiling == nil, label)
+                        XCTAssertEqual(result.ceiling ?? 0, ceiling ?? 0, accuracy: 1e-12, label)
                     }
                 }
             }
@@ -104,8 +104,8 @@ final class MutualInformationBoundTests: XCTestCase {
                 let shares = Shares(counts: counts, rank: ranks.rank)
                 for _ in 0..<blocks {
                     try statistics.add(shares: shares, ranks: ranks, device: device) { rows, tile in
-                        for (place, i) in rows.enumerated() {
-                            for j in 0..<20 { tile.row(place)[j] = score(shares.first + i, j) }
+                        for (index, i) in rows.enumerated() {
+                            for j in 0..<20 { tile.row(index)[j] = score(shares.first + i, j) }
                         }
                     }
                 }

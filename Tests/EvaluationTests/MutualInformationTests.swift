@@ -12,8 +12,8 @@ final class MutualInformationTests: XCTestCase {
         change: (_ row: Int, _ x: Float) -> Float = { _, x in 3 + 10 * x }  // whatever the units
     ) -> (x: Tensor, y: Tensor) {
         let holders = ranks.worldSize == 3 ? 2 : ranks.worldSize  // the last of three has none
-        let place = min(ranks.rank, holders)
-        let own = rows * place / holders..<rows * min(place + 1, holders) / holders
+        let holder = min(ranks.rank, holders)
+        let own = rows * holder / holders..<rows * min(holder + 1, holders) / holders
         var (x, y): ([Float], [Float]) = ([], [])
         for row in own {
             var stream = RandomStream(row: row)

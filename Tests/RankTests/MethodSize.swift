@@ -17,7 +17,7 @@ struct MethodSize {
     /// Settings of all methods.
     let common: [String]
     /// What makes batches pass in pieces.
-    let pieces: [String]
+    let microBatches: [String]
     /// How far parameters have to move, of themselves: several times what compared runs may be apart.
     let leastMove: Double
     /// By how much losses may differ, of themselves.
@@ -43,7 +43,7 @@ struct MethodSize {
             "encoder.fullyConnected=[16]",
             "encoder.blocks=[{channels: 6}]",
         ],
-        pieces: ["microBatch=2"],
+        microBatches: ["microBatch=2"],
         leastMove: 1e-3,
         lossTolerance: 1e-4,
         fewSamples: ["batch=3", "steps=5"],
@@ -76,9 +76,9 @@ struct MethodSize {
     static let large = MethodSize(
         side: 28,
         common: always + ["batch=48", "steps=10", "optimiser.rate=1e-5", "optimiser.epsilon=1e-4"],
-        pieces: ["microBatch=5"],
+        microBatches: ["microBatch=5"],
         leastMove: 5e-4,
-        // One rank differs from itself by 2e-4 with other instructions (ONEDNN_MAX_CPU_ISA=AVX), as in pieces.
+        // One rank differs from itself by 2e-4 with other instructions (ONEDNN_MAX_CPU_ISA=AVX), as in micro-batches.
         lossTolerance: 1e-3,
         // Batch norms over three rows make a hundredth of rounding within some steps: on one rank with other instructions
         // (ONEDNN_MAX_CPU_ISA=SSE41) just as on three.

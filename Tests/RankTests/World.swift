@@ -14,7 +14,7 @@ enum World {
     }()
 
     /// What a failure message opens with.
-    static var place: String { "rank \(ranks.rank) of \(ranks.worldSize)" }
+    static var label: String { "rank \(ranks.rank) of \(ranks.worldSize)" }
 
     /// How `total` images are spread here: unevenly, and with none on the last of three or more ranks.
     static func shares(of total: Int) -> [Int] {

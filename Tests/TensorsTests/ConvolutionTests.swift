@@ -33,13 +33,13 @@ import Testing
             let column = pixel % shape.outputWidth
             let row = pixel / shape.outputWidth % shape.outputHeight
             let image = pixel / shape.outputWidth / shape.outputHeight
-            for place in 0..<shape.kernel * shape.kernel {
-                let h = row * shape.stride + place / shape.kernel - shape.padding
-                let v = column * shape.stride + place % shape.kernel - shape.padding
+            for position in 0..<shape.kernel * shape.kernel {
+                let h = row * shape.stride + position / shape.kernel - shape.padding
+                let v = column * shape.stride + position % shape.kernel - shape.padding
                 guard (0..<shape.height).contains(h) && (0..<shape.width).contains(v) else { continue }
                 let x = ((image * shape.height + h) * shape.width + v) * shape.inputChannels
                 for channel in 0..<shape.inputChannels {
-                    let w = (out * shape.inputChannels + channel) * shape.kernel * shape.kernel + place
+                    let w = (out * shape.inputChannels + channel) * shape.kernel * shape.kernel + position
                     body(y, x + channel, w)
                 }
             }

@@ -31,19 +31,19 @@ import Testing
         /// Other values everywhere, among them those that a decimal number would lose.
         func scramble() {
             for (groupPlace, group) in groups.enumerated() {
-                for (place, parameter) in group.parameters.parameters.enumerated() {
-                    parameter.value.base[parameter.value.count - 1] = Float(bitPattern: 0x7FC0_1234 + UInt32(place))
+                for (index, parameter) in group.parameters.parameters.enumerated() {
+                    parameter.value.base[parameter.value.count - 1] = Float(bitPattern: 0x7FC0_1234 + UInt32(index))
                     parameter.value.base[0] = -0.0
                     let start = parameter.value.base - group.parameters.values.base
                     for i in start..<start + parameter.value.count {
-                        group.slots[0].base[i] = Float(place) + 0x1p-20 * Float(i & 1023)
+                        group.slots[0].base[i] = Float(index) + 0x1p-20 * Float(i & 1023)
                         group.slots[1].base[i] = .leastNonzeroMagnitude * Float(i & 1023)
                     }
                 }
                 group.updates = 12345 + groupPlace
             }
-            for (place, state) in model.store.states.enumerated() {
-                state.values = state.values.indices.map { Float($0) / 3 - Float(place) }
+            for (index, state) in model.store.states.enumerated() {
+                state.values = state.values.indices.map { Float($0) / 3 - Float(index) }
             }
         }
 

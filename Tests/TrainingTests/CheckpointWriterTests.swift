@@ -40,9 +40,9 @@ final class CheckpointWriterTests: XCTestCase {
         _ = try train(configuration, output: folder.path + "/run", worldSize: 3)
         let short = try makeConfiguration(data: images, steps: 4)
         _ = try train(short, output: folder.path + "/short", worldSize: 3)
-        let place = "checkpoints/step-00000004"
+        let folder = "checkpoints/step-00000004"
         for file in ["model.safetensors", "optimiser.safetensors"] {
-            XCTAssertEqual(try contents("run/\(place)/\(file)"), try contents("short/\(place)/\(file)"), file)
+            XCTAssertEqual(try contents("run/\(folder)/\(file)"), try contents("short/\(folder)/\(file)"), file)
         }
     }
 
