@@ -153,7 +153,7 @@ final class ObjectiveCommandTests: CommandTestCase {
         }
     }
 
-    /// A critic that is always 0 has the losses that one can tell without computing.
+    /// The losses of a critic that is always 0, which are known without computing.
     func testScoresOfZero() throws {
         try write(locals.map { _ in 0 }, globals)
         let losses = [log(Double(1 + (images - 1) * locations)), log(Double(images)), 0]
@@ -170,7 +170,12 @@ final class ObjectiveCommandTests: CommandTestCase {
         for ranks in [1, 3] {
             let result = try run(arguments(Self.threads(ranks)))
             let lines = result.errors.split(separator: "\n")
-            XCTAssertEqual(lines.filter { $0.contains("locals.npy: float64, rounded to float32") }.count, 1)
+            XCTAssertEqual(
+                lines.filter {
+                    $0.contains(
+                        "locals.npy: its float64 numbers are rounded to "
+                            + "float32")
+                }.count, 1)
             let found = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
             XCTAssertEqual(found?["loss"] as? Double ?? 0, expected ?? 1, accuracy: 1e-6)
         }
@@ -183,7 +188,7 @@ final class ObjectiveCommandTests: CommandTestCase {
         try assertRefused(arguments(["--estimator", "nwj", "--anchor", "local"]), ["--anchor local", "only infoNCE"])
         try assertRefused(
             arguments(["--estimator", "nwj", "--compat", "published"]), ["--compat published", "infoNCE"])
-        try assertRefused(["objective", "--locals", path("locals.npy")], ["--globals is needed"])
+        try assertRefused(["objective", "--locals", path("locals.npy")], ["--globals is missing"])
         try assertRefused(
             ["objective", "--locals", path("none.npy"), "--globals", path("globals.npy")], [path("none.npy")])
         try Data().write(to: URL(fileURLWithPath: path("file")))

@@ -7,7 +7,7 @@ import Testing
     private let image: [UInt8] = [200, 30, 90, 10, 240, 60, 128, 128, 128, 0, 0, 255]
     private let normalisation = Normalisation(mean: [0.5, 0.25, 0], deviation: [0.5, 0.25, 2])
 
-    /// The pixels behind a change, before normalisation.
+    /// The pixels after a change, before normalisation.
     private func changed(_ change: ColourChange) -> [[Float]] {
         let values = [Float](unsafeUninitializedCapacity: image.count) { result, count in
             image.withUnsafeBufferPointer { image in

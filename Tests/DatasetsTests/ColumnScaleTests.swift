@@ -73,9 +73,11 @@ final class ColumnScaleTests: XCTestCase {
     func testFewConstantColumnsAreNamed() {
         XCTAssertNil(constantsRemark([], of: 3, noun: "column"))
         XCTAssertEqual(
-            constantsRemark([2], of: 3, noun: "channel"), "channel 2 (of 0 to 2) is constant and tells nothing")
+            constantsRemark([2], of: 3, noun: "channel"),
+            "channel 2 (of 0 to 2) is constant and carries no "
+                + "information")
         XCTAssertEqual(
             constantsRemark(Array(0..<10), of: 12, noun: "column"),
-            "10 of 12 columns are constant and tell nothing: 0, 1, 2, 3, 4, 5, 6, 7 and 2 more, counted from 0")
+            "10 of 12 columns are constant and carry no information: 0, 1, 2, 3, 4, 5, 6, 7 and 2 more, counted from 0")
     }
 }

@@ -136,7 +136,7 @@ struct ImageDecoderTests {
         jpeg.replaceSubrange(frame + 5..<frame + 9, with: sides + sides)
         for (name, file) in [("x.png", png), ("x.jpg", jpeg)] {
             let path = try folder.write(name, file)
-            expectInputError("\(name): \(side)x\(side) pixels", reason) {
+            expectInputError("\(name): has \(side)x\(side) pixels", reason) {
                 try ImageDecoder.decode(path, channels: 3, side: 32)
             }
         }

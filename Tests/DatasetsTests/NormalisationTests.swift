@@ -87,7 +87,7 @@ final class NormalisationTests: XCTestCase {
         }
     }
 
-    /// Columns that float32 couldn't tell from constants: seconds of 2023 with their quarters, and lengths of atoms.
+    /// Columns that are constants in float32: seconds of 2023 with their quarters, and lengths of atoms.
     func testDoublesKeepWhatFloatsLose() throws {
         let folder = try TemporaryFolder()
         @Sendable func value(_ row: Int, _ column: Int) -> Double {
@@ -103,7 +103,7 @@ final class NormalisationTests: XCTestCase {
                 XCTAssertEqual(found.constants, [2])
                 XCTAssertEqual(
                     found.remark(on: ImageShape(height: 1, width: 1, channels: 5)),
-                    "column 2 (of 0 to 4) is constant and tells nothing")
+                    "column 2 (of 0 to 4) is constant and carries no information")
                 for column in [0, 1, 3, 4] {
                     let own = (0..<53).map { value($0, column) - value(0, column) }
                     let mean = own.reduce(0, +) / 53

@@ -93,7 +93,7 @@ struct ResizingTests {
         }
         #expect(Array(all[8..<16]) == own)
         #expect(try source.load(images: 1..<1).pixels == .bytes([]))
-        expectInputError("images: images have 1 channels", "data.channels=3") {
+        expectInputError("images: has images of 1 channels", "data.channels=3") {
             try open(ImageRequest(path: path, channels: 3))
         }
     }

@@ -188,7 +188,7 @@ import Testing
             ("optimiser.safetensors", "truncated", { $0.append(0) }),
             ("manifest.json", "damaged", { $0.removeLast(20) }),
             ("manifest.json", "damaged", { $0.removeAll() }),
-            // A digit of what no other file tells: Adam's count of updates, and a mean of the images.
+            // A digit of values that are in no other file: Adam's number of updates, and a mean of the images.
             ("manifest.json", "damaged", { $0 = Self.replacing("\"adversary\" : 0", by: "\"adversary\" : 1", in: $0) }),
             ("manifest.json", "damaged", { $0 = Self.replacing("0.1307", by: "0.1317", in: $0) }),
         ]
@@ -216,7 +216,7 @@ import Testing
 
         try folder.write("checkpoints/step-00000003/model.safetensors", "")
         var warnings: [String] = []
-        expectInputError("no whole checkpoint in \(store.folder)", "step-00000003/model.safetensors") {
+        expectInputError("all checkpoints in \(store.folder) are damaged", "step-00000003/model.safetensors") {
             try store.newest { warnings.append($0) }
         }
         #expect(warnings.count == 2)

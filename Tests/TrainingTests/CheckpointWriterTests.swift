@@ -99,7 +99,7 @@ final class CheckpointWriterTests: XCTestCase {
                 } catch let error as AgreedError { return error.description }
             }
             for outcome in outcomes {
-                XCTAssertTrue(outcome.contains("checkpoint of step \(isStopped ? 1 : 3) not written"), outcome)
+                XCTAssertTrue(outcome.contains("checkpoint of step \(isStopped ? 1 : 3) can't be written"), outcome)
                 XCTAssertTrue(outcome.contains("\(path)/checkpoints"), outcome)
             }
             XCTAssertFalse(FileManager.default.fileExists(atPath: path + "/STOP"))

@@ -108,10 +108,10 @@ struct JSONValueTests {
 
     @Test func aTreeIsNotALeaf() throws {
         let base = try parse("{ optimiser: { rate: 3, beta1: 4 } }")
-        expectInputError("setting optimiser has parts", "beta1, rate") {
+        expectInputError("setting optimiser must be an object", "beta1, rate") {
             try base.overlaid(with: .leaf("optimiser", .integer(1)))
         }
-        expectInputError("has parts", "optimiser") { try base.overlaid(with: .array([])) }
+        expectInputError("must be an object", "optimiser") { try base.overlaid(with: .array([])) }
     }
 
     @Test func leafBuildsATree() {

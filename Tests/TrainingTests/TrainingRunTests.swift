@@ -154,7 +154,7 @@ final class TrainingRunTests: XCTestCase {
         for resume in [false, true] {
             XCTAssertThrowsError(
                 try train(configuration, output: output("run"), worldSize: 2, resume: resume)
-            ) { XCTAssertTrue("\($0)".contains("step-00000001 has no manifest, and no other"), "\($0)") }
+            ) { XCTAssertTrue("\($0)".contains("step-00000001 has no manifest, and there is no other"), "\($0)") }
         }
     }
 
@@ -215,11 +215,11 @@ final class TrainingRunTests: XCTestCase {
             } catch { return "\(error)" }
         }
         for message in messages {
-            XCTAssertTrue(message.contains("rank 2 was given other settings than rank 0"), message)
+            XCTAssertTrue(message.contains("rank 2 has other settings than rank 0"), message)
         }
     }
 
-    /// A parameter goes astray, before and behind a rectifier, which hides a NaN from the loss.
+    /// A parameter becomes NaN, before and after a rectifier, which hides a NaN from the loss.
     func testStepsThatAreNotFiniteAreSkippedAndEndTheRun() throws {
         for name in ["encoder.conv1.weight", "encoder.code.bias", "critic.local.first.weight"] {
             let configuration = try makeConfiguration(data: images, steps: 40)

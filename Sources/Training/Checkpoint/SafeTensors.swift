@@ -86,25 +86,26 @@ package enum SafeTensors {
     package static func read(_ data: Data, file: String, into arrays: [NamedArray]) throws {
         guard data.count >= 8 else {
             throw InputError(
-                "\(file) has \(data.count) bytes, too few for safetensors: "
+                "\(file): has \(data.count) bytes, too few for safetensors: "
                     + "truncated or damaged")
         }
         let length = data.prefix(8).enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << (8 * $1.offset) }
         guard length <= largestHeader && Int(length) <= data.count - 8 else {
-            throw InputError("\(file) has a header of \(length) bytes in a file of \(data.count): truncated or damaged")
+            throw InputError("\(file): has a header of \(length) bytes in a file of \(data.count): truncated or "
+                + "damaged")
         }
         let start = data.startIndex + 8 + Int(length)
         let text = data[data.startIndex + 8..<start]
         guard let header = try? JSONDecoder().decodeForeign(Header.self, from: text) else {
-            throw InputError("\(file) has a header that is not JSON: damaged")
+            throw InputError("\(file): has a header that is not JSON: damaged")
         }
         let names = Set(arrays.map(\.name))
         if let other = header.entries.keys.sorted().first(where: { !names.contains($0) }) {
-            throw InputError("\(file) has an unknown array \(other): it was written with other settings")
+            throw InputError("\(file): has an unknown array \(other): it was written with other settings")
         }
         for array in arrays {
             guard let entry = header.entries[array.name] ?? nil else {
-                throw InputError("\(file) has no array \(array.name): it was written with other settings")
+                throw InputError("\(file): has no array \(array.name): it was written with other settings")
             }
             let bytes = array.values.count * 4
             guard entry.dtype == "F32" && entry.shape == array.shape else {
