@@ -1,5 +1,5 @@
-// The total correlation of a code's dimensions, KL(q(z) || product of q(z_j)), by a discriminator with two logits a row:
-// class 0 for codes as they are, class 1 for codes whose dimensions were permuted (Kim & Mnih 2018).
+// The total correlation of a code's dimensions, KL(q(z) || product of q(z_j)), by a discriminator with two logits a
+// row: class 0 for codes as they are, class 1 for codes whose dimensions were permuted (Kim & Mnih 2018).
 
 import Autodiff
 import Collectives

@@ -5,8 +5,8 @@ import Autodiff
 import Tensors
 
 extension Tape {
-    /// A sample of N(mean, e^logVariance) as a function of both, mean + e^(logVariance/2)·noise, [n, Z] (Kingma & Welling
-    /// 2014, section 2.4).
+    /// A sample of N(mean, e^logVariance) as a function of both, mean + e^(logVariance/2)·noise, [n, Z] (Kingma &
+    /// Welling 2014, section 2.4).
     ///
     /// - Parameters:
     ///   - mean: [n, Z], a row for each image of this rank.

@@ -25,7 +25,8 @@ final class FeatureJudge {
 
     /// Collective.
     /// - Parameter record: keeps a score of a complete row; called on rank 0.
-    /// - Throws: `InputError` when the samples lack what a probe needs: labels, a number, or a shape that decoders make.
+    /// - Throws: `InputError` when the samples lack what a probe needs: labels, a number, or a shape that decoders
+    ///   make.
     init(
         probes: [Probe], seeds: [UInt64], reconstruction: Reconstruction, train: EvaluationSamples,
         test: EvaluationSamples, ranks: any Ranks, device: Device, record: @escaping (Score) throws -> Void

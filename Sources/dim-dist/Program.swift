@@ -81,10 +81,8 @@ struct Program {
     }
 
     static func complain(_ message: String) {
-        try? FileHandle.standardError.write(
-            contentsOf: Data(
-                "dim-dist: "
-                    + "\(message)\n".utf8))  // standard error may be closed
+        // Standard error may be closed.
+        try? FileHandle.standardError.write(contentsOf: Data("dim-dist: \(message)\n".utf8))
     }
 
     private static var help: String {

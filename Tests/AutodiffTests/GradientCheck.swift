@@ -20,7 +20,7 @@ struct Values {
 /// A function on a tape, at a point around which it is smooth.
 struct GradientExample {
     let name: String
-    /// What the gradient is taken by.
+    /// The variables of the gradient.
     let inputs: [Values]
     let function: (Tape, [Variable]) throws -> Variable
 

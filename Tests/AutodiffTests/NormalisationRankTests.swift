@@ -43,7 +43,7 @@ final class NormalisationRankTests: XCTestCase {
         var parameterGradients: [[Float]]
     }
 
-    /// What one rank gets for images `range`.
+    /// The result of one rank for images `range`.
     private static func run(
         _ normalisation: Normalisation, _ range: Range<Int>, shares: Shares, scope: BatchNormScope, ranks: any Ranks,
         device: Device

@@ -13,7 +13,7 @@ func normals(_ count: Int, _ index: Int) -> [Float] {
     }
 }
 
-/// What each rank's body returned, in rank order.
+/// The results of each rank's body, in rank order.
 func onRanks<Result: Sendable>(
     _ worldSize: Int, _ body: @escaping @Sendable (any Ranks, Device) throws -> Result
 ) throws -> [Result] {

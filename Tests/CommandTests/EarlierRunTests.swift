@@ -91,7 +91,7 @@ final class EarlierRunTests: CommandTestCase {
         }
     }
 
-    /// Whatever an earlier `config.json` names, `--set` takes, and trains the same.
+    /// `--set` takes every setting of an earlier `config.json`, and trains the same.
     func testEarlierSettingsAreKnown() throws {
         for name in Self.names {
             let file = URL(fileURLWithPath: "\(Self.fixtures)/\(name)/config.json")

@@ -41,7 +41,8 @@ final class ImageFolderCommandTests: CommandTestCase {
             losses.append(try self.losses("run\(ranks)"))
         }
         XCTAssertEqual(losses.map(\.count), [2, 2])
-        // Of two pictures only, many gradients are all but 0, and Adam's first step takes their rounding for a direction.
+        // Of two pictures only, many gradients are all but 0, and Adam's first step takes their rounding for a
+        // direction.
         for (step, tolerance) in [2e-5, 1e-3].enumerated() {
             let (alone, split) = (losses[0][step], losses[1][step])
             XCTAssertEqual(alone, split, accuracy: tolerance * alone, "step \(step + 1)")

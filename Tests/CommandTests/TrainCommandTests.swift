@@ -20,7 +20,7 @@ final class TrainCommandTests: CommandTestCase {
             XCTAssertTrue(output.contains(text), "\(text): \(output)")
         }
 
-        // What was typed lies over the file, the file over the defaults.
+        // Typed settings override the file, and the file overrides the defaults.
         let config = try json("run/config.json")
         XCTAssertEqual(config["seed"] as? Int, 3)
         XCTAssertEqual(config["steps"] as? Int, 5)

@@ -53,7 +53,8 @@ import Testing
         expectClose(changed(change), original.map { Array(repeating: luma($0), count: 3) }, "greyscale")
     }
 
-    /// A turn of hue keeps luma and greys, a third of a turn three times and a whole one are none, and red goes to green.
+    /// A turn of hue keeps luma and greys, a third of a turn three times and a whole one are none, and red goes to
+    /// green.
     @Test func hueTurns() {
         func turned(_ turn: Float) -> [[Float]] {
             // Little colour, so that nothing is cut.

@@ -5,7 +5,8 @@ import XCTest
 
 /// In XCTest, as all that needs ranks.
 final class ColumnScaleTests: XCTestCase {
-    /// Columns as doubles and what comes of them as Float: each within Float's digits of its distance from the first row.
+    /// Columns as doubles and what comes of them as Float: each within Float's digits of its distance from the first
+    /// row.
     private func check(_ array: NumPyArray, _ distance: (_ row: Int, _ column: Int) -> Double, line: UInt = #line)
         throws
     {

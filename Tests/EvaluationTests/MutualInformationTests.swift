@@ -81,7 +81,7 @@ final class MutualInformationTests: XCTestCase {
         }
     }
 
-    /// 12 nats, of which 16 candidates can tell 2.8.
+    /// 12 nats, of which 16 candidates can show 2.8.
     func testACeilingIsSaid() throws {
         var settings = Self.small(.infoNCE)
         settings.batch = 16
@@ -94,7 +94,7 @@ final class MutualInformationTests: XCTestCase {
         XCTAssert(found.warnings.contains { $0.contains("near the ceiling") }, "\(found.warnings)")
     }
 
-    /// What keeps the order of a column's values, or moves one of thousands, changes nothing.
+    /// A change that keeps the order of a column's values, or moves one of thousands, changes nothing.
     func testOutliersAndHeavyTailsDoNoHarm() throws {
         let changes: [(String, @Sendable (Int, Float) -> Float)] = [
             ("outlier among held-out rows", { row, x in row == 77 ? 1e30 : x }),
@@ -134,7 +134,7 @@ final class MutualInformationTests: XCTestCase {
         XCTAssert(found.warnings.contains { $0.contains("still rising") }, "\(found.warnings)")
     }
 
-    /// Rows that are all different, against themselves: no end of information, of which 60 rows tell ln(60 · 59).
+    /// Rows that are all different, paired with themselves: unlimited information, of which 60 rows show ln(60 · 59).
     func testWhatSoManyRowsTellIsTheLimit() throws {
         let found = try onRanks(1) { ranks, device in
             let (x, _) = Self.gaussians(rows: 300, dimensions: 20, rho: 0, ranks: ranks, device: device)

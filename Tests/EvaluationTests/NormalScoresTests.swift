@@ -13,8 +13,8 @@ final class NormalScoresTests: XCTestCase {
         for (p, x) in quantiles { XCTAssertEqual(normalQuantile(p), x, accuracy: 1e-9) }
     }
 
-    /// 40 training rows of 0, 5, ... 35, five of each, and 2 rows more; by column as they are, with an outlier in row 7,
-    /// with one beside the training rows, and constant.
+    /// 40 training rows of 0, 5, ... 35, five of each, and 2 rows more; by column as they are, with an outlier in row
+    /// 7, with one beside the training rows, and constant.
     private static func value(_ row: Int, _ column: Int) -> Float {
         switch column {
         case 1 where row == 7: 1e30

@@ -74,8 +74,8 @@ final class SharpDependenceTests: XCTestCase {
         }
     }
 
-    /// A rate at which validation rows soon fall, and what is left to learn at a lower one: sin 12u + noise, 1.15 nats by
-    /// nearest neighbours.
+    /// A rate at which validation rows soon fall, and what is left to learn at a lower one: sin 12u + noise, 1.15 nats
+    /// by nearest neighbours.
     func testASineIsLearned() throws {
         var settings = Self.small
         settings.steps = 600

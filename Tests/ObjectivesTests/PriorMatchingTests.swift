@@ -6,8 +6,8 @@ import Objectives
 import Tensors
 import Testing
 
-/// The three losses and their gradients against the formulas in Double. The penalty's gradient is a second derivative of
-/// the discriminator.
+/// The three losses and their gradients against the formulas in Double. The penalty's gradient is a second derivative
+/// of the discriminator.
 @Suite struct PriorMatchingTests {
     private static let images = 5, width = 3, hidden = (first: 9, second: 7), seed: UInt64 = 4, step = 3
 

@@ -65,7 +65,8 @@ private func checkAll(_ ranks: any Ranks) throws {
     }
     try ranks.barrier()
 
-    // A failure on one rank is everybody's, with that rank's name; one on all ranks is told once, without.
+    // A failure on one rank becomes one of all ranks, with that rank's name. A failure on all ranks is reported once,
+    // without a name.
     XCTAssertEqual(try ranks.agree { rank + 1 }, rank + 1, name)
     XCTAssertThrowsError(
         try ranks.agree { if rank == size - 1 { throw InputError("bad file 17") } }, name

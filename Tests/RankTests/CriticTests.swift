@@ -10,7 +10,7 @@ final class CriticTests: XCTestCase {
     private static let images = 6, side = 2, channels = 5, code = 4, units = 6
     private static var locations: Int { side * side }
 
-    /// What goes in, and the same in rows of Double.
+    /// The inputs, and the same in rows of Double.
     private struct Inputs {
         let locals: [[Float]] = values(images * locations, channels, 2, -0.5, 0)
         let codes: [[Float]] = values(images, code, 4, -2, 1)

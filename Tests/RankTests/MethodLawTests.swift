@@ -9,7 +9,8 @@ import XCTest
 @testable import Training
 
 /// The law of ranks for whole runs of every method: these ranks equal one rank, for losses, gradients and parameters,
-/// also where a rank has no sample, where a run goes on from another number of ranks, and where batches pass in micro-batches.
+/// also where a rank has no sample, where a run goes on from another number of ranks, and where batches pass in
+/// micro-batches.
 ///
 /// At small sizes; with DIM_DIST_LONG=1 in the environment at large ones (`launch/test --all`).
 final class MethodLawTests: XCTestCase {
@@ -110,7 +111,7 @@ final class MethodLawTests: XCTestCase {
     }
 
     /// A run of the configuration, or what is left of it, in a folder of this name.
-    /// - Parameter isStopped: behind its first step.
+    /// - Parameter isStopped: whether it stops after its first step.
     private func run<M: Method>(
         _ configuration: Configuration<M>, _ name: String, _ ranks: any Ranks, isStopped: Bool = false
     ) throws -> Outcome {
@@ -138,7 +139,7 @@ final class MethodLawTests: XCTestCase {
         return outcome
     }
 
-    /// A run of the first rank, which the others are told of.
+    /// A run of rank 0, whose result the others get.
     private func runAlone<M: Method>(_ configuration: Configuration<M>, _ name: String) throws -> Outcome {
         let ranks = World.ranks
         var outcome = try ranks.agree { ranks.isFirst ? try run(configuration, name, SingleRank()) : Outcome() }
@@ -163,7 +164,8 @@ final class MethodLawTests: XCTestCase {
 
     /// The gradients of each pass of the first step, and whether only players have some.
     ///
-    /// A rectifier that rounding turns over moves gradients by up to a hundredth. It does in one draw; a fault does in all.
+    /// A rectifier that rounding turns over moves gradients by up to a hundredth. It does in one draw; a fault does in
+    /// all.
     private func compareGradients<M: Method>(_ configuration: Configuration<M>, _ label: String) throws {
         var configuration = configuration
         var far = try distances(configuration, label)
@@ -195,7 +197,7 @@ final class MethodLawTests: XCTestCase {
         return result
     }
 
-    /// By the label of the pass and the name of the parameter, summed over ranks.
+    /// By the index of the pass and the name of the parameter, summed over ranks.
     private func gradients<M: Method>(
         _ configuration: Configuration<M>, _ ranks: any Ranks
     ) throws -> [String: [Float]] {

@@ -117,7 +117,7 @@ final class MethodLossTests: XCTestCase {
         let ranks = World.ranks
         let device = try Device()
         let counts = World.shares(of: Self.images)
-        /// Logits of this rank's rows of a batch: the first `right` rows are told right.
+        /// Logits of this rank's rows of a batch: the first `right` rows are classified correctly.
         func logits(_ counts: [Int], _ label: Int, right: Int) -> Tensor {
             let shares = Shares(counts: counts, rank: ranks.rank)
             let rows = shares.first..<shares.first + shares.own

@@ -36,7 +36,7 @@ final class ModelTests: XCTestCase {
                 device: device, ranks: ranks, shares: batch.shares)
             let terms = try model.method.terms(pass, batch)
             let take = engine.expect(players)
-            // The first step's gradients are looked at, so they are summed behind it, the others on the way.
+            // The first step's gradients are inspected, so they are summed after it; the others during the step.
             try pass.backward(terms, finished: step == 0 ? nil : take)
             if step == 0 {
                 for parameter in model.store.parameters {

@@ -5,8 +5,8 @@ import Objectives
 import Tensors
 import XCTest
 
-/// The loss and its gradients on these ranks against float64 numpy, N = 37 images of 49 locations in 24 dimensions, with
-/// scores up to ±10 and ±200. `Tests/Reference/objective.py --fixture` made the numbers.
+/// The loss and its gradients on these ranks against float64 numpy, N = 37 images of 49 locations in 24 dimensions,
+/// with scores up to ±10 and ±200. `Tests/Reference/objective.py --fixture` made the numbers.
 final class ObjectiveFixtureTests: XCTestCase {
     private struct Case: Decodable {
         let reach: Int, scale: Double

@@ -26,7 +26,7 @@ import Testing
         Example("one pixel out", images: 1, size: (4, 4), channels: (7, 9), kernel: 4, padding: 0),
     ]
 
-    /// Visits every product that a convolution sums: places in the output, the input (NHWC) and the weights (OIHW).
+    /// Visits every product that a convolution sums: indices in the output, the input (NHWC) and the weights (OIHW).
     private func forEachTerm(_ shape: ConvolutionShape, _ body: (_ y: Int, _ x: Int, _ w: Int) -> Void) {
         for y in 0..<shape.output.reduce(1, *) {
             let (pixel, out) = y.quotientAndRemainder(dividingBy: shape.outputChannels)

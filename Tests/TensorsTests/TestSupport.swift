@@ -11,7 +11,7 @@ extension RandomStream {
     }
 }
 
-/// A matrix whose rows have a gap of NaN behind them: a kernel that reads it spoils its result, and one that writes to
+/// A matrix whose rows have a gap of NaN after them: a kernel that reads it spoils its result, and one that writes to
 /// it is found out by `gapsAreUntouched`.
 struct GappedMatrix {
     let matrix: Matrix

@@ -34,7 +34,7 @@ final class CheckpointWriterTests: XCTestCase {
         }
     }
 
-    /// What is written is what there was when it began, whatever training does to it meanwhile.
+    /// The checkpoint holds the state at its start, even if training changes it meanwhile.
     func testACheckpointIsOfOneMoment() throws {
         let configuration = try makeConfiguration(data: images, steps: 6, ["checkpoint.every": .integer(2)])
         _ = try train(configuration, output: folder.path + "/run", worldSize: 3)
@@ -58,7 +58,7 @@ final class CheckpointWriterTests: XCTestCase {
                 try FileManager.default.removeItem(atPath: path + "/checkpoints")
                 try Data().write(to: URL(fileURLWithPath: path + "/checkpoints"))
                 let metrics = path + "/metrics.jsonl"
-                Thread.detachNewThread {  // makes room behind the second step
+                Thread.detachNewThread {  // makes room after the second step
                     while (FileManager.default.contents(atPath: metrics) ?? .init()).count(where: { $0 == 10 }) < 2 {
                         usleep(500)
                     }
@@ -77,7 +77,7 @@ final class CheckpointWriterTests: XCTestCase {
         XCTAssertNotNil(try CheckpointStore(run: path).load(6))
     }
 
-    /// The last one has nobody behind it to try again: the run has failed, or is interrupted with that problem.
+    /// The last checkpoint can't be retried: the run has failed, or is interrupted with that problem.
     func testALastCheckpointThatCannotBeWrittenIsTold() throws {
         for isStopped in [false, true] {
             let configuration = try makeConfiguration(data: images, steps: 3)

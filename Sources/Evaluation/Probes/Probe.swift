@@ -65,7 +65,8 @@ package struct Finding: Equatable, Sendable {
 /// - Parameters:
 ///   - seed: seed of a probe's random choices: which rows are held out, the start of a network, and the order of rows.
 ///   - reconstruction: settings of that probe.
-/// - Throws: `InputError` where the features don't fit together, or lack the images that `reconstruction` and `mine` need.
+/// - Throws: `InputError` where the features don't fit together, or lack the images that `reconstruction` and `mine`
+///   need.
 package func score(
     _ probe: Probe, train: Features, test: Features, seed: UInt64, ranks: any Ranks, device: Device,
     reconstruction: Reconstruction = Reconstruction(), progress: (String) -> Void = { _ in }
