@@ -79,7 +79,7 @@ final class UsageTests: CommandTestCase {
                         + "critic.units",
                 ]
             ),
-            (train + ["--set", "critic={ units: 8 }"], ["critic.units is set twice"]),
+            (train + ["--set", "critic={ units: 8 }"], ["both set critic.units"]),
             (train + ["--set", "data={ split: 'train', split: 'test' }"], ["split is set twice, on line 1: keep one"]),
             (train + ["--set", "data.layout=channelsFirst"], ["data.layout is channelsFirst", "no .npy images"]),
             (train + ["--set", "data.layout=NCHW"], ["data.layout is", "automatic, channelsLast, channelsFirst"]),
