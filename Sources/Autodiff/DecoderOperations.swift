@@ -14,7 +14,7 @@ extension Tape {
         }
     }
 
-    /// Mean over the global batch and the elements of a row of (x - target)², as this rank's part of the sum. Both are
+    /// Mean of (x - target)² over the global batch and the elements of a row, as this rank's part of the sum. Both are
     /// this rank's n rows, [n, ...]; the result is a scalar.
     package func meanSquaredError(_ x: Variable, target: Tensor) -> Variable {
         let rowSize = x.shape.dropFirst().reduce(1, *)

@@ -12,7 +12,7 @@ extension Tape {
         }
     }
 
-    /// x where x is positive, else slope·x (Maas et al. 2013). The slope is in 0...1.
+    /// x where x is positive, otherwise slope·x (Maas et al. 2013). The slope is in 0...1.
     package func leakyRectify(_ x: Variable, slope: Float) -> Variable {
         let y = device.tensor(x.shape)
         y.copy(from: x.value)
@@ -23,8 +23,8 @@ extension Tape {
         }
     }
 
-    /// x where `output`, of the same shape, is positive, and 0 elsewhere: what a rectifier with that output does to a
-    /// gradient.
+    /// x where `output`, of the same shape, is positive, and 0 elsewhere: the backward rule of a rectifier with that
+    /// output.
     package func masked(_ x: Variable, wherePositive output: Tensor) -> Variable {
         let y = device.tensor(x.shape)
         y.copy(from: x.value)
@@ -54,8 +54,8 @@ extension Tape {
         }
     }
 
-    /// The mean over the global batch of the squared norm of a row, as this rank's part of the sum. x is [n, D] with
-    /// one row an image.
+    /// The mean over the global batch of the squared norm of a row, as this rank's part of the sum. x is [n, D], with
+    /// one row for each image.
     package func meanSquaredNorm(_ x: Variable) -> Variable {
         let scale = 1 / Double(max(shares.total, 1))
         let sum = x.value.elements.reduce(0.0) { $0 + Double($1) * Double($1) }
@@ -66,7 +66,7 @@ extension Tape {
         }
     }
 
-    /// Every row `times` times, one behind the other: [R, C] to [R·times, C].
+    /// Every row repeated `times` times: [R, C] to [R·times, C].
     package func repeatRows(_ x: Variable, times: Int) -> Variable {
         let (rows, columns) = (x.shape[0], x.shape[1])
         let y = device.tensor([rows * times, columns])

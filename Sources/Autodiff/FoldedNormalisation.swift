@@ -2,8 +2,8 @@ import Collectives
 import Tensors
 
 extension Tape {
-    /// y = max(scale·(z - mean z)/sqrt(var z + 1e-5) + shift, 0) with z = x·wᵀ, the statistics being those of the
-    /// global batch, without ever forming z. x is [..., C], w [U, C], scale and shift [U]; y is [..., U]. Collective.
+    /// y = max(scale·(z - mean z)/sqrt(var z + 1e-5) + shift, 0) with z = x·wᵀ and the statistics of the global batch,
+    /// without ever computing z. x is [..., C], w [U, C], scale and shift [U]; y is [..., U]. Collective.
     package func momentNormalisedLinear(
         _ x: Variable, weight w: Variable, scale: Variable, shift: Variable, scope: BatchNormScope
     ) throws -> Variable {
@@ -31,7 +31,7 @@ extension Tape {
         }
     }
 
-    /// A batch norm behind z = x·wᵀ, over the global batch, as a layer on x: [W̃ b̃], [U, C + 1], of which W̃x + b̃ is
+    /// A batch norm after z = x·wᵀ, over the global batch, as a layer on x: [W̃ b̃], [U, C + 1], with W̃x + b̃ =
     /// scale·(z - mean z)/sqrt(var z + 1e-5) + shift. x is [..., C], w [U, C], scale and shift [U]. Collective.
     ///
     /// With μ and Σ the mean and covariance of x's rows: mean z = Wμ and var z = diag(WΣWᵀ), so W̃ = s∘W and
@@ -40,7 +40,9 @@ extension Tape {
         of x: Variable, weight w: Variable, scale: Variable, shift: Variable, scope: BatchNormScope
     ) throws -> Variable {
         precondition(
-            options.normalisation == nil, "a folded norm sums over ranks at once: not in what passes in pieces")
+            options.normalisation == nil,
+            "a folded norm sums over ranks at once, so it can't be in a pass of "
+                + "micro-batches")
         let input = x.value.matrix
         let (units, channels) = (w.shape[0], w.shape[1])
         let summed: ([Double]) throws -> [Double] = { [unowned self] in scope == .sync ? try ranks.sum($0) : $0 }
@@ -67,7 +69,7 @@ extension Tape {
         for u in 0..<units { bias.row(u)[0] = shift.value.base[u] - bias.row(u)[0] }
 
         return record(layer, from: [x, w, scale, shift]) { [unowned self] dLayer in
-            // By W̃ also through b̃ = shift - W̃μ: dW̃ - db̃·μᵀ, into whose place it goes.
+            // The gradient by W̃ has a part through b̃ = shift - W̃μ: dW̃ - db̃·μᵀ, which replaces dW̃.
             let dFolded = dLayer.matrix[columns: 0..<channels]
             let dBias = dLayer.matrix.column(channels)
             dFolded.addToRows(mean.base, times: dBias.map(-))
@@ -110,7 +112,8 @@ extension Tape {
         }
     }
 
-    /// The sum over rows of (x - μ)(x - μ)ᵀ, [C, C]: centred first, so that nothing cancels, some rows at a time.
+    /// The sum over rows of (x - μ)(x - μ)ᵀ, [C, C]. Rows are centred first, so that nothing cancels, a block at a
+    /// time.
     private func sumOfSquares(of x: Matrix, around mean: Tensor) throws -> Tensor {
         let result = device.tensor([x.columns, x.columns], filledWith: 0)
         let shift = mean.elements.map { -$0 }

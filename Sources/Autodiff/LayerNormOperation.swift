@@ -1,8 +1,8 @@
 import Tensors
 
 extension Tape {
-    /// y = scale·(x - mean)/sqrt(variance + 1e-5) + shift, the statistics being those of each row (Ba, Kiros & Hinton
-    /// 2016). x is [..., C], scale and shift [C].
+    /// y = scale·(x - mean)/sqrt(variance + 1e-5) + shift, with the statistics of each row (Ba, Kiros & Hinton 2016). x
+    /// is [..., C], scale and shift [C].
     package func layerNorm(_ x: Variable, scale: Variable, shift: Variable) -> Variable {
         let y = device.tensor(x.shape)
         y.matrix.setNormalisedRows(of: x.value.matrix, scale: scale.value.base, shift: shift.value.base)

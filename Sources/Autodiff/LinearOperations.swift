@@ -63,9 +63,9 @@ extension Tape {
         }
         return record(whole, from: parts) { [unowned self] gradient in
             for (part, range) in zip(parts, ranges) {
-                let piece = device.tensor(part.shape)
-                piece.matrix.copy(from: gradient.matrix[columns: range])
-                pass(piece, to: part)
+                let slice = device.tensor(part.shape)
+                slice.matrix.copy(from: gradient.matrix[columns: range])
+                pass(slice, to: part)
             }
         }
     }
@@ -96,14 +96,14 @@ extension Tape {
         }
     }
 
-    /// Transposed convolution without bias: the gradient of a convolution by its input, as an operation of its own.
-    /// x is [n, H, W, I], w [I, O, k, k] as PyTorch has it; y is [n, H', W', O], H' = stride·(H - 1) + k - 2·padding.
+    /// Transposed convolution without bias: the gradient of a convolution by its input, as an operation. x is [n, H, W,
+    /// I], w [I, O, k, k] as in PyTorch; y is [n, H', W', O], H' = stride·(H - 1) + k - 2·padding.
     package func transposedConvolution(
         _ x: Variable, weight w: Variable, stride: Int, padding: Int
     ) throws -> Variable {
         let kernelSize = w.shape[2]
         func enlarged(_ size: Int) -> Int { stride * (size - 1) + kernelSize - 2 * padding }
-        // Of the convolution that goes the other way, from y to x.
+        // The shape of the convolution in the other direction, from y to x.
         let shape = ConvolutionShape(
             images: x.shape[0], height: enlarged(x.shape[1]), width: enlarged(x.shape[2]), inputChannels: w.shape[1],
             outputChannels: w.shape[0], kernel: kernelSize, stride: stride, padding: padding)

@@ -1,15 +1,15 @@
 import Collectives
 import Tensors
 
-/// Over which rows batch normalisation takes its statistics.
+/// The rows whose statistics batch normalisation uses.
 package enum BatchNormScope: String, Choice {
-    /// Those of all ranks: results don't depend on the number of ranks.
+    /// The rows of all ranks: results don't depend on the number of ranks.
     case sync
-    /// Those of this rank: less communication, another result for another number of ranks.
+    /// The rows of this rank: less communication, but results depend on the number of ranks.
     case local
 
-    /// What help says of a setting that is one.
-    package static let help = "statistics of all ranks (sync), or of each by itself (local)"
+    /// Help text of a setting of this type.
+    package static let help = "statistics over all ranks (sync), or over each rank alone (local)"
 }
 
 /// Mean and variance by channel.
@@ -31,8 +31,8 @@ extension Tape {
     /// (Ioffe & Szegedy 2015). x is [..., C]; rows are all other axes. Collective in `sync` scope.
     ///
     /// - Parameter fixed: statistics to use instead of the batch's.
-    /// - Returns: y, and the batch's statistics, of so many rows; the variance is the biased one. nil where they were
-    ///   fixed, or where an earlier piece of the batch had them.
+    /// - Returns: y, and the batch's statistics with their number of rows; the variance is the biased one. nil where
+    ///   the statistics are fixed, or an earlier micro-batch has returned them.
     package func batchNorm(
         _ x: Variable, scale: Variable, shift: Variable, rectified: Bool, scope: BatchNormScope,
         fixed: ChannelStatistics? = nil
@@ -41,7 +41,7 @@ extension Tape {
         let channels = input.columns
         var rows = input.rows
         let statistics: ChannelStatistics
-        let place = batchNorms
+        let index = batchNorms
         batchNorms += 1
         var isNew = fixed == nil
         if let fixed {
@@ -50,7 +50,7 @@ extension Tape {
             let own = { input.channelMoments() + [Double(input.rows)] }
             let moments: [Double]
             if let normalisation = options.normalisation {
-                (moments, isNew) = try normalisation.forward.whole(place, scope: scope, own: own)
+                (moments, isNew) = try normalisation.forward.whole(index, scope: scope, own: own)
             } else {
                 moments = scope == .sync ? try ranks.sum(own()) : own()
             }
@@ -83,7 +83,7 @@ extension Tape {
             var total = [Double](repeating: 0, count: 2 * channels)
             if fixed == nil {
                 if let normalisation = options.normalisation {
-                    total = try normalisation.backward.whole(place, scope: scope) { own }.sums
+                    total = try normalisation.backward.whole(index, scope: scope) { own }.sums
                 } else {
                     total = scope == .sync ? try ranks.sum(own) : own
                 }

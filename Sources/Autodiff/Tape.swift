@@ -1,5 +1,5 @@
-// A tape of what was computed, run backwards once. Every operation is a method of `Tape` in one of the
-// Operations files: it computes its value and records the rule for its gradient beside it.
+// A tape of operations, run backwards once. Every operation is a method of `Tape` in one of the Operations files. It
+// computes its value and records the rule for its gradient.
 
 import Collectives
 import Tensors
@@ -12,13 +12,13 @@ package struct Variable {
     package var shape: [Int] { value.shape }
 }
 
-/// What a gradient is written to: `destination` is set, or added to when `adding`.
+/// A function that writes a gradient: it sets `destination`, or adds to it when `adding`.
 package typealias GradientWriter = (_ destination: Tensor, _ adding: Bool) throws -> Void
 
 /// Records operations and computes gradients in reverse (reverse-mode differentiation).
 ///
-/// The loss is the mean over the global batch of all ranks, and every gradient by a parameter is this rank's part of
-/// a sum over ranks. Operations that talk to other ranks are collective, in both directions.
+/// The loss is the mean over the global batch of all ranks. Every gradient by a parameter is this rank's part of a sum
+/// over ranks. Operations that communicate with other ranks are collective, in both directions.
 package final class Tape {
     package let device: Device
     package let ranks: any Ranks
@@ -29,36 +29,36 @@ package final class Tape {
 
     package enum Mode { case training, evaluation }
 
-    /// What differs where a batch passes in pieces, or a part of the parameters moves.
+    /// Options for a batch that passes in micro-batches, and for moving only a part of the parameters.
     package struct Options {
-        /// Whose parameters get a gradient, those of all others being constants; nil for all.
+        /// Owners whose parameters get a gradient; all others are constants. nil for all.
         package var players: Set<ObjectIdentifier>?
         /// Whether `backward` will be called.
         package var recordsRules = true
-        /// Whether gradients are added to what the parameters' gradients hold, instead of replacing it.
+        /// Whether gradients are added to the parameters' gradients, instead of replacing them.
         package var accumulates = false
-        /// Whether gradients only pass through, to none of the parameters.
+        /// Whether gradients only pass through, and no parameter gets one.
         package var ignoresParameters = false
-        /// Where batch norms take their sums from when the batch passes in pieces.
-        package var normalisation: (forward: PiecewiseSums, backward: PiecewiseSums)?
+        /// The sums of batch norms when the batch passes in micro-batches.
+        package var normalisation: (forward: MicroBatchSums, backward: MicroBatchSums)?
 
         package init() {}
     }
 
-    /// Batch norms that the pass has come through.
+    /// Number of batch norms passed so far.
     var batchNorms = 0
     private var isFrozen = false
     private var movesStatistics = true
     private var changes: [() -> Void] = []
 
     private struct Node {
-        /// Gradient so far; for a parameter, the memory that keeps it.
+        /// Gradient so far; for a parameter, the memory of its gradient.
         var gradient: Tensor?
         var needsGradient: Bool
         var isWritten = false
         var isParameter = false
         var rule: ((Tensor) throws -> Void)?
-        /// The piece of the network that it belongs to, where time is measured.
+        /// The piece of the step that it belongs to, when time is measured.
         var piece: String?
     }
 
@@ -77,17 +77,17 @@ package final class Tape {
 
     // MARK: - What moves
 
-    /// The options of another tape that is to treat parameters as this one does now.
+    /// The options for another tape that treats parameters as this one does now.
     package var optionsNow: Options {
         var result = options
         if isFrozen { result.players = [] }
         return result
     }
 
-    /// Whether parameters with this owner get a gradient from what is recorded now.
+    /// Whether parameters of this owner get a gradient from operations recorded now.
     package func moves(_ owner: ObjectIdentifier) -> Bool { !isFrozen && options.players?.contains(owner) ?? true }
 
-    /// What `body` records passes gradients through networks without moving them: their parameters are constants.
+    /// Operations recorded in `body` pass gradients through networks without moving them: parameters are constants.
     package func frozen<Result>(_ body: () throws -> Result) rethrows -> Result {
         let before = isFrozen
         defer { isFrozen = before }
@@ -95,7 +95,7 @@ package final class Tape {
         return try body()
     }
 
-    /// Batch norms in `body` don't take what they see into their running statistics.
+    /// Batch norms in `body` don't update their running statistics.
     package func keepingStatistics<Result>(_ body: () throws -> Result) rethrows -> Result {
         let before = movesStatistics
         defer { movesStatistics = before }
@@ -107,7 +107,7 @@ package final class Tape {
     /// finite.
     package func whenSettled(_ change: @escaping () -> Void) { if movesStatistics { changes.append(change) } }
 
-    /// Makes the changes that were kept, in order. Call it after the update.
+    /// Makes the changes that were kept, in order. To be called after the update.
     package func settle() {
         for change in changes { change() }
         changes = []
@@ -127,7 +127,7 @@ package final class Tape {
         return Variable(index: nodes.count - 1, value: value)
     }
 
-    /// Data that a gradient is wanted for: `takeGradient` has it after `backward`.
+    /// Data with a gradient, which `takeGradient` returns after `backward`.
     package func leaf(_ value: Tensor) -> Variable {
         nodes.append(Node(needsGradient: true))
         return Variable(index: nodes.count - 1, value: value)
@@ -139,7 +139,8 @@ package final class Tape {
         return nodes[leaf.index].gradient
     }
 
-    /// A parameter, whose gradient `backward` writes to `gradient`. The same one for every use of the same value.
+    /// A parameter, whose gradient `backward` writes to `gradient`. Every use of the same value gives the same
+    /// variable.
     package func parameter(_ value: Tensor, gradient: Tensor) -> Variable {
         if let known = parameters[value.base] { return known }
         nodes.append(Node(gradient: gradient, needsGradient: true, isWritten: options.accumulates, isParameter: true))
@@ -148,18 +149,18 @@ package final class Tape {
         return variable
     }
 
-    /// True when a gradient by `variable` is wanted: where it depends on a parameter or a leaf.
+    /// Whether a gradient by `variable` is needed: when it depends on a parameter or a leaf.
     package func needsGradient(_ variable: Variable) -> Bool {
         let node = nodes[variable.index]
         return node.needsGradient && !(node.isParameter && options.ignoresParameters)
     }
 
-    /// Whether the tape has met a parameter with this value.
+    /// Whether the tape has a parameter with this value.
     package func knows(_ value: Tensor) -> Bool { parameters[value.base] != nil }
 
     /// Puts an operation's result on the tape.
-    /// - Parameter rule: passes the gradient by the result on to the inputs, through `pass`. It owns the gradient it
-    ///   is given and may overwrite it.
+    /// - Parameter rule: passes the gradient by the result on to the inputs, by calling `pass`. It owns the gradient
+    ///   that it is given and may overwrite it.
     package func record(
         _ value: Tensor, from inputs: [Variable], rule: @escaping (_ gradient: Tensor) throws -> Void
     ) -> Variable {
@@ -171,7 +172,7 @@ package final class Tape {
         return Variable(index: nodes.count - 1, value: value)
     }
 
-    /// Hands a part of the gradient by `variable` to it, where one is needed.
+    /// Adds a part of the gradient by `variable`, if one is needed.
     package func pass(to variable: Variable, _ write: GradientWriter) rethrows {
         guard needsGradient(variable) else { return }
         let destination = nodes[variable.index].gradient ?? device.tensor(variable.shape)
@@ -180,7 +181,7 @@ package final class Tape {
         nodes[variable.index].isWritten = true
     }
 
-    /// Hands over a gradient that nobody else needs.
+    /// The same with a gradient that nothing else needs.
     package func pass(_ gradient: Tensor, to variable: Variable) {
         guard needsGradient(variable) else { return }
         if !nodes[variable.index].isWritten && !nodes[variable.index].isParameter {
@@ -193,8 +194,8 @@ package final class Tape {
         }
     }
 
-    /// Computes the gradients of the scalar `loss` by all parameters on the tape; parameters that it doesn't depend
-    /// on get 0. Frees what the tape kept on the way. Collective where an operation was.
+    /// Computes the gradients of the scalar `loss` by all parameters on the tape. Parameters that it doesn't depend on
+    /// get 0. Memory of the tape is freed on the way. Collective where an operation was.
     /// - Parameter finished: called with the gradient by each parameter as soon as it is finished, in an order that is
     ///   the same on all ranks.
     package func backward(from loss: Variable, finished: ((Tensor) throws -> Void)? = nil) throws {
@@ -202,7 +203,7 @@ package final class Tape {
         try backward(from: [(loss, device.tensor([1], [1]))], finished: finished)
     }
 
-    /// The same from gradients by some values, which are overwritten.
+    /// The same from given gradients by some values; these gradients are overwritten.
     package func backward(
         from seeds: [(variable: Variable, gradient: Tensor)], finished: ((Tensor) throws -> Void)? = nil
     ) throws {
@@ -223,8 +224,8 @@ package final class Tape {
         }
     }
 
-    /// Runs a part of the network under its name in the device's timeline, where there is one. In `backward` the rules
-    /// of what it records bear that name too.
+    /// Runs a part of the network as a piece of that name in the device's timeline, if there is one. In `backward`, the
+    /// rules of its operations have that name too.
     package func piece<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
         try device.timeline.measured(name, .computation, body)
     }

@@ -1,16 +1,16 @@
-/// A failure that every rank knows of, so that all can end in order.
+/// A failure that every rank knows, so that all can end in order.
 package struct AgreedError: Failure, CustomStringConvertible {
     /// The message of the lowest rank that failed, with its label unless all ranks failed.
     package let description: String
-    /// Of that rank's error.
+    /// The exit status of that rank's error.
     package let status: ExitStatus
 }
 
 extension Ranks {
-    /// Runs work that may throw on some ranks and not on others (reading files, checking input), and makes all
-    /// ranks throw the same `AgreedError` when one has.
+    /// Runs work that may throw on some ranks only (reading files, checking input). If it throws on any rank, all ranks
+    /// throw the same `AgreedError`.
     ///
-    /// Collective. The work itself must make no collective call.
+    /// Collective. The work itself must not make a collective call.
     package func agree<Result>(_ work: () throws -> Result) throws -> Result {
         let outcome = Swift.Result { try work() }
         var failure: (any Error)?

@@ -1,60 +1,60 @@
 /// The ranks that share memory with this one: those of its machine, or only itself.
 ///
-/// What is shared is cut into slices, one for each of the first `owners` ranks of every node, so that a slice's owners
-/// on all nodes can sum theirs over the network at the same time. `memory` and `meet` are collective over the ranks of
-/// the node.
+/// Shared memory is divided into slices, one for each of the first `owners` ranks of every node. So the owners of all
+/// slices can sum them over the network at the same time. `memory` and `meet` are collective over the ranks of the
+/// node.
 package protocol Node: AnyObject {
-    /// This rank, in `0..<size`.
-    var place: Int { get }
-    /// Ranks of this node, at least 1.
+    /// Index of this rank in the node, in `0..<size`.
+    var index: Int { get }
+    /// Number of ranks of this node, at least 1.
     var size: Int { get }
-    /// Ranks of the smallest node: places from `owners` on own nothing.
+    /// Number of ranks of the smallest node. Ranks with an index from `owners` on own nothing.
     var owners: Int { get }
-    /// Whether this rank owns slices, and is the one to speak for their owners on all nodes.
+    /// Whether this rank owns slices, and represents their owners on all nodes.
     var standsForOwners: Bool { get }
-    /// How many nodes there are.
+    /// Number of nodes.
     var nodes: Int { get }
     /// Why ranks of one machine don't share memory, for the user.
     var note: String? { get }
-    /// Memory of each rank of the node, in order, that all of them may read and write; `count` is this rank's. It
-    /// starts at 0 and lives as long as this object.
+    /// Memory of each rank of the node, in order, that all of them may read and write. `count` is the size of this
+    /// rank's. It is 0 at the start and lives as long as this object.
     func memory(_ count: Int) throws -> [UnsafeMutableBufferPointer<Float>]
-    /// Returns when every rank of the node has entered; all see what the others wrote before.
+    /// Returns when every rank of the node has called it. Then all see what the others wrote before.
     func meet() throws
-    /// Sums over nodes; nil where there is one.
+    /// Sums over nodes; nil for one node.
     var exchange: (any NodeExchange)? { get }
 }
 
-/// Sums over nodes that go on while ranks compute, without a thread of their own: whoever computes calls `progress` now
-/// and then.
+/// Sums over nodes that proceed while ranks compute, without their own thread: the computing thread calls `progress`
+/// now and then.
 package protocol NodeExchange: AnyObject {
-    /// Tells the ranks of this node how much of something that only grows is there: they see all that was written before.
+    /// Announces a growing amount to the ranks of this node. They then see all that was written before.
     func announce(_ amount: Int)
     /// The least that any rank of this node has announced.
     var announcedByAll: Int { get }
-    /// Starts to replace each element by its sum over nodes, and returns. The owners of a slice start the same sums in
-    /// the same order. The result has the same bits on every node.
-    /// - Parameter index: tells sums that are under way from each other; small, and the same for arrays of one size.
+    /// Starts replacing each element by its sum over nodes, and returns. The owners of a slice must start the same sums
+    /// in the same order. The result has the same bits on every node.
+    /// - Parameter index: distinguishes sums that are under way; small, and always the same for arrays of one size.
     func start(_ values: UnsafeMutableBufferPointer<Float>, index: Int) throws
-    /// Moves what was started on, and returns at once: true where all is done.
+    /// Moves started sums on, and returns at once: true if all are done.
     func progress() throws -> Bool
 }
 
 extension Node {
     package var note: String? { nil }
-    package var standsForOwners: Bool { place < owners }
+    package var standsForOwners: Bool { index < owners }
     package var exchange: (any NodeExchange)? { nil }
 
-    /// The part of `count` elements that this rank owns; whole cache lines, but for the last.
+    /// The slice of `count` elements that this rank owns; it consists of whole cache lines, except the last slice.
     package func slice(of count: Int) -> Range<Int> {
-        func edge(_ place: Int) -> Int { place >= owners ? count : count / 16 * place / owners * 16 }
-        return edge(place)..<edge(place + 1)
+        func edge(_ index: Int) -> Int { index >= owners ? count : count / 16 * index / owners * 16 }
+        return edge(index)..<edge(index + 1)
     }
 }
 
 /// A world of one rank: it owns everything.
 package final class LoneNode: Node {
-    package let place = 0, size = 1, owners = 1, nodes = 1
+    package let index = 0, size = 1, owners = 1, nodes = 1
     private var blocks: [FloatBlock] = []
 
     package init() {}

@@ -1,21 +1,21 @@
-// The one protocol through which ranks talk.
+// The one protocol through which ranks communicate.
 //
 // Aims, in order: 1. every rank gets the same bits  2. an error on one rank ends all of them  3. speed.
 
 /// The ranks of one job, seen from one of them.
 ///
-/// Every call but the properties is collective: all ranks make the same calls in the same order, with the sizes
-/// stated, and return together. Results are the same bits on every rank, and the same from run to run at one world
-/// size. Any call throws when a rank has failed; the job can't go on after that.
+/// Every call except the properties is collective: all ranks make the same calls in the same order, with the stated
+/// sizes, and return together. Results have the same bits on every rank, and are the same from run to run at one world
+/// size. Any call throws when a rank has failed; the job can't continue after that.
 package protocol Ranks: AnyObject {
     /// This rank, in `0..<worldSize`.
     var rank: Int { get }
-    /// How many ranks there are, at least 1.
+    /// Number of ranks, at least 1.
     var worldSize: Int { get }
     /// Name of the machine that this rank runs on.
     var host: String { get }
 
-    /// Returns when every rank has entered.
+    /// Returns when every rank has called it.
     func barrier() throws
     /// Replaces each element by its sum over ranks. Same count on every rank.
     func sum(_ values: UnsafeMutableBufferPointer<Float>) throws
@@ -26,19 +26,19 @@ package protocol Ranks: AnyObject {
     /// Concatenates the ranks' parts in rank order into `whole` on every rank.
     /// `counts[r]` is the size in bytes of rank r's part.
     func gather(_ part: UnsafeRawBufferPointer, counts: [Int], into whole: UnsafeMutableRawBufferPointer) throws
-    /// Sums `whole` over ranks and gives rank r the r-th consecutive piece, of `counts[r]` elements.
+    /// Sums `whole` over ranks and gives rank r the r-th consecutive slice, of `counts[r]` elements.
     func sumScattered(
-        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into piece: UnsafeMutableBufferPointer<Float>) throws
+        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into slice: UnsafeMutableBufferPointer<Float>) throws
     /// Copies root's bytes to every rank. Same size on every rank.
     func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws
-    /// Runs what waits for other ranks by means of a node (`Node.meet`, the end of a `NodeExchange`), so that it is seen
-    /// and timed like the calls above.
+    /// Runs work that waits for other ranks through a node (`Node.meet`, the end of a `NodeExchange`), so that it is
+    /// watched and timed like the calls above.
     func waiting<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result
-    /// The ranks that share memory with this one. Where what they are going to share doesn't fit the memory that a
-    /// machine has for it, each rank is a node of its own.
+    /// The ranks that share memory with this one. If the memory to share doesn't fit a machine's shared memory, each
+    /// rank is its own node.
     /// - Parameters:
-    ///   - once: bytes that one rank of each machine is going to ask for.
-    ///   - each: bytes that every rank is going to ask for.
+    ///   - once: bytes that one rank of each machine will request.
+    ///   - each: bytes that every rank will request.
     func node(sharing once: Int, each: Int) throws -> any Node
     /// Ends every rank of the job at once with this exit status, after a failure on this rank alone.
     func abort(status: Int32) -> Never
@@ -47,10 +47,10 @@ package protocol Ranks: AnyObject {
 extension Ranks {
     package func waiting<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result { try body() }
 
-    /// True on the rank that speaks for all.
+    /// Whether this is rank 0, which prints and writes for all.
     package var isFirst: Bool { rank == 0 }
 
-    /// What a line from this rank opens with.
+    /// The beginning of a line from this rank.
     package var label: String { "[rank \(rank) on \(host)]" }
 
     /// Each element summed over ranks.

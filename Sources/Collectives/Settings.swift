@@ -1,16 +1,17 @@
-/// A part of a run's settings: a struct whose properties are settings, or parts themselves.
+/// A part of a run's settings: a struct whose properties are settings, or parts.
 package protocol SettingsTree: Codable, Equatable, Sendable {
     /// The defaults.
     init()
     /// The properties that are parts, by name.
     static var parts: [String: any SettingsTree.Type] { get }
-    /// A line for each setting of its own, by name; one of a part, by its dotted path, where it means something else here.
+    /// A help line for each of its own settings, by name. A line for a part's setting, by its dotted path, overrides
+    /// the part's.
     static var help: [String: String] { get }
-    /// Settings of its own that a resumed run may change; all others decided what its past steps computed.
+    /// Its own settings that a resumed run may change. All others determined the results of past steps.
     static var changeable: [String] { get }
-    /// What a setting of its own must be, where its type doesn't tell.
+    /// Expected values of its own settings, where the type doesn't say enough.
     static var expectations: [String: String] { get }
-    /// Defaults of an element of those settings of its own that are lists of parts.
+    /// Default elements of its own settings that are lists of parts.
     static var elements: [String: any Codable & Sendable] { get }
 }
 
@@ -20,7 +21,7 @@ extension SettingsTree {
     package static var expectations: [String: String] { [:] }
     package static var elements: [String: any Codable & Sendable] { [:] }
 
-    // The same with those of all parts, by dotted paths.
+    // The same, including all parts, by dotted paths.
     package static var wholeHelp: [String: String] { whole(help) { $0.wholeHelp } }
     package static var wholeExpectations: [String: String] { whole(expectations) { $0.wholeExpectations } }
     package static var wholeElements: [String: any Codable & Sendable] { whole(elements) { $0.wholeElements } }
@@ -47,7 +48,7 @@ package func require(_ condition: Bool, _ name: String, _ value: Any, _ limit: S
     guard condition else { throw InputError("\(name) is \(value): it must be \(limit)") }
 }
 
-/// A setting that is one of some words. One that isn't is refused with all of them.
+/// A setting that is one of several words. Another word is refused with a list of them.
 package protocol Choice: Codable, CaseIterable, RawRepresentable, Sendable where RawValue == String {}
 
 extension Choice {

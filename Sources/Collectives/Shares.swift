@@ -1,4 +1,4 @@
-/// How a global batch is spread over the ranks: rank r has `counts[r]` consecutive images, possibly none.
+/// How a global batch is divided among the ranks: rank r has `counts[r]` consecutive images, possibly none.
 package struct Shares: Sendable {
     package let counts: [Int]
     package let rank: Int
@@ -12,6 +12,6 @@ package struct Shares: Sendable {
     package var total: Int { counts.reduce(0, +) }
     /// Images of this rank.
     package var own: Int { counts[rank] }
-    /// Place of this rank's first image in the global batch.
+    /// Index in the global batch of this rank's first image.
     package var first: Int { counts[..<rank].reduce(0, +) }
 }

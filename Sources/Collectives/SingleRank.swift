@@ -16,9 +16,9 @@ package final class SingleRank: Ranks {
         whole.copyMemory(from: part)
     }
     package func sumScattered(
-        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into piece: UnsafeMutableBufferPointer<Float>
+        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into slice: UnsafeMutableBufferPointer<Float>
     ) {
-        _ = piece.update(from: whole)
+        _ = slice.update(from: whole)
     }
     package func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) {}
     package func node(sharing once: Int, each: Int) -> any Node { LoneNode() }

@@ -1,11 +1,11 @@
 import Foundation
 
-/// One thread's failure, seen by the threads that waited for it.
+/// A thread's failure, as seen by the threads that waited for it.
 package struct ThreadFailure: Error, CustomStringConvertible {
     package let description = "another rank has failed"
 }
 
-/// Threads of one process as ranks, so that one debugger sees them all and tests need no MPI.
+/// Threads of one process as ranks. One debugger sees them all, and tests need no MPI.
 package final class ThreadRank: Ranks {
     package let rank: Int
     package var worldSize: Int { meeting.worldSize }
@@ -17,10 +17,10 @@ package final class ThreadRank: Ranks {
         self.meeting = meeting
     }
 
-    /// Runs `body` on `worldSize` threads, each with its own rank. When all have ended, returns what each one's body has
-    /// returned, in rank order.
+    /// Runs `body` on `worldSize` threads, each with its own rank. When all have ended, returns the results of all
+    /// bodies, in rank order.
     ///
-    /// A rank that throws releases those that wait for it. Throws the error of the rank that failed first.
+    /// A rank that throws releases the ranks that wait for it. Throws the error of the rank that failed first.
     @discardableResult
     package static func run<Result: Sendable>(
         _ worldSize: Int, _ body: @escaping @Sendable (any Ranks) throws -> Result
@@ -79,7 +79,7 @@ package final class ThreadRank: Ranks {
     }
 
     package func sumScattered(
-        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into piece: UnsafeMutableBufferPointer<Float>
+        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into slice: UnsafeMutableBufferPointer<Float>
     ) throws {
         let raw = UnsafeMutableRawBufferPointer(mutating: UnsafeRawBufferPointer(whole))
         let all = try meeting.exchange(raw, rank: rank).map { $0.bindMemory(to: Float.self) }
@@ -87,7 +87,7 @@ package final class ThreadRank: Ranks {
         for i in 0..<counts[rank] {
             var result = all[0][first + i]
             for other in all.dropFirst() { result += other[first + i] }
-            piece[i] = result
+            slice[i] = result
         }
         try meeting.arrive()
     }
@@ -98,12 +98,12 @@ package final class ThreadRank: Ranks {
         try meeting.arrive()
     }
 
-    /// All threads: they share everything.
+    /// One node of all threads, which share everything.
     package func node(sharing once: Int, each: Int) throws -> any Node { ThreadNode(self) }
 
     package func abort(status: Int32) -> Never { exit(status) }
 
-    /// An array of each thread, kept as long as any of them.
+    /// An array of each thread, kept as long as the world lives.
     fileprivate func shared(_ count: Int) throws -> [UnsafeMutableBufferPointer<Float>] {
         let all = try meeting.exchange(UnsafeMutableRawBufferPointer(meeting.memory(count)), rank: rank)
         let arrays = all.map { $0.bindMemory(to: Float.self) }
@@ -112,7 +112,7 @@ package final class ThreadRank: Ranks {
     }
 }
 
-/// What threads have returned.
+/// The results of threads.
 private final class Results<Result: Sendable>: @unchecked Sendable {  // read and written under `lock`
     private let lock = NSLock()
     private var values: [Int: Result] = [:]
@@ -127,7 +127,7 @@ private final class ThreadNode: Node {
     private let ranks: ThreadRank
     init(_ ranks: ThreadRank) { self.ranks = ranks }
 
-    var place: Int { ranks.rank }
+    var index: Int { ranks.rank }
     var size: Int { ranks.worldSize }
     var owners: Int { ranks.worldSize }
     let nodes = 1
@@ -139,7 +139,7 @@ private final class ThreadNode: Node {
     func meet() throws { try ranks.barrier() }
 }
 
-/// Where the threads of one world wait for each other and leave pointers to their buffers.
+/// The point where the threads of one world wait for each other, and exchange pointers to their buffers.
 private final class Meeting: @unchecked Sendable {  // every stored property is read and written under `condition`
     let worldSize: Int
     private let condition = NSCondition()

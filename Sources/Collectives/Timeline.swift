@@ -1,15 +1,15 @@
-/// What one rank did and when: pieces of a step, one inside another, each with the work it was. Made for measuring
-/// (`bench step`); training has none.
+/// The timeline of one rank: pieces of a step, which may be inside other pieces, each with its work. It is for
+/// measurements (`bench step`); training has none.
 package final class Timeline {
     package enum Kind: String, Sendable {
         case computation, communication, data, optimiser
     }
 
-    /// What a piece had to do, to hold its time against.
+    /// The work of a piece, with which its time is compared.
     package struct Work: Sendable {
-        /// Floating-point operations, a multiplication and an addition being two.
+        /// Floating-point operations; a multiplication and an addition count as two.
         package var operations = 0
-        /// Bytes read and written at least, or sent.
+        /// Fewest bytes to read and write, or bytes sent.
         package var bytes = 0
 
         package init() {}
@@ -18,33 +18,33 @@ package final class Timeline {
     package struct Piece: Sendable {
         package let name: String
         package let kind: Kind
-        /// Place of the piece that it is inside of.
+        /// Index of the piece that it is inside of.
         package let outer: Int?
         /// Seconds since the timeline started.
         package let start: Double
         package fileprivate(set) var end: Double
-        /// Seconds of it that pieces inside it took.
+        /// Seconds that pieces inside it took.
         package fileprivate(set) var inside = 0.0
         package fileprivate(set) var work = Work()
 
-        /// Seconds that are no other piece's.
+        /// Seconds without the pieces inside it.
         package var own: Double { end - start - inside }
     }
 
-    /// In the order in which they began.
+    /// Pieces in the order in which they began.
     package private(set) var pieces: [Piece] = []
     private var open: [Int] = []
     private var origin = ContinuousClock.now
 
     package init() {}
 
-    /// Forgets all pieces and starts anew from time 0. Not inside a piece.
+    /// Forgets all pieces and starts again from time 0. It must not be called inside a piece.
     package func restart() {
         pieces.removeAll(keepingCapacity: true)
         origin = .now
     }
 
-    /// Name of the innermost piece that is going on.
+    /// Name of the present innermost piece.
     package var current: String? { open.last.map { pieces[$0].name } }
 
     package func measure<Result>(_ name: String, _ kind: Kind, _ body: () throws -> Result) rethrows -> Result {
@@ -52,25 +52,25 @@ package final class Timeline {
         pieces.append(Piece(name: name, kind: kind, outer: open.last, start: start, end: start))
         open.append(pieces.count - 1)
         defer {
-            let place = open.removeLast()
-            pieces[place].end = now
-            if let outer = open.last { pieces[outer].inside += pieces[place].end - start }
+            let index = open.removeLast()
+            pieces[index].end = now
+            if let outer = open.last { pieces[outer].inside += pieces[index].end - start }
         }
         return try body()
     }
 
-    /// Adds to the work of the innermost piece.
+    /// Adds to the work of the present innermost piece.
     package func count(operations: Int = 0, bytes: Int = 0) {
-        guard let place = open.last else { return }
-        pieces[place].work.operations += operations
-        pieces[place].work.bytes += bytes
+        guard let index = open.last else { return }
+        pieces[index].work.operations += operations
+        pieces[index].work.bytes += bytes
     }
 
     private var now: Double { origin.duration(to: .now) / .seconds(1) }
 }
 
 extension Timeline? {
-    /// Runs `body`, as a piece of the timeline where there is one.
+    /// Runs `body`, as a piece of the timeline if there is one.
     package func measured<Result>(
         _ name: @autoclosure () -> String, _ kind: Timeline.Kind, _ body: () throws -> Result
     ) rethrows -> Result {
@@ -81,7 +81,7 @@ extension Timeline? {
     }
 }
 
-/// Ranks that write each collective call into a timeline, with the bytes that this rank gives.
+/// Ranks that write each collective call into a timeline, with the bytes of this rank.
 package final class TimedRanks: Ranks {
     private let ranks: any Ranks
     private let timeline: Timeline
@@ -123,10 +123,10 @@ package final class TimedRanks: Ranks {
     }
 
     package func sumScattered(
-        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into piece: UnsafeMutableBufferPointer<Float>
+        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into slice: UnsafeMutableBufferPointer<Float>
     ) throws {
         try measure("sum, scattered", bytes: whole.count * 4) {
-            try ranks.sumScattered(whole, counts: counts, into: piece)
+            try ranks.sumScattered(whole, counts: counts, into: slice)
         }
     }
 

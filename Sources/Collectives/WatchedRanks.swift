@@ -1,11 +1,11 @@
 import Synchronization
 
-/// What a rank is doing, for other threads of its process to look at.
+/// The present activity of a rank, for other threads of its process.
 package final class Activity: Sendable {
     package struct State: Sendable {
-        /// The training step that is going on.
+        /// The present training step.
         package var step = 0
-        /// Collective calls begun: the same number on every rank that is in the same call.
+        /// Number of collective calls begun. Ranks in the same call have the same number.
         package fileprivate(set) var calls = 0
         /// The collective call that this rank is in; nil while it computes.
         package fileprivate(set) var call: String?
@@ -70,9 +70,9 @@ package final class WatchedRanks: Ranks {
     }
 
     package func sumScattered(
-        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into piece: UnsafeMutableBufferPointer<Float>
+        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into slice: UnsafeMutableBufferPointer<Float>
     ) throws {
-        try activity.measure("sum, scattered") { try ranks.sumScattered(whole, counts: counts, into: piece) }
+        try activity.measure("sum, scattered") { try ranks.sumScattered(whole, counts: counts, into: slice) }
     }
 
     package func broadcast(_ bytes: UnsafeMutableRawBufferPointer, from root: Int) throws {

@@ -3,65 +3,65 @@ import Tensors
 
 /// A rank's part of a global batch.
 package protocol RankBatch {
-    /// How many samples each rank has.
+    /// Number of samples of each rank.
     var shares: Shares { get }
-    /// Numbers in the data set of this rank's samples, in order.
+    /// Indices in the data set of this rank's samples, in order.
     var samples: [Int] { get }
-    /// What a network is given of them, each array with a row a sample: kept when a step goes astray.
+    /// The networks' inputs, arrays with a row for each sample. They are kept when a step isn't finite.
     var inputs: [Tensor] { get }
 }
 
-/// Samples on disk, dealt to ranks by virtual shards: a batch follows from the seed and its number, at any world size.
+/// Samples on disk, divided among ranks by virtual shards. A batch depends on the seed and its index, not on the world
+/// size.
 package protocol DataSource: AnyObject {
     /// The section `data` of the settings.
     associatedtype Settings: DataSettings
-    /// What a method wants of each sample.
+    /// The views of each sample that a method needs.
     associatedtype Recipe: Sendable
-    /// What one must know of the data to use a model that was trained on them.
+    /// The properties of the data that a model trained on them depends on.
     associatedtype Card: DataCard
     associatedtype Batch: RankBatch
 
     /// Reads this rank's samples. Collective.
     /// - Parameter batch: samples of a global batch.
-    /// - Throws: what `agree` throws: data that can't be read, or that the recipe isn't for.
+    /// - Throws: the errors of `agree`, for data that can't be read or don't fit the recipe.
     init(_ settings: Settings, _ recipe: Recipe, batch: Int, seed: UInt64, ranks: any Ranks) throws
 
     var plan: BatchPlan { get }
     var card: Card { get }
-    /// The settings with what was automatic as it was found to be, as they are to be kept.
+    /// The settings with automatic ones replaced by their values, as kept in the run.
     var settings: Settings { get }
     /// A line for each sample that was left out.
     var skipped: [String] { get }
-    /// A line for each thing that was guessed, converted or left out, over all ranks: to be told.
+    /// Notes for the user: a line for each guess, conversion and thing left out, over all ranks.
     var notes: [String] { get }
-    /// What earlier versions of reading read otherwise, over all ranks.
+    /// Changes since earlier versions of reading, over all ranks.
     var changes: [ReadingChange] { get }
-    /// Samples of all ranks that stayed.
+    /// Number of samples that were kept, over all ranks.
     var count: Int { get }
-    /// A phrase: `50000 images of 32x32x3`.
+    /// A phrase such as `50000 images of 32x32x3`.
     var summary: String { get }
 
     /// This rank's part of a batch; `draw` counts batches from 0 over all epochs.
     func batch(_ draw: Int, device: Device) throws -> Batch
 
-    /// A split in order, without augmentation, of which each rank has consecutive samples: what `eval` and `embed` go
-    /// over. Collective.
+    /// A split in order, without augmentation, for `eval` and `embed`. Each rank has consecutive samples. Collective.
     /// - Parameters:
-    ///   - split: nil for the training split, or for all of what has none.
-    ///   - isLabelled: whether labels are wanted; they aren't read otherwise.
-    ///   - card: of the data that the model was trained on.
-    /// - Throws: what `agree` throws: also for data that the card isn't for.
+    ///   - split: nil for the training split, or for all samples of data without splits.
+    ///   - isLabelled: whether to read labels.
+    ///   - card: card of the data that the model was trained on.
+    /// - Throws: the errors of `agree`, also for data that don't fit the card.
     static func rows(
         _ settings: Settings, _ recipe: Recipe, split: Split?, isLabelled: Bool, card: Card, ranks: any Ranks
     ) throws -> EvaluationRows<Batch>
 
-    /// A card, and a batch of noise of so many samples on each rank, for measurements: always the same one.
+    /// A card, and a batch of noise with a number of samples on each rank, for measurements. It is always the same.
     static func noise(_ recipe: Recipe, perRank: Int, device: Device, ranks: any Ranks) -> (card: Card, batch: Batch)
 }
 
-/// What one must know of data to use a model that was trained on them.
+/// The properties of data that a model trained on them depends on.
 package protocol DataCard: Codable, Equatable, Sendable {
-    /// Whether samples are of one shape here and there, whatever their values.
+    /// Whether the samples of both have the same shape, whatever their values.
     func hasShape(of other: Self) -> Bool
 }
 
@@ -71,31 +71,31 @@ package protocol DataSettings: SettingsTree {
     var path: String { get set }
     /// Leave out samples that can't be read.
     var skipBroken: Bool { get set }
-    /// These settings for going on with an earlier run: what is automatic stays what it was found to be.
+    /// These settings for continuing an earlier run: automatic settings keep the values found then.
     func adopting(_ earlier: Self) -> Self
     /// Throws `InputError` where a value is out of its range.
     func check() throws
 }
 
-/// Samples of a split in their order, of which this rank has consecutive ones.
+/// Samples of a split in order, of which this rank has consecutive ones.
 package struct EvaluationSamples {
-    /// Samples of all ranks.
+    /// Number of samples of all ranks.
     package let count: Int
-    /// Those of this rank.
+    /// Indices of this rank's samples.
     package let own: Range<Int>
-    /// Of this rank's samples, as the data have them, from 0 on and with gaps, or `noLabel`; nil without labels.
+    /// Labels of this rank's samples, as in the data, from 0 on and with gaps, or `noLabel`; nil without labels.
     package let labels: [Int32]?
-    /// By label; nil where the data have none.
+    /// Names of classes by label; nil where the data have none.
     package let classNames: [String]?
-    /// Names of some samples, as numbers in the whole split; nil where the data have none.
+    /// Names of samples by their indices in the whole split; nil where the data have none.
     package let names: ((Range<Int>) -> [String]?)
     /// A line for each sample that was left out.
     package let skipped: [String]
-    /// A line for each thing that was guessed, converted or left out, over all ranks: to be told.
+    /// Notes for the user: a line for each guess, conversion and thing left out, over all ranks.
     package let notes: [String]
-    /// What earlier versions of reading read otherwise, over all ranks.
+    /// Changes since earlier versions of reading, over all ranks.
     package let changes: [ReadingChange]
-    /// Where the samples are images, these themselves, and what the networks' input was made by.
+    /// The images, if the samples are images, and the normalisation of the networks' input.
     package let images: (dataset: ImageDataset, normalisation: Normalisation)?
 
     package init(
@@ -119,7 +119,7 @@ package struct EvaluationSamples {
 /// These samples, ready for a method's networks.
 package struct EvaluationRows<Batch> {
     package let samples: EvaluationSamples
-    /// Some of this rank's samples, as numbers in the whole split, as a batch of one rank.
+    /// Returns some of this rank's samples, by indices in the whole split, as a batch of one rank.
     package let batch: (_ rows: Range<Int>, _ device: Device) throws -> Batch
 
     package init(_ samples: EvaluationSamples, batch: @escaping (_ rows: Range<Int>, _ device: Device) throws -> Batch)

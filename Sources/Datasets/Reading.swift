@@ -1,18 +1,20 @@
-/// How files become samples. Checkpoints keep its version, so that a run on data that are read otherwise by now can be told.
+/// How files become samples. Checkpoints keep its version, so that a run whose data are now read otherwise can be
+/// noticed.
 package enum Reading {
-    /// Counted up by every change that gives some file other numbers, or a split other samples; each is a `ReadingChange`.
+    /// Raised by every change that gives a file other numbers, or a split other samples. Each change is a
+    /// `ReadingChange`.
     ///
-    /// 1: colours of PNG files went through linear light, by gAMA and cHRM, to be blended or made grey, and 16 bits were
-    /// rounded to 8; splits were folders in the one folder given, called `train`, `test`, `val`, `validation`, `unlabelled`
-    /// or `unlabeled`, in small letters; all numbers of arrays were narrowed to float32 as they are.
+    /// In version 1, PNG files were blended and converted to grey in linear light, by gAMA and cHRM, and 16 bits were
+    /// rounded to 8. Splits were folders directly in the given folder, named `train`, `test`, `val`, `validation`,
+    /// `unlabelled` or `unlabeled`, in small letters. Numbers of arrays were rounded to float32 without a shift.
     package static let version = 2
 }
 
-/// Something about the data at hand that earlier versions read otherwise.
+/// A difference from earlier versions in reading the data at hand.
 package struct ReadingChange: Equatable, Sendable {
-    /// The first version of reading that reads it as now.
+    /// The first version of reading that reads as now.
     package let since: Int
-    /// A phrase: which part of the data, and what is other about it.
+    /// A phrase that says which part of the data differs, and how.
     package let what: String
 
     package init(since: Int, _ what: String) {

@@ -2,7 +2,7 @@ import Collectives
 import Tensors
 
 /// The covariance C = Σ (x - mean)(x - mean)ᵀ/rows of features over the rows of all ranks, [dimension, dimension], and
-/// its leading eigenvectors. It is made only where it is small.
+/// its leading eigenvectors. The matrix is computed only where it is small.
 struct Covariance {
     let features: Features
     /// [dimension]
@@ -12,27 +12,28 @@ struct Covariance {
 
     typealias Eigenvectors = (values: [Float], vectors: Tensor)
 
-    /// Directions that a search has beyond those asked for; they take up what isn't found yet (Halko et al. 2011, 4.2).
+    /// Extra directions of a search, beyond those requested, which improve its precision (Halko et al. 2011, 4.2).
     private static let spareDirections = 16
-    /// Times that a search multiplies by C. Each makes what it lacks smaller by the ratio of the first eigenvalue left
+    /// Number of times that a search multiplies by C. Each reduces the error by the ratio of the first eigenvalue left
     /// out to the last one kept.
     private static let iterations = 10
 
-    /// The `count` leading ones, of the whole matrix: dimension² floats. Collective; the same bits on every rank.
+    /// The `count` leading eigenvectors, by the whole matrix of dimension² floats. Collective; the same bits on every
+    /// rank.
     func eigenvectors(count: Int) throws -> Eigenvectors {
         let covariance = device.tensor([mean.count, mean.count], filledWith: 0)
         try features.forEachCentredBlock(mean: mean, device: device) { _, block in
             try multiply(block.transposed, block, into: covariance.matrix, adding: true)
         }
         try average(covariance.matrix)
-        return try onFirstRank(count: count) { try leadingEigenvectors(of: covariance, count: count, device: device) }
+        return try onRank0(count: count) { try leadingEigenvectors(of: covariance, count: count, device: device) }
     }
 
-    /// The `count` leading ones by randomised subspace iteration (Halko, Martinsson & Tropp 2011, algorithm 4.4), with
-    /// (count + 16)·dimension floats. Collective; the same bits on every rank.
+    /// The `count` leading eigenvectors by randomised subspace iteration (Halko, Martinsson & Tropp 2011, algorithm
+    /// 4.4), with (count + 16)·dimension floats. Collective; the same bits on every rank.
     ///
-    /// Random directions Q [l, dimension] are multiplied by C and made orthonormal, again and again; at last the small
-    /// matrix Q·C·Qᵀ [l, l] tells the eigenvectors within what they span.
+    /// Random directions Q [l, dimension] are multiplied by C and made orthonormal, again and again. At last the small
+    /// matrix Q·C·Qᵀ [l, l] gives the eigenvectors within their span.
     func searchedEigenvectors(count: Int) throws -> Eigenvectors {
         let size = min(count + Self.spareDirections, mean.count)
         let directions = device.tensor([size, mean.count])
@@ -43,13 +44,13 @@ struct Covariance {
         for _ in 0..<Self.iterations {
             let next = try product(with: directions)
             directions.copy(
-                from: try onFirstRank(count: size) {
+                from: try onRank0(count: size) {
                     try orthonormaliseRows(of: next)
                     return ([], next)
                 }.vectors)
         }
         let image = try product(with: directions)
-        return try onFirstRank(count: count) {
+        return try onRank0(count: count) {
             let small = device.tensor([size, size])
             try multiply(image.matrix, directions.matrix.transposed, into: small.matrix)
             let found = try leadingEigenvectors(of: small, count: count, device: device)
@@ -60,7 +61,7 @@ struct Covariance {
         }
     }
 
-    /// Rows times C, [l, dimension] of [l, dimension], without C. Collective; the same bits on every rank.
+    /// Rows times C, [l, dimension], without computing C. Collective; the same bits on every rank.
     private func product(with directions: Tensor) throws -> Tensor {
         let count = directions.shape[0]
         let result = device.tensor(directions.shape, filledWith: 0)
@@ -73,7 +74,8 @@ struct Covariance {
         return result
     }
 
-    /// Sums over ranks and divides by the rows of all. Collective. A row at a time, to need little memory in Double.
+    /// Sums over ranks and divides by the number of all rows. It takes a row at a time, to use little memory in Double.
+    /// Collective.
     private func average(_ sums: Matrix) throws {
         for row in 0..<sums.rows {
             let elements = UnsafeMutableBufferPointer(start: sums.row(row), count: sums.columns)
@@ -82,9 +84,10 @@ struct Covariance {
         }
     }
 
-    /// What the first rank computes, on every rank: processors of two kinds could differ in the last bits. Collective.
-    /// - Parameter count: of its vectors; values may be none.
-    private func onFirstRank(count: Int, _ compute: () throws -> Eigenvectors) throws -> Eigenvectors {
+    /// Computes on rank 0 and returns the result on every rank, because processors of two kinds could differ in the
+    /// last bits. Collective.
+    /// - Parameter count: number of vectors; values may be none.
+    private func onRank0(count: Int, _ compute: () throws -> Eigenvectors) throws -> Eigenvectors {
         let found = try ranks.agree { ranks.isFirst ? try compute() : nil }
         let vectors = found?.vectors ?? device.tensor([count, mean.count])
         try ranks.broadcast(UnsafeMutableRawBufferPointer(vectors.elements), from: 0)
@@ -93,7 +96,8 @@ struct Covariance {
 }
 
 extension Features {
-    /// This rank's rows less the mean, in order, in blocks [rows, dimension] of at most 1024 and about 16 MiB.
+    /// Calls `body` with this rank's rows minus the mean, in order, in blocks [rows, dimension] of at most 1024 rows
+    /// and about 16 MiB.
     func forEachCentredBlock(
         mean: [Float], device: Device, _ body: (_ rows: Range<Int>, _ block: Matrix) throws -> Void
     ) throws {

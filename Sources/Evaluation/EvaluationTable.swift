@@ -4,26 +4,26 @@ import Foundation
 package struct Score: Codable, Equatable, Sendable {
     /// Probe and features: `linear/trained code`.
     package let name: String
-    /// Mean over seeds, in the unit of the probe's measure; nil where no seed gave one.
+    /// Mean over seeds, in the unit of the probe's measure; nil where no seed gave a value.
     package let value: Double?
     /// Standard deviation over seeds (divided by their number less 1); nil for one seed.
     package let deviation: Double?
-    /// How many seeds gave a value.
+    /// Number of seeds that gave a value.
     package let seeds: Int
-    /// What a reader has to know of it, or why there is no value.
+    /// Notes on the value, or why there is none.
     package let notes: [String]
 }
 
-/// Values by features (rows, such as "trained code" or "raw pixels") and probe (columns), one or more a cell.
+/// Values by features (rows, such as "trained code" or "raw pixels") and probe (columns), one or more in each cell.
 ///
-/// `description` is a table of plain text: accuracies in per cent, each other measure in its unit, and with more than
-/// one value mean ± standard deviation; – where a probe failed. A cell with notes has their numbers, as `legend` lists
-/// them. Rows and columns stand in the order in which they came.
+/// `description` is a table of plain text, with accuracies in per cent and other measures in their unit. Several values
+/// are shown as mean ± standard deviation; – means that a probe failed. A cell with notes has their numbers, as in
+/// `legend`. Rows and columns are in the order in which they were added.
 package struct EvaluationTable: CustomStringConvertible, Sendable {
     private var features: [String] = []
     private var probes: [Probe] = []
     private var cells: [String: [Probe: Cell]] = [:]
-    /// Numbered from 1.
+    /// All notes; in the table they are numbered from 1.
     private var notes: [String] = []
 
     private struct Cell {
@@ -33,7 +33,7 @@ package struct EvaluationTable: CustomStringConvertible, Sendable {
 
     package init() {}
 
-    /// Adds what one seed found.
+    /// Adds the result of one seed.
     package mutating func add(_ finding: Finding, features name: String, probe: Probe) {
         add(finding.value, notes: finding.notes, features: name, probe: probe)
     }
@@ -102,7 +102,7 @@ package struct EvaluationTable: CustomStringConvertible, Sendable {
 }
 
 extension Probe {
-    /// Head of its column.
+    /// Title of its column.
     package var title: String {
         switch self {
         case .linear, .svm, .knn, .mlp, .mlpPublished: "\(rawValue) %"

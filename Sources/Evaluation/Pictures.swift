@@ -1,13 +1,13 @@
 import Datasets
 import Tensors
 
-/// The images that this rank's rows of features were made of, row for row.
+/// The images of this rank's rows of features, in the same order.
 package struct Pictures {
     package let shape: ImageShape
     private let fill: (_ rows: [Int], _ destination: UnsafeMutablePointer<Float>) -> Void
 
-    /// - Parameter fill: writes the images of these rows, counted from this rank's first, [rows, height, width, channels];
-    ///   for reconstruction with values in -1...1.
+    /// - Parameter fill: writes the images of these rows, counted from this rank's first, [rows, height, width,
+    ///   channels]. For reconstruction, values are in -1...1.
     package init(
         shape: ImageShape, fill: @escaping (_ rows: [Int], _ destination: UnsafeMutablePointer<Float>) -> Void
     ) {
@@ -15,8 +15,7 @@ package struct Pictures {
         self.fill = fill
     }
 
-    /// The images that this rank holds of a data set: pixel values 0...255 become -1...1, others what the normalisation
-    /// makes of them.
+    /// The images of a data set that this rank holds. Pixels from 0 to 255 become -1...1; others are normalised.
     package init(_ dataset: ImageDataset, normalisation: Normalisation) {
         let half = [Double](repeating: 0.5, count: dataset.shape.channels)
         let normalisation = dataset.holdsBytes ? Normalisation(mean: half, deviation: half) : normalisation

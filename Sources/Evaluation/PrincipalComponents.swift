@@ -1,31 +1,34 @@
 import Collectives
 import Tensors
 
-/// The directions along which training features vary most, found without labels: the baseline that a code has to beat.
+/// The directions along which training features vary most, found without labels. They are the baseline that a code has
+/// to beat.
 package struct PrincipalComponents {
-    /// Of the training rows, [dimension].
+    /// Mean of the training rows, [dimension].
     package let mean: [Float]
-    /// Of the training rows along each component, largest first (biased: divided by the number of rows); all above 0.
+    /// Variances of the training rows along each component, largest first (biased: divided by the number of rows); all
+    /// above 0.
     package let variances: [Float]
     /// Orthonormal rows, [count, dimension].
     package let directions: Tensor
 
-    /// Features of more dimensions than this have a covariance too large to make; their components are searched for.
+    /// Most dimensions for which the covariance matrix is computed. With more, the components are found by a search.
     package static let largestCovariance = 4096
-    /// A component with less than this of the first one's variance is rounding: rows or columns depend on each other.
-    private static let smallestShare: Float = 1e-6
+    /// A component with less than this fraction of the first one's variance counts as rounding: rows or columns depend
+    /// on each other.
+    private static let smallestFraction: Float = 1e-6
 
-    /// Fits components to the rows of all ranks: `count` of them, or as many as there are. Collective; the same bits on
+    /// Fits components to the rows of all ranks: `count` of them, or as many as exist. Collective; the same bits on
     /// every rank.
     ///
-    /// There are as many as dimensions, and one less than rows, in which something varies.
-    /// - Parameter largestCovariance: dimensions up to which the covariance matrix is made.
+    /// At most as many exist as there are dimensions, and one fewer than rows.
+    /// - Parameter largestCovariance: most dimensions for which the covariance matrix is computed.
     /// - Throws: `InputError` for a count below 1, and where every row is the same.
     package init(
         of features: Features, count: Int, largestCovariance: Int = largestCovariance, ranks: any Ranks, device: Device
     ) throws {
         guard features.rows > 0 && count >= 1 else {
-            throw InputError("\(count) principal components of \(features.rows) rows: need at least 1 of each")
+            throw InputError("\(count) principal components of \(features.rows) rows: both must be at least 1")
         }
         let dimension = features.dimension
         let rowCount = Double(features.rows)
@@ -36,8 +39,8 @@ package struct PrincipalComponents {
         let found =
             try dimension > largestCovariance
             ? covariance.searchedEigenvectors(count: most) : covariance.eigenvectors(count: most)
-        let kept = found.values.prefix { $0 > Self.smallestShare * found.values[0] }.count
-        // Where deviations are this small beside the mean, they are rounding too.
+        let kept = found.values.prefix { $0 > Self.smallestFraction * found.values[0] }.count
+        // Deviations this small compared with the mean count as rounding too.
         let rounding = 1e-12 * mean.reduce(0) { $0 + Double($1) * Double($1) }
         guard kept > 0 && Double(found.values[0]) > rounding else {
             throw InputError("every row is the same, so there are no principal components")
@@ -49,7 +52,7 @@ package struct PrincipalComponents {
     /// Coordinates along the components: rows (x - mean)·directionsᵀ, [own rows, count].
     package func transform(_ features: Features, device: Device) throws -> Features {
         guard features.dimension == mean.count else {
-            throw InputError("features of \(features.dimension) dimensions for components of \(mean.count)")
+            throw InputError("features have \(features.dimension) dimensions, but the components have \(mean.count)")
         }
         let (own, count) = (features.labels.count, directions.shape[0])
         let values = device.tensor([own, count])

@@ -4,15 +4,15 @@ import Tensors
 /// Mean and standard deviation of each dimension over all ranks' rows.
 package struct Standardisation {
     package let mean: [Float]
-    /// Of the biased variance; 1 where the dimension is constant.
+    /// Root of the biased variance; 1 where the dimension is constant.
     package let deviation: [Float]
     /// Whether every dimension is constant.
     let isConstant: Bool
 
-    /// Which dimensions are constant.
+    /// Whether each dimension is constant.
     let constants: [Bool]
 
-    /// A deviation that is smaller than this times the mean is rounding, not variation.
+    /// A deviation smaller than this times the mean counts as rounding, not variation.
     private static let smallestRelativeDeviation = 1e-6
 
     /// Collective. `features` must have at least one row.
@@ -20,7 +20,7 @@ package struct Standardisation {
         try self.init(of: features.values, ownRows: Array(0..<features.shares.own), ranks: ranks, device: device)
     }
 
-    /// Collective. Of some rows of this rank's [rows, dimension]; over all ranks at least one.
+    /// Collective. Of some of this rank's rows [rows, dimension]; at least one over all ranks.
     init(of values: Tensor, ownRows: [Int], ranks: any Ranks, device: Device) throws {
         let dimension = values.shape[1]
         let count = Double(try ranks.sum([ownRows.count])[0])
@@ -53,7 +53,7 @@ package struct Standardisation {
         isConstant = constants.allSatisfy { $0 }
     }
 
-    /// The same, but for some dimensions that are left as they are.
+    /// The same standardisation, except that it leaves some dimensions as they are.
     func leaving(_ dimensions: [Int]) -> Standardisation {
         var (mean, deviation) = (mean, deviation)
         for c in dimensions { (mean[c], deviation[c]) = (0, 1) }

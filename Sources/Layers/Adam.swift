@@ -1,7 +1,7 @@
 import Collectives
 import Tensors
 
-/// How the learning rate moves over a run. Linear warm-up comes first in each.
+/// The schedule of the learning rate over a run. Each starts with a linear warm-up.
 package enum Schedule: String, Choice {
     case constant
     /// Half a cosine down to 0 at the last step (Loshchilov & Hutter 2017).
@@ -29,13 +29,13 @@ package struct AdamSettings: SettingsTree {
         "beta2": "decay of the running mean of squared gradients, in 0..<1",
         "epsilon": "added to the root of the second moment, above 0",
         "schedule":
-            "what the rate does after the warm-up: constant, or cosine: half a cosine down to 0 at the last step",
+            "the rate after the warm-up: constant, or cosine (half a cosine down to 0 at the last step)",
         "warmupSteps": "steps in which the rate rises linearly from 0",
     ]
-    /// A run that has gone astray has to be able to go on with a lower rate.
+    /// A diverged run must be able to continue with a lower rate.
     package static let changeable = ["rate"]
 
-    /// - Parameter name: under which these settings stand.
+    /// - Parameter name: the path of these settings.
     /// - Throws: `InputError` where a value is out of its range.
     package func check(_ name: String) throws {
         try require(Float(rate) > 0 && Float(rate).isFinite, "\(name).rate", rate, "above 0, as float32")
@@ -82,8 +82,8 @@ package final class Adam {
 
     /// One update of some elements.
     /// - Parameters:
-    ///   - mean: first moments, [count]; and the second ones, `square`.
-    ///   - updates: with this one, at least 1.
+    ///   - mean: first moments, [count]; `square` are the second ones.
+    ///   - updates: number of updates including this one, at least 1.
     ///   - ranges: the elements to move.
     static func update(
         _ parameters: ParameterSet, mean: Tensor, square: Tensor, _ settings: AdamSettings, updates: Int, rate: Double,

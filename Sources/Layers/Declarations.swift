@@ -1,7 +1,7 @@
 import Autodiff
 import Tensors
 
-/// How a parameter starts.
+/// The initialisation of a parameter.
 package enum Initialisation {
     /// Uniform in ±1/sqrt(fanIn), the default of PyTorch's linear and convolution layers.
     case uniform(fanIn: Int)
@@ -16,10 +16,10 @@ package final class Parameter {
     /// Path of the layer that it belongs to: `encoder.conv1`.
     package var layer: String { name.split(separator: ".").dropLast().joined(separator: ".") }
     package internal(set) var value: Tensor!
-    /// None where nothing is ever moved along it.
+    /// nil where the parameter never moves along a gradient.
     package internal(set) var gradient: Tensor!
     let initialisation: Initialisation
-    /// What it was declared in.
+    /// The owner: the declarations that it belongs to.
     let owner: ObjectIdentifier
 
     init(_ name: String, _ shape: [Int], _ initialisation: Initialisation, owner: ObjectIdentifier) {
@@ -41,9 +41,9 @@ package final class StateArray {
     }
 }
 
-/// Where layers declare their parameters and states, under a path of names. Nothing is allocated.
+/// Declarations of layers' parameters and states, under a path of names. Nothing is allocated.
 package final class Declarations {
-    /// What was declared together: the parameters of one group, or of what has no groups.
+    /// Declarations that belong together: those of one group, or those outside groups.
     final class Contents {
         var parameters: [Parameter] = []
         var states: [StateArray] = []
@@ -66,7 +66,7 @@ package final class Declarations {
         self.path = path
     }
 
-    /// Numbers that move along a gradient, of those declared so far in groups and outside of them.
+    /// Number of parameters declared so far that move along a gradient, in groups and outside.
     package var parameterCount: Int {
         ([contents] + groups.all.filter(\.rule.hasGradient).map(\.contents)).reduce(0) { $0 + $1.parameterCount }
     }
@@ -82,15 +82,15 @@ package final class Declarations {
     /// Declares under a longer path.
     package func within(_ name: String) -> Declarations { Declarations(contents, groups, path: path + [name]) }
 
-    /// Declares what `make` declares as a group of parameters, which are moved together by one rule.
+    /// Makes a group of the parameters that `make` declares. They are moved together by one rule.
     /// - Parameters:
-    ///   - name: of the group, for its count of updates in checkpoints; it is no part of its arrays' names.
-    ///   - setting: the part of the settings that the rule's are, for messages.
+    ///   - name: name of the group, for its number of updates in checkpoints. It isn't part of its arrays' names.
+    ///   - setting: the part of the settings with the rule's, for messages.
     package func group<Networks>(
         _ name: String, _ rule: UpdateRule, setting: String = "optimiser", _ make: (Declarations) throws -> Networks
     ) rethrows -> (ParameterGroup, Networks) {
         precondition(!groups.all.contains { $0.name == name }, "two groups are called \(name)")
-        let group = ParameterGroup(name, rule, setting: setting, contents: Contents(), place: groups.all.count)
+        let group = ParameterGroup(name, rule, setting: setting, contents: Contents(), index: groups.all.count)
         groups.all.append(group)
         return (group, try make(Declarations(group.contents, groups, path: path)))
     }
@@ -114,7 +114,7 @@ extension Declarations.Contents {
 }
 
 extension Tape {
-    /// A parameter on this tape: one that gets a gradient, or a constant where its group doesn't move.
+    /// A parameter on this tape. It gets a gradient, or is a constant if its group doesn't move.
     package func use(_ parameter: Parameter) -> Variable {
         guard let gradient = parameter.gradient, moves(parameter.owner) else { return constant(parameter.value) }
         return self.parameter(parameter.value, gradient: gradient)

@@ -1,4 +1,5 @@
-// Layers are structs that one can call with a tape and a value. Weights have PyTorch's names, shapes and start.
+// Layers are structs that can be called with a tape and a value. Weights have PyTorch's names, shapes and
+// initialisation.
 
 import Autodiff
 import Tensors
@@ -69,7 +70,7 @@ package struct TransposedConv2D {
     }
 }
 
-/// Batch normalisation by channel, the last axis, of images or rows, with an optional rectifier behind it.
+/// Batch normalisation by channel, the last axis, of images or rows, with an optional rectifier after it.
 package struct BatchNorm {
     package let scale: Parameter
     package let shift: Parameter
@@ -121,7 +122,7 @@ package struct LayerNorm {
     private let shift: Parameter?
 
     /// - Parameters:
-    ///   - scale: what all scales start at.
+    ///   - scale: the start of all scales.
     ///   - shift: whether there are shifts, which start at 0.
     package init(_ declare: Declarations, _ name: String, units: Int, scale: Float, shift: Bool) {
         let declare = declare.within(name)

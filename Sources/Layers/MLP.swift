@@ -3,13 +3,13 @@ import Tensors
 
 /// A multilayer perceptron: linear layers `layer1`, `layer2`, …, with a rectifier after each but the last.
 package struct MLP {
-    /// What comes after each layer but the last.
+    /// The activation after each layer but the last.
     package enum Hidden {
         /// Batch norm `norm1`, `norm2`, … and ReLU, as in the projector and predictor of BYOL (Grill et al. 2020,
-        /// section 3.3). The layer before it has no bias, which the norm would take off again.
+        /// section 3.3). The layer before it has no bias, because the norm would remove it.
         case normalised(BatchNormScope)
-        /// x where it is positive, else slope·x: 0.2 in the discriminator of FactorVAE (Kim & Mnih 2018, appendix A), 0
-        /// for ReLU.
+        /// x where it is positive, otherwise slope·x: 0.2 in the discriminator of FactorVAE (Kim & Mnih 2018, appendix
+        /// A), 0 for ReLU.
         case leaky(slope: Float)
     }
 
@@ -23,25 +23,25 @@ package struct MLP {
 
     /// - Parameters:
     ///   - name: path of the layers.
-    ///   - inputs: width of what goes in.
-    ///   - widths: of the layers in order, at least one; the last is that of what comes out.
-    ///   - lastBias: whether the last layer has a bias; without use where a batch norm comes next.
+    ///   - inputs: width of the input.
+    ///   - widths: widths of the layers in order, at least one; the last is that of the output.
+    ///   - lastBias: whether the last layer has a bias. It has no use if a batch norm comes next.
     package init(
         _ declare: Declarations, _ name: String, inputs: Int, widths: [Int], hidden: Hidden, lastBias: Bool = true
     ) {
         var inputs = inputs
         let declare = declare.within(name)
-        layers = widths.enumerated().map { place, width in
+        layers = widths.enumerated().map { index, width in
             defer { inputs = width }
-            let isLast = place == widths.count - 1
+            let isLast = index == widths.count - 1
             var hasBias = lastBias || !isLast
             if !isLast, case .normalised = hidden { hasBias = false }
-            let linear = Linear(declare, "layer\(place + 1)", inputs: inputs, outputs: width, bias: hasBias)
+            let linear = Linear(declare, "layer\(index + 1)", inputs: inputs, outputs: width, bias: hasBias)
             switch hidden {
             case _ where isLast: return (linear, .none)
             case .leaky(let slope): return (linear, .leaky(slope: slope))
             case .normalised(let scope):
-                let norm = BatchNorm(declare, "norm\(place + 1)", channels: width, rectified: true, scope: scope)
+                let norm = BatchNorm(declare, "norm\(index + 1)", channels: width, rectified: true, scope: scope)
                 return (linear, .norm(norm))
             }
         }

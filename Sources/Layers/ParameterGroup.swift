@@ -1,14 +1,14 @@
 import Collectives
 import Tensors
 
-/// How a group moves in an update.
+/// The rule by which a group moves in an update.
 package enum UpdateRule {
     case adam(AdamSettings)
-    /// θ ← m·θ + (1 - m)·leader's θ after each update of the leader, of which it starts as a copy. It has no gradient
-    /// and no moments: a target network (Grill et al. 2020, section 3.1).
+    /// θ ← m·θ + (1 - m)·leader's θ after each update of the leader. It starts as a copy of the leader, and has no
+    /// gradient and no moments: a target network (Grill et al. 2020, section 3.1).
     case follows(ParameterGroup, Momentum)
 
-    /// As measurements call it.
+    /// The name in measurements.
     package var name: String {
         switch self {
         case .adam: "Adam"
@@ -16,7 +16,7 @@ package enum UpdateRule {
         }
     }
 
-    /// Arrays that an update reads, and those that it writes.
+    /// Number of arrays that an update reads and writes, together.
     package var arraysMoved: Int {
         switch self {
         case .adam: 7
@@ -24,7 +24,7 @@ package enum UpdateRule {
         }
     }
 
-    /// Names of what is kept beside each parameter, in checkpoints.
+    /// Names, in checkpoints, of the arrays kept for each parameter.
     package var slotNames: [String] {
         switch self {
         case .adam: Adam.slotNames
@@ -41,8 +41,8 @@ package enum UpdateRule {
     }
 }
 
-/// How much of itself a follower keeps in an update: from `start` to `end` over the run, by half a cosine
-/// (Grill et al. 2020, section 3.2: τ = 1 - (1 - τ_start)·(cos(πk/K) + 1)/2).
+/// The fraction of itself that a follower keeps in an update. It moves from `start` to `end` over the run, by half a
+/// cosine (Grill et al. 2020, section 3.2: τ = 1 - (1 - τ_start)·(cos(πk/K) + 1)/2).
 package struct Momentum: SettingsTree {
     /// In 0...1, as is `end`.
     package var start = 0.996
@@ -51,7 +51,7 @@ package struct Momentum: SettingsTree {
     package init() {}
 
     package static let help = [
-        "start": "share of itself that the target keeps in the first step, 0 to 1",
+        "start": "fraction of itself that the target keeps in the first step, 0 to 1",
         "end": "the same in the last step; it rises by half a cosine",
     ]
 
@@ -61,37 +61,37 @@ package struct Momentum: SettingsTree {
         }
     }
 
-    /// Of step `step`, counted from 0, of a run of `steps`.
+    /// The fraction at step `step`, counted from 0, of a run of `steps`.
     package func value(at step: Int, of steps: Int) -> Double {
         end - (end - start) * (Double.cosine(Double.pi * Double(step) / Double(max(steps, 1))) + 1) / 2
     }
 }
 
-/// Parameters moved together by one rule, with what the rule keeps beside them.
+/// Parameters moved together by one rule, with the rule's own arrays.
 package final class ParameterGroup {
     package let name: String
     package let rule: UpdateRule
-    /// The part of the settings that its rule's are, such as `optimiser`; empty where it has none.
+    /// The part of the settings with its rule's, such as `optimiser`; empty where it has none.
     package let setting: String
-    /// How often it was moved.
+    /// Number of updates.
     package var updates = 0
-    /// Arrays beside the values, [count] each, in the order of `UpdateRule.slotNames`.
+    /// The rule's own arrays, [count] each, in the order of `UpdateRule.slotNames`.
     package private(set) var slots: [Tensor] = []
-    /// Values and gradients, from the moment a `ParameterStore` has allocated them.
+    /// Values and gradients, as soon as a `ParameterStore` has allocated them.
     package private(set) var parameters: ParameterSet!
     let contents: Declarations.Contents
-    /// Among the groups of its model.
-    private let place: Int
+    /// Index among the groups of its model.
+    private let index: Int
 
-    init(_ name: String, _ rule: UpdateRule, setting: String, contents: Declarations.Contents, place: Int) {
+    init(_ name: String, _ rule: UpdateRule, setting: String, contents: Declarations.Contents, index: Int) {
         self.name = name
         self.setting = setting
         self.rule = rule
         self.contents = contents
-        self.place = place
+        self.index = index
     }
 
-    /// What its parameters say they belong to.
+    /// The owner of its parameters.
     package var identifier: ObjectIdentifier { ObjectIdentifier(contents) }
 
     /// Length of the flat arrays.
@@ -99,7 +99,7 @@ package final class ParameterGroup {
 
     func allocate(device: Device, seed: UInt64) {
         parameters = ParameterSet(
-            contents, device: device, seed: seed, firstPlace: place << 20, hasGradients: rule.hasGradient)
+            contents, device: device, seed: seed, firstIndex: index << 20, hasGradients: rule.hasGradient)
         slots = rule.slotNames.map { _ in device.tensor([parameters.count], filledWith: 0) }
         if case .follows(let leader, _) = rule {
             precondition(leader.count == count, "\(name) has other parameters than \(leader.name), which it follows")
@@ -107,7 +107,7 @@ package final class ParameterGroup {
         }
     }
 
-    /// Goes on in other arrays, [count] each. The caller has copied what they held there.
+    /// Moves to other arrays, [count] each. The caller has copied the contents.
     package func move(values: Tensor, gradients: Tensor?, slots: [Tensor]) {
         parameters.move(values: values, gradients: gradients)
         self.slots = slots
@@ -121,7 +121,7 @@ package final class ParameterGroup {
         }
     }
 
-    /// Moves these elements by the rule, once; along gradients that have been summed over ranks where it has any.
+    /// Moves these elements once by the rule. Gradients, if any, must have been summed over ranks.
     package func update(at step: Int, of steps: Int, in ranges: [Range<Int>]) {
         updates += 1
         switch rule {
@@ -139,13 +139,13 @@ package final class ParameterGroup {
     }
 }
 
-/// What a model's networks have declared, in memory: its groups of parameters, and its states.
+/// The memory of a model's declarations: its groups of parameters, and its states.
 package final class ParameterStore {
     package let device: Device
     package let groups: [ParameterGroup]
     package let states: [StateArray]
 
-    /// Allocates the groups and starts them from random streams keyed by the seed and each parameter's place.
+    /// Allocates the groups and initialises them from random streams keyed by the seed and each parameter's index.
     package init(_ declarations: Declarations, device: Device, seed: UInt64) {
         precondition(declarations.contents.parameters.isEmpty, "a model's parameters belong to groups")
         self.device = device

@@ -3,7 +3,7 @@ import Tensors
 
 /// Parameters in one flat array, and their gradients in another, in order of declaration.
 ///
-/// Flat, so that summing gradients over ranks and the optimiser are passes over memory, not over names.
+/// They are flat, so that summing gradients over ranks and updates are simple passes over memory.
 package final class ParameterSet {
     package let parameters: [Parameter]
     package let states: [StateArray]
@@ -14,15 +14,15 @@ package final class ParameterSet {
 
     package var count: Int { values.count }
 
-    /// Allocates what was declared outside of groups and starts it from random streams keyed by the seed and each one's
-    /// place.
+    /// Allocates the parameters declared outside groups, and initialises them from random streams keyed by the seed and
+    /// each one's index.
     package convenience init(_ declarations: Declarations, device: Device, seed: UInt64) {
-        self.init(declarations.contents, device: device, seed: seed, firstPlace: 0, hasGradients: true)
+        self.init(declarations.contents, device: device, seed: seed, firstIndex: 0, hasGradients: true)
     }
 
-    /// - Parameter firstPlace: of the first parameter, for a set beside others.
+    /// - Parameter firstIndex: index of the first parameter, for a set among others.
     init(
-        _ contents: Declarations.Contents, device: Device, seed: UInt64, firstPlace: Int, hasGradients: Bool
+        _ contents: Declarations.Contents, device: Device, seed: UInt64, firstIndex: Int, hasGradients: Bool
     ) {
         parameters = contents.parameters
         states = contents.states
@@ -30,13 +30,13 @@ package final class ParameterSet {
         let count = Self.sizes(parameters).reduce(0, +)
         values = device.tensor([count], filledWith: 0)
         gradients = device.tensor([hasGradients ? count : 0], filledWith: 0)
-        placeParameters()
-        for (place, parameter) in parameters.enumerated() {
+        setViews()
+        for (index, parameter) in parameters.enumerated() {
             switch parameter.initialisation {
             case .constant(let value): parameter.value.fill(value)
             case .uniform(let fanIn):
                 let bound = 1 / Float(fanIn).squareRoot()
-                var stream = RandomStream(seed: seed, purpose: .initialisation, sample: firstPlace + place)
+                var stream = RandomStream(seed: seed, purpose: .initialisation, sample: firstIndex + index)
                 for i in 0..<parameter.value.count { parameter.value.base[i] = (2 * stream.uniform() - 1) * bound }
             }
         }
@@ -47,7 +47,7 @@ package final class ParameterSet {
     }
 
     /// Makes each parameter a view of the flat arrays.
-    private func placeParameters() {
+    private func setViews() {
         var start = 0
         for (parameter, size) in zip(parameters, Self.sizes(parameters)) {
             parameter.value = values.view(from: start, shape: parameter.shape)
@@ -60,7 +60,7 @@ package final class ParameterSet {
     func move(values: Tensor, gradients: Tensor?) {
         self.values = values
         if let gradients { self.gradients = gradients }
-        placeParameters()
+        setViews()
     }
 
     /// Replaces this rank's gradients by their sums over ranks, last declared first, `bucket` elements at a time.

@@ -1,33 +1,34 @@
 import CMPI
 import Collectives
 
-/// Sums over nodes as rings of messages, each moved on by `progress`.
+/// Sums over nodes as rings of messages, which `progress` moves on.
 ///
-/// Not `MPI_Iallreduce`: Open MPI's sends two to six times the bytes where it works in place. And no thread: one that
-/// waits for messages takes half the core that computes.
+/// It isn't `MPI_Iallreduce`, because Open MPI's sends two to six times the bytes where it works in place. There is no
+/// thread, because one that waits for messages takes half of the computing core.
 final class MPIExchange: NodeExchange {
-    /// One owner of the slice a node; nil where this rank owns none.
+    /// Communicator of the slice's owners, one on each node; nil where this rank owns none.
     private let communicator: MPI_Comm?
     private let nodes: Int
-    private let place: Int
+    private let index: Int
     private let counters: [UnsafeMutablePointer<Int64>]
-    /// By their index, which is the order in which they start.
+    /// Rings by their index, in the order in which they start.
     private var rings: [RingSum] = []
-    /// Floats sent beyond those received.
+    /// Floats sent minus floats received.
     private var ahead = 0
 
-    /// Floats that may be on their way: what ranks wait for behind them, such as a batch norm's sums, comes through soon.
+    /// Most floats on their way. Messages after them for which ranks wait, such as a batch norm's sums, then arrive
+    /// soon.
     private static let window = 1 << 18
 
-    /// - Parameter counters: 8 bytes of each of this node's ranks that all of them see, 0.
-    init(over communicator: MPI_Comm?, nodes: Int, place: Int, counters: [UnsafeMutableBufferPointer<Float>]) {
+    /// - Parameter counters: 8 bytes for each rank of this node, which all of them see; 0 at the start.
+    init(over communicator: MPI_Comm?, nodes: Int, index: Int, counters: [UnsafeMutableBufferPointer<Float>]) {
         self.communicator = communicator
         self.nodes = nodes
-        self.place = place
+        self.index = index
         self.counters = counters.map { UnsafeMutableRawPointer($0.baseAddress!).assumingMemoryBound(to: Int64.self) }
     }
 
-    func announce(_ amount: Int) { cmpi_publish(counters[place], Int64(amount)) }
+    func announce(_ amount: Int) { cmpi_publish(counters[index], Int64(amount)) }
 
     var announcedByAll: Int { Int(counters.map { cmpi_published($0) }.min() ?? 0) }
 
@@ -43,20 +44,21 @@ final class MPIExchange: NodeExchange {
     func progress() throws -> Bool {
         var isDone = true
         for ring in rings where !ring.isDone {
-            // The first that isn't done always gets on, or ranks could wait for each other's windows.
+            // The first ring that isn't done always continues; otherwise ranks could wait for each other's windows.
             try ring.progress(&ahead, window: Self.window, isFirst: isDone)
             if !ring.isDone { isDone = false }
         }
-        // Pieces differ by one where ranks don't divide a sum, and a rank sends not the same ones as it receives.
+        // Slices differ by one element where the number of ranks doesn't divide a sum, and a rank sends other slices
+        // than it receives.
         if isDone { ahead = 0 }
         return isDone
     }
 }
 
-/// A sum over ranks in a ring: 2(P - 1) times a P-th is sent, the least there can be (Patarasuk & Yuan 2009).
+/// A sum over ranks in a ring. Each rank sends 2(P - 1)/P of the values, which is the minimum (Patarasuk & Yuan 2009).
 ///
-/// First each piece travels round the ring and gathers every rank's part; then the finished pieces travel round once
-/// more. A piece is added up in one order and copied, so all ranks have the same bits.
+/// First each slice travels round the ring and adds up every rank's part. Then the finished slices travel round once
+/// more. A slice is added up in one order and copied, so all ranks have the same bits.
 private final class RingSum {
     private let communicator: MPI_Comm
     private let rank: Int
@@ -64,14 +66,15 @@ private final class RingSum {
     private let tag: Int32
     private var values = UnsafeMutableBufferPointer<Float>(start: nil, count: 0)
     private var arrived = FloatBlock(0)
-    /// Pieces that are through, in 0...2(P - 1).
+    /// Number of slices that are finished, in 0...2(P - 1).
     private var step: Int
     private var receiving = Requests()
     private var sending = Requests()
     private var unsent = 0..<0
 
-    /// Floats of a message: just small enough for Open MPI to send it at once over TCP. Larger ones are announced first,
-    /// and the answer waits behind what goes the other way, so that a link would carry one way at a time.
+    /// Floats of a message. It is just small enough for Open MPI to send it at once over TCP. Larger messages are
+    /// announced first. The answer would wait for messages in the other direction, so that a link would carry one
+    /// direction at a time.
     private static let messageSize = 15 << 10
 
     init(over communicator: MPI_Comm, nodes: Int, tag: Int) throws {
@@ -85,7 +88,7 @@ private final class RingSum {
     }
 
     var isDone: Bool { step == 2 * (nodes - 1) }
-    /// Whether pieces gather parts yet; later they are copied.
+    /// Whether slices are still added up; later they are copied.
     private var isAdding: Bool { step < nodes - 1 }
 
     func start(_ values: UnsafeMutableBufferPointer<Float>) throws {
@@ -97,11 +100,11 @@ private final class RingSum {
         try receive()
     }
 
-    /// Sends what may be sent, and adds what has come.
+    /// Sends as much as the window allows, and adds what has arrived.
     /// - Parameters:
-    ///   - ahead: floats sent beyond those received.
-    ///   - window: the most of them.
-    ///   - isFirst: whether one message may go at a time whatever the window says.
+    ///   - ahead: floats sent minus floats received.
+    ///   - window: the limit of `ahead`.
+    ///   - isFirst: whether one message at a time may be sent beyond the window.
     func progress(_ ahead: inout Int, window: Int, isFirst: Bool) throws {
         while !isDone {
             ahead -= try receiving.test()
@@ -109,7 +112,7 @@ private final class RingSum {
             while !unsent.isEmpty && (ahead < window || isFirst && sending.isEmpty) { ahead += try send() }
             guard receiving.isEmpty && sending.isEmpty && unsent.isEmpty else { return }
             if isAdding {
-                let sum = piece(incoming)
+                let sum = slice(incoming)
                 for i in sum.indices { sum[i] += arrived.elements[i] }
             }
             step += 1
@@ -117,20 +120,20 @@ private final class RingSum {
         }
     }
 
-    /// The pieces that this step sends and receives.
+    /// Indices of the slices that this step sends and receives.
     private var outgoing: Int { isAdding ? rank - step : rank + 1 - (step - (nodes - 1)) }
     private var incoming: Int { outgoing - 1 }
 
-    private func piece(_ index: Int) -> UnsafeMutableBufferPointer<Float> {
+    private func slice(_ index: Int) -> UnsafeMutableBufferPointer<Float> {
         let i = (index % nodes + nodes) % nodes
         return UnsafeMutableBufferPointer(rebasing: values[values.count * i / nodes..<values.count * (i + 1) / nodes])
     }
 
-    /// Awaits the step's piece. C: `MPI_Irecv`.
+    /// Starts receiving the step's slice. C: `MPI_Irecv`.
     private func receive() throws {
-        let target = piece(incoming)
+        let target = slice(incoming)
         let destination = isAdding ? arrived.elements : target
-        unsent = 0..<piece(outgoing).count
+        unsent = 0..<slice(outgoing).count
         for start in stride(from: 0, to: target.count, by: Self.messageSize) {
             let count = min(Self.messageSize, target.count - start)
             try receiving.add(count) {
@@ -146,7 +149,7 @@ private final class RingSum {
     /// Sends the next message; returns its size. C: `MPI_Isend`.
     private func send() throws -> Int {
         let count = min(Self.messageSize, unsent.count)
-        let start = piece(outgoing).baseAddress! + unsent.lowerBound
+        let start = slice(outgoing).baseAddress! + unsent.lowerBound
         try sending.add(count) {
             try check(
                 "MPI_Isend",
@@ -173,7 +176,7 @@ private struct Requests {
         sizes.append(size)
     }
 
-    /// Forgets those that are through; returns the sum of their sizes. C: `MPI_Testsome`.
+    /// Forgets finished messages, and returns the sum of their sizes. C: `MPI_Testsome`.
     mutating func test() throws -> Int {
         guard !isEmpty else { return 0 }
         if indices.count < handles.count { indices = Array(repeating: 0, count: handles.count) }

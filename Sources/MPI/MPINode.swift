@@ -2,16 +2,16 @@ import CMPI
 import Collectives
 import Foundation
 
-/// The ranks of one machine, with memory that MPI maps into all of them; or a rank alone, with memory of its own.
+/// The ranks of one machine, with memory that MPI maps into all of them; or a single rank, with its own memory.
 final class MPINode: Node {
-    let place: Int
+    let index: Int
     let size: Int
     let owners: Int
     let nodes: Int
     let note: String?
     private(set) var exchange: (any NodeExchange)?
     private(set) var standsForOwners: Bool
-    /// Of the ranks of this machine.
+    /// Communicator of the ranks of this machine.
     private let machine: MPI_Comm
     private var windows: [MPI_Win] = []
     private var blocks: [FloatBlock] = []
@@ -19,25 +19,25 @@ final class MPINode: Node {
 
     /// Collective over `world`.
     /// - Parameters:
-    ///   - machine: the ranks of this one's machine. Belongs to this object from here on.
+    ///   - machine: the ranks of this rank's machine. It belongs to this object from now on.
     init(_ machine: MPI_Comm, in world: MPI_Comm, note: String? = nil) throws {
         self.machine = machine
         self.note = note
         try check("MPI_Comm_set_errhandler", MPI_Comm_set_errhandler(machine, cmpi_errors_return()))
         var value: Int32 = 0
         try check("MPI_Comm_rank", MPI_Comm_rank(machine, &value))
-        place = Int(value)
+        index = Int(value)
         try check("MPI_Comm_size", MPI_Comm_size(machine, &value))
         size = Int(value)
         try check("MPI_Allreduce", MPI_Allreduce(cmpi_in_place(), &value, 1, cmpi_int(), cmpi_minimum(), world))
         owners = Int(value)
-        value = place == 0 ? 1 : 0
+        value = index == 0 ? 1 : 0
         try check("MPI_Allreduce", MPI_Allreduce(cmpi_in_place(), &value, 1, cmpi_int(), cmpi_sum(), world))
         nodes = Int(value)
-        standsForOwners = place < owners
+        standsForOwners = index < owners
     }
 
-    /// Prepares sums over nodes, where there are several. Collective over `world`.
+    /// Prepares sums over nodes, if there are several. Collective over `world`.
     func connect(in world: MPI_Comm) throws {
         guard nodes > 1 else { return }
         var rank: Int32 = 0
@@ -45,17 +45,17 @@ final class MPINode: Node {
         var slice: MPI_Comm? = nil
         try check(
             "MPI_Comm_split",
-            MPI_Comm_split(world, place < owners ? Int32(place) : Int32(MPI_UNDEFINED), rank, &slice))
-        if place >= owners { slice = nil }
+            MPI_Comm_split(world, index < owners ? Int32(index) : Int32(MPI_UNDEFINED), rank, &slice))
+        if index >= owners { slice = nil }
         if let slice {
             try check("MPI_Comm_set_errhandler", MPI_Comm_set_errhandler(slice, cmpi_errors_return()))
             try check("MPI_Comm_rank", MPI_Comm_rank(slice, &rank))
             standsForOwners = rank == 0
         }
-        exchange = try MPIExchange(over: slice, nodes: nodes, place: place, counters: memory(2))
+        exchange = try MPIExchange(over: slice, nodes: nodes, index: index, counters: memory(2))
     }
 
-    /// Bytes that this machine's shared memory has left.
+    /// Free bytes of this machine's shared memory.
     static var freeBytes: Int {
         var space = statvfs()
         guard statvfs(sharedMemoryFolder, &space) == 0 else { return 0 }
@@ -70,7 +70,7 @@ final class MPINode: Node {
         }
         var own: UnsafeMutableRawPointer? = nil
         var window: MPI_Win? = nil
-        // Whole cache lines, so that no two ranks' arrays share one.
+        // Whole cache lines, so that the arrays of two ranks never share one.
         let bytes = (count * 4 + 63) / 64 * 64
         try withUnsafeMutablePointer(to: &own) {
             try check(
@@ -85,11 +85,11 @@ final class MPINode: Node {
         var mine = count
         try check("MPI_Allgather", MPI_Allgather(&mine, 8, cmpi_byte(), &counts, 8, cmpi_byte(), machine))
         try meet()
-        return try counts.enumerated().map { place, count in
+        return try counts.enumerated().map { index, count in
             var (bytes, unit): (MPI_Aint, Int32) = (0, 0)
             var start: UnsafeMutableRawPointer? = nil
             try withUnsafeMutablePointer(to: &start) {
-                try check("MPI_Win_shared_query", MPI_Win_shared_query(window, Int32(place), &bytes, &unit, $0))
+                try check("MPI_Win_shared_query", MPI_Win_shared_query(window, Int32(index), &bytes, &unit, $0))
             }
             return UnsafeMutableBufferPointer(
                 start: start?.bindMemory(to: Float.self, capacity: count), count: count)
@@ -103,7 +103,7 @@ final class MPINode: Node {
         for window in windows { try check("MPI_Win_sync", MPI_Win_sync(window)) }
     }
 
-    /// Gives the memory back. Collective over the machine; nothing may use it afterwards.
+    /// Frees the memory. Collective over the machine; nothing may use it afterwards.
     func free() throws {
         for var window in windows as [MPI_Win?] {
             try check("MPI_Win_unlock_all", MPI_Win_unlock_all(window))

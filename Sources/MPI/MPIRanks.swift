@@ -17,14 +17,15 @@ package struct MPIError: Error, CustomStringConvertible {
     }
 }
 
-/// The ranks of an MPI job. One value a process; only one thread at a time may call it (`MPI_THREAD_SERIALIZED`).
+/// The ranks of an MPI job. There is one value in a process; only one thread at a time may call it
+/// (`MPI_THREAD_SERIALIZED`).
 package final class MPIRanks: Ranks {
     package let rank: Int
     package let worldSize: Int
     package let host = ProcessInfo.processInfo.hostName
     private let communicator: MPI_Comm
     private var nodes: [MPINode] = []
-    /// How many ranks may share memory at most; any number where nil. To try several nodes on one machine.
+    /// Most ranks that may share memory; nil for any number. With it, tests have several nodes on one machine.
     package var largestNode: Int?
 
     /// Starts MPI. Throws `InputError` when the launcher started several processes and MPI connects only one.
@@ -34,8 +35,8 @@ package final class MPIRanks: Ranks {
         try check("MPI_Init_thread", MPI_Init_thread(nil, nil, Int32(MPI_THREAD_SERIALIZED), &provided))
         guard provided >= Int32(MPI_THREAD_SERIALIZED) else {
             throw InputError(
-                "MPI gives thread level \(provided), MPI_THREAD_SERIALIZED (\(MPI_THREAD_SERIALIZED)) is needed: "
-                    + "use an MPI library built with thread support")
+                "the MPI library has thread level \(provided), but MPI_THREAD_SERIALIZED (\(MPI_THREAD_SERIALIZED)) "
+                    + "is needed: use a library built with thread support")
         }
         var own: MPI_Comm? = nil
         try check("MPI_Comm_dup", MPI_Comm_dup(cmpi_world(), &own))
@@ -79,14 +80,15 @@ package final class MPIRanks: Ranks {
         }
         let node = try MPINode(machine!, in: communicator)
         guard node.owners > 1 else { return try standAlone(note: nil) }
-        // Asked by the first of each machine, before any of them takes memory.
+        // The first rank of each machine checks, before any rank takes memory.
         let needed = once + node.size * each
-        let lacking = try gather(node.place == 0 && needed > MPINode.freeBytes ? needed : 0).max() ?? 0
+        let lacking = try gather(node.index == 0 && needed > MPINode.freeBytes ? needed : 0).max() ?? 0
         guard lacking == 0 else {
             return try standAlone(
                 note:
-                    "ranks exchange gradients by messages, which is slower: \(MPINode.sharedMemoryFolder) of a machine "
-                    + "has less than the \(lacking >> 20) MiB free that they would share (docker run --shm-size)")
+                    "ranks exchange gradients by messages, which is slower, because \(MPINode.sharedMemoryFolder) of "
+                    + "a machine has less than the \(lacking >> 20) MiB free that they need (docker run "
+                    + "--shm-size)")
         }
         return try connected(node)
     }
@@ -126,8 +128,8 @@ package final class MPIRanks: Ranks {
     private func reduce<Element>(
         _ values: UnsafeMutableBufferPointer<Element>, _ type: MPI_Datatype, _ operation: MPI_Op
     ) throws {
-        // A blocking sum would leave sums over nodes standing where one waits for its next message. All ranks must choose
-        // alike, so the choice doesn't ask whether any is under way here.
+        // A blocking sum would stop sums over nodes that wait for their next message. All ranks must choose the same
+        // call, so the choice doesn't depend on whether any sum is under way here.
         let exchanges = nodes.compactMap(\.exchange)
         guard !exchanges.isEmpty && values.count <= mostPolled else {
             return try allreduce(values, type, operation, communicator)
@@ -158,13 +160,13 @@ package final class MPIRanks: Ranks {
 
     /// C: `MPI_Reduce_scatter`, `MPI_SUM`.
     package func sumScattered(
-        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into piece: UnsafeMutableBufferPointer<Float>
+        _ whole: UnsafeBufferPointer<Float>, counts: [Int], into slice: UnsafeMutableBufferPointer<Float>
     ) throws {
         let (counts, _) = try cCounts(counts, call: "MPI_Reduce_scatter")
         try check(
             "MPI_Reduce_scatter",
             MPI_Reduce_scatter(
-                whole.baseAddress, piece.baseAddress, counts, cmpi_float(), cmpi_sum(), communicator))
+                whole.baseAddress, slice.baseAddress, counts, cmpi_float(), cmpi_sum(), communicator))
     }
 
     /// C: `MPI_Bcast`.
@@ -193,13 +195,14 @@ package final class MPIRanks: Ranks {
         }
         guard total <= Int(Int32.max) else {
             throw InputError(
-                "\(call) of \(total) elements: at most \(Int32.max) fit one call; use a smaller batch or fewer units")
+                "\(call) of \(total) elements is too large, at most \(Int32.max) fit one call: use a smaller batch or "
+                    + "fewer units")
         }
         return (counts.map(Int32.init), offsets)
     }
 }
 
-/// A call's element count is a C int; larger buffers go in pieces.
+/// Most elements of a call, whose count is a C int. Larger buffers take several calls.
 private let largestCount = 1 << 28
 
 /// C: `MPI_Allreduce`, in place.
@@ -214,7 +217,7 @@ private func allreduce<Element>(
     }
 }
 
-/// Larger sums are blocking ones: Open MPI's others send more bytes.
+/// Most elements of a polled sum. Larger sums are blocking, because Open MPI's non-blocking sums send more bytes.
 private let mostPolled = 1 << 16
 
 /// Throws when an MPI call did not return `MPI_SUCCESS`.

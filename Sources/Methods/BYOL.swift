@@ -23,12 +23,12 @@ package struct BYOLSettings: ViewEncoderSettings {
     package struct HeadSettings: SettingsTree {
         /// Units of the hidden layer.
         package var hidden = 512
-        /// Of what comes out. The predictor's is the projector's.
+        /// Width of the output. The predictor's must equal the projector's.
         package var width = 128
 
         package init() {}
 
-        package static let help = ["hidden": "units of the hidden layer", "width": "width of what comes out"]
+        package static let help = ["hidden": "units of the hidden layer", "width": "width of the output"]
 
         fileprivate func check(_ name: String) throws {
             try require((1...65536).contains(hidden), "\(name).hidden", hidden, "1 to 65536")
@@ -50,18 +50,18 @@ package struct BYOLSettings: ViewEncoderSettings {
         try predictor.check("predictor")
         try require(
             predictor.width == projector.width, "predictor.width", predictor.width,
-            "\(projector.width), the projector's: one is compared with the other")
+            "\(projector.width), as projector.width, because their outputs are compared")
         try momentum.check("momentum")
         try optimiser.check("optimiser")
     }
 }
 
-/// Bootstrap your own latent (Grill et al. 2020): of two views of an image, an online network predicts from one what a
-/// slowly following copy makes of the other. There are no negatives.
+/// Bootstrap your own latent (Grill et al. 2020). There are two views of an image. From one, an online network predicts
+/// the output that a slowly following copy has for the other. There are no negatives.
 package final class BYOL: Method {
     package typealias Settings = BYOLSettings
     package typealias Source = ViewSource
-    /// `projection` is what the online projector makes of the code.
+    /// `projection` is the output of the online projector.
     package enum Layer: String, CaseIterable, Sendable { case code, fc, conv, local, projection }
 
     package static let name = "byol"
@@ -74,15 +74,15 @@ package final class BYOL: Method {
     package static var defaults: Configuration<BYOL> {
         var result = Configuration<BYOL>()
         result.batch = 256
-        result.data.augmentation = Augmentation(padCrop: 4, flip: true)  // views have to differ
+        result.data.augmentation = Augmentation(padCrop: 4, flip: true)  // views must differ
         return result
     }
 
     package static func recipe(_ settings: BYOLSettings, _ data: ViewSettings) throws -> ViewRecipe {
         guard data.augmentation.changesImages else {
             throw InputError(
-                "byol learns from two different views of an image, and data.augmentation leaves both as they are: set "
-                    + "data.augmentation.padCrop or another of its settings")
+                "byol learns from two different views of an image, but data.augmentation makes no difference between "
+                    + "them: set data.augmentation.padCrop or another of its settings")
         }
         return ViewRecipe([data.augmentation, data.augmentation])
     }
@@ -91,8 +91,8 @@ package final class BYOL: Method {
         self.settings = settings
         try card.check()
         func head(_ declare: Declarations, _ name: String, inputs: Int, _ head: BYOLSettings.HeadSettings) -> MLP {
-            // As published without a last bias: the predictor's batch norm would take the projector's off again, and
-            // Adam make whole steps of the rounding that is its gradient.
+            // There is no last bias, as published. The predictor's batch norm would remove the projector's bias, so its
+            // gradient would be only rounding, of which Adam makes whole steps.
             MLP(
                 declare, name, inputs: inputs, widths: [head.hidden, head.width],
                 hidden: .normalised(settings.batchNorm), lastBias: false)
@@ -112,13 +112,13 @@ package final class BYOL: Method {
         }
     }
 
-    /// The target is no player: it is constant, and follows.
+    /// The target isn't a player: it is constant in the pass, and follows afterwards.
     package func turns(at step: Int) -> [Turn] { [Turn(online, head)] }
 
     package func terms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
         let (tape, n) = (pass.tape, batch.count)
         let (fast, slow, predictor) = (fast, slow, predictor)
-        // Both views in one batch, so that batch norms can't tell them apart: [2n, width].
+        // Both views are in one batch, so that batch norms treat them alike: [2n, width].
         let p = try pass.apply(batch.images) { tape, x in
             [try predictor(tape, fast.projector(tape, fast.encoder(tape, x).code))]
         }[0]
@@ -146,7 +146,7 @@ package final class BYOL: Method {
         (
             "\(fast.encoder), and a copy that follows with momentum \(settings.momentum.start) to "
                 + "\(settings.momentum.end)",
-            "of two views, the projection of one (\(settings.projector.width) wide) predicted from the other"
+            "predicts the projection (width \(settings.projector.width)) of one view from the other"
         )
     }
 }

@@ -30,8 +30,8 @@ package struct DeepInfoMaxSettings: ViewEncoderSettings {
     }
 }
 
-/// Deep InfoMax (Hjelm et al. 2019): an encoder whose code has much information on the image, DIM(G), on its locations,
-/// DIM(L), or on both, perhaps with a prior that codes are matched to by a discriminator.
+/// Deep InfoMax (Hjelm et al. 2019): an encoder whose code has much information about the whole image, DIM(G), about
+/// its locations, DIM(L), or about both. A discriminator may match codes to a prior.
 package final class DeepInfoMax: Method {
     package typealias Settings = DeepInfoMaxSettings
     package typealias Source = ViewSource
@@ -80,17 +80,17 @@ package final class DeepInfoMax: Method {
         }
         guard objective.occlusion < min(card.height, card.width) else {
             throw InputError(
-                "objective.occlusion is \(objective.occlusion) pixels on images of \(card.height)x\(card.width): it must "
-                    + "be less than the shorter side")
+                "objective.occlusion is \(objective.occlusion) pixels, but images are \(card.height)x\(card.width): "
+                    + "it must be less than the shorter side")
         }
         guard objective.coordinatesWeight == 0 || encoder.locations > 1 else {
             throw InputError(
-                "objective.coordinatesWeight is \(objective.coordinatesWeight): the encoder's local map has one location, "
-                    + "and there is nothing to tell; set it to 0")
+                "objective.coordinatesWeight is \(objective.coordinatesWeight), but the encoder's local map has only "
+                    + "one location: set it to 0")
         }
     }
 
-    /// One pass for both: neither's terms reach the other's parameters.
+    /// One pass for both players: the terms of one don't depend on the other's parameters.
     package func turns(at step: Int) -> [Turn] { [Turn(players)] }
 
     package func terms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
@@ -103,14 +103,14 @@ package final class DeepInfoMax: Method {
             return (outputs[0], outputs[1])
         }
         let whole = try encode(batch.images)
-        // Running statistics are to be those of whole images.
+        // Running statistics must be those of whole images.
         let hidden =
             settings.objective.occlusion == 0
             ? whole : try pass.tape.keepingStatistics { try encode(occluded(batch, pass)) }
         return try objective(pass.tape, map: whole.map, code: hidden.code, prior: prior, random: pass.random)
     }
 
-    /// A copy of the images with a square of mean pixels at a random place of each.
+    /// A copy of the images with a square of mean pixels at a random position in each.
     private func occluded(_ batch: ViewBatch, _ pass: Pass) -> Tensor {
         let (images, side) = (batch.images, settings.objective.occlusion)
         let result = pass.tape.device.tensor(images.shape)
@@ -151,7 +151,7 @@ extension ObjectiveSettings {
             parts.append("\(critic.kind.rawValue) critic of \(critic.units) units\(normalised)")
             parts.append("negatives from \(negatives) images of all ranks")
         }
-        if occlusion > 0 { parts.append("codes of images with \(occlusion)x\(occlusion) pixels hidden") }
+        if occlusion > 0 { parts.append("codes from images with \(occlusion)x\(occlusion) pixels hidden") }
         return parts.joined(separator: ", ")
     }
 }

@@ -22,10 +22,10 @@ package struct FactorVAESettings: ViewEncoderSettings {
     }()
 
     package struct DiscriminatorSettings: SettingsTree {
-        /// Hidden layers, before the one of two logits.
+        /// Hidden layers, before the output layer of two logits.
         package var layers = 6
         package var units = 1000
-        /// Passes of its turn in each step, each with a batch of its own.
+        /// Updates in each step, each with its own batch.
         package var times = 1
         package var optimiser: AdamSettings = {
             var settings = AdamSettings()
@@ -40,8 +40,8 @@ package struct FactorVAESettings: ViewEncoderSettings {
 
         package static let parts: [String: any SettingsTree.Type] = ["optimiser": AdamSettings.self]
         package static let help = [
-            "layers": "hidden layers of the discriminator", "units": "units of each",
-            "times": "its updates in each step, each on a batch of its own",
+            "layers": "hidden layers of the discriminator", "units": "units of each hidden layer",
+            "times": "updates of the discriminator in each step, each with its own batch",
         ]
     }
 
@@ -53,8 +53,8 @@ package struct FactorVAESettings: ViewEncoderSettings {
     ]
     package static let help = [
         "batchNorm": BatchNormScope.help, "encoder.code": "number of latents",
-        "microBatch": "images that pass the encoder at a time; the decoder takes all at once",
-        "gamma": "weight of the total correlation; 0 is a plain variational autoencoder",
+        "microBatch": "images that pass the encoder at a time; the decoder takes all images at once",
+        "gamma": "weight of the total correlation; 0 gives a plain variational autoencoder",
     ]
 
     package func check() throws {
@@ -71,15 +71,15 @@ package struct FactorVAESettings: ViewEncoderSettings {
     }
 }
 
-/// FactorVAE (Kim & Mnih 2018): a variational autoencoder whose latents are made independent of each other, by a
-/// discriminator that tells codes from codes with each latent taken from another image.
+/// FactorVAE (Kim & Mnih 2018): a variational autoencoder whose latents become independent of each other. A
+/// discriminator separates codes from permuted codes, in which each latent comes from another image.
 ///
-/// The order of algorithm 2: the autoencoder moves on one batch, then the discriminator, on the same codes and on the
-/// permuted ones of a second batch.
+/// The order is that of algorithm 2. The autoencoder moves on one batch. Then the discriminator moves on the same codes
+/// and on permuted codes of a second batch.
 package final class FactorVAE: Method {
     package typealias Settings = FactorVAESettings
     package typealias Source = ViewSource
-    /// `mean` is that of the latents.
+    /// `mean` is the mean of the latents.
     package enum Layer: String, CaseIterable, Sendable { case mean, fc, conv, local }
 
     package static let name = "factorVAE"
@@ -90,7 +90,7 @@ package final class FactorVAE: Method {
     private let decoder: ConvolutionalDecoder
     private let discriminator: MLP
     private let normalisation: Normalisation
-    /// Of the batch that the autoencoder moved on in this step, [n, Z].
+    /// Codes of the batch on which the autoencoder moved in this step, [n, Z].
     private var codes: Tensor?
 
     private var latents: Int { settings.encoder.code }
@@ -111,7 +111,7 @@ package final class FactorVAE: Method {
         normalisation = card.normalisation
         (model, (encoder, decoder)) = try declare.group("model", .adam(settings.optimiser)) { declare in
             (
-                // Its code is mean and log variance of each latent.
+                // Its code holds mean and log variance of each latent.
                 try ConvolutionalEncoder(
                     declare.within("encoder"), settings.encoder.architecture(for: card.image), image: card.image,
                     codeSize: 2 * settings.encoder.code, codeBias: true, batchNorm: settings.batchNorm),
@@ -165,19 +165,20 @@ package final class FactorVAE: Method {
     private func discriminatorTerms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
         guard let codes else { preconditionFailure("the discriminator's turn comes after the autoencoder's") }
         let tape = pass.tape
-        // Batch norms remember what the autoencoder moves on.
+        // Running statistics are those of the autoencoder's batches.
         let other = try tape.keepingStatistics { try latents(pass, batch.images).sample.value }
         let permuted = try permutedColumns(
             other, shares: batch.shares, device: tape.device, ranks: tape.ranks
         ) { pass.random(.shuffle, $0) }
-        let told = (
+        let logits = (
             joint: try discriminator(tape, tape.constant(codes)),
             permuted: try discriminator(tape, tape.constant(permuted))
         )
-        let accuracy = tape.discriminatorAccuracy(joint: told.joint.value, permuted: told.permuted.value)
+        let accuracy = tape.discriminatorAccuracy(joint: logits.joint.value, permuted: logits.permuted.value)
         return [
             Term(
-                "discriminator", 1, tape.discriminatorLoss(joint: told.joint, permuted: told.permuted), isMain: false),
+                "discriminator", 1, tape.discriminatorLoss(joint: logits.joint, permuted: logits.permuted),
+                isMain: false),
             Term("accuracy", 0, tape.constant(tape.device.tensor([1], [Float(accuracy)])), isMain: false),
         ]
     }

@@ -1,7 +1,7 @@
 import Collectives
 import Training
 
-/// The methods there are, by the name that the setting `method` has.
+/// All methods, by their names in the setting `method`.
 package enum MethodKind: String, Choice {
     case deepInfoMax, byol, factorVAE
 
@@ -13,7 +13,7 @@ package enum MethodKind: String, Choice {
         }
     }
 
-    /// The method that trees of settings ask for, of which later ones count more; Deep InfoMax where none does.
+    /// The method in trees of settings; later trees override earlier ones. Deep InfoMax where none says a method.
     /// - Throws: `InputError` where there is no method of that name.
     package init(layers: [JSONValue]) throws {
         let asked = layers.compactMap { $0.members["method"] }.last
@@ -24,7 +24,7 @@ package enum MethodKind: String, Choice {
         }
     }
 
-    /// - Parameter setting: how the user wrote it.
+    /// - Parameter setting: the option or setting, as the user wrote it.
     /// - Throws: `InputError` where there is no method of that name.
     package init(named name: String, _ setting: String) throws {
         guard let kind = Self(rawValue: name) else {
@@ -47,7 +47,7 @@ package enum MethodKind: String, Choice {
                 let isOnlyTheirs = names.contains { $0.firstPart == part } && !own.contains { $0.firstPart == part }
                 guard names.contains(name) || isOnlyTheirs else { continue }
                 throw InputError(
-                    "setting \(name) belongs to method \(other.rawValue), and method is \(rawValue): leave it out, or "
+                    "setting \(name) belongs to method \(other.rawValue), but method is \(rawValue): leave it out, or "
                         + "add --method \(other.rawValue)")
             }
         }

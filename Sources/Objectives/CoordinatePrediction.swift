@@ -2,8 +2,8 @@ import Autodiff
 import Layers
 import Tensors
 
-/// The coordinate task of Hjelm et al. 2019 (appendix): from a location's local vector and the code, tell its row and
-/// its column; two softmax losses, means over all locations of the global batch.
+/// The coordinate task of Hjelm et al. 2019 (appendix): predict a location's row and column from its local vector and
+/// the code. It has two softmax losses, which are means over all locations of the global batch.
 struct CoordinatePrediction {
     private let scope: BatchNormScope
     private let first, scale, shift: Parameter
@@ -11,7 +11,7 @@ struct CoordinatePrediction {
     private let height: Int, width: Int
 
     /// - Parameters:
-    ///   - height: H, and W the width, of the local map; C its channels; K the width of the code.
+    ///   - height: H, height of the local map. Its width is W, its channels are C, and the width of the code is K.
     init(
         _ declare: Declarations, height: Int, width: Int, channels: Int, code: Int, units: Int,
         batchNorm: BatchNormScope
@@ -37,11 +37,11 @@ struct CoordinatePrediction {
         let hidden = try tape.momentNormalisedLinear(
             inputs, weight: tape.use(first), scale: tape.use(scale), shift: tape.use(shift), scope: scope)
         let logits = tape.add(try last(tape, hidden), try shortcut(tape, inputs))  // [n·H·W, H + W]
-        let places = 0..<locals.shape[0]
+        let indices = 0..<locals.shape[0]
         let rows = tape.crossEntropy(
-            tape.columns(logits, 0..<height), labels: places.map { $0 % locations / width }, rowsPerImage: locations)
+            tape.columns(logits, 0..<height), labels: indices.map { $0 % locations / width }, rowsPerImage: locations)
         let columns = tape.crossEntropy(
-            tape.columns(logits, height..<height + width), labels: places.map { $0 % width }, rowsPerImage: locations)
+            tape.columns(logits, height..<height + width), labels: indices.map { $0 % width }, rowsPerImage: locations)
         return tape.add(rows, columns)
     }
 }

@@ -5,13 +5,13 @@ import Tensors
 private let smallestNorm = 1e-12
 
 extension Tape {
-    /// 2 - 2·<p, t>/(|p||t|), the squared distance of the rows' directions, in 0...4: the mean over the global batch, as
-    /// this rank's part of the sum, a scalar (Grill et al. 2020, equation 2). A pair with a row whose norm is below
-    /// 1e-12 counts 2, as if at right angles, and has no gradient.
+    /// 2 - 2·<p, t>/(|p||t|), the squared distance of the rows' directions, in 0...4 (Grill et al. 2020, equation 2).
+    /// It is the mean over the global batch, as this rank's part of the sum, a scalar. A pair with a row whose norm is
+    /// below 1e-12 counts 2, as if at right angles, and has no gradient.
     ///
     /// - Parameters:
-    ///   - p: this rank's predictions, [n, D], a row an image.
-    ///   - t: what they shall point to, of the same shape; a constant where it is to stand still.
+    ///   - p: this rank's predictions, [n, D], a row for each image.
+    ///   - t: the targets, of the same shape; constants if they must not move.
     package func cosineDistance(_ p: Variable, _ t: Variable) -> Variable {
         let (a, b) = (p.value.matrix, t.value.matrix)
         let scale = 2 / Double(max(shares.total, 1))

@@ -12,7 +12,7 @@ package struct DeepInfoMaxObjective {
     private let coordinates: CoordinatePrediction?
 
     /// - Parameters:
-    ///   - declare: where the critics' parameters go.
+    ///   - declare: declares the critics' parameters.
     ///   - map: height, width and channels of the local feature map.
     ///   - code: width of the global vector.
     package init(
@@ -53,14 +53,14 @@ package struct DeepInfoMaxObjective {
     /// - Parameters:
     ///   - map: [n, H, W, C], the local feature map.
     ///   - code: [n, K], the global vectors.
-    ///   - prior: matches the codes to a prior, where that is wanted.
-    ///   - random: decides the prior's samples.
+    ///   - prior: matches the codes to a prior; nil for no prior.
+    ///   - random: random streams of the prior's samples.
     package func callAsFunction(
         _ tape: Tape, map: Variable, code: Variable, prior: PriorMatching?, random: RandomStreams
     ) throws -> [Term] {
         let locations = map.shape[1] * map.shape[2]
         let locals = tape.reshape(map, [map.shape[0] * locations, map.shape[3]])  // [n·M, C]
-        /// What the loss is subtracted from for the bound in nats on the information that this term is about.
+        /// The number from which the loss is subtracted for the bound in nats on this term's information.
         func ceiling(locations: Int) -> Double? {
             settings.estimator.mutualInformation(
                 loss: 0, anchor: settings.anchor, images: tape.shares.total, locations: locations)
@@ -69,7 +69,7 @@ package struct DeepInfoMaxObjective {
         if let summary, let globalCritic {
             let whole = try summary(tape, map)
             let loss = try globalCritic(tape, locals: whole, globals: code, locations: 1)
-            // One bound a run: that of the locations, where there is one.
+            // A run has one bound: that of the locations, if there is one.
             terms.append(
                 Term("global", settings.globalWeight, loss, ceiling: localCritic == nil ? ceiling(locations: 1) : nil))
         }

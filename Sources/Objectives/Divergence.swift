@@ -3,7 +3,7 @@ import Tensors
 /// An f-divergence between two distributions P and Q in its variational form: the largest value over critics T of
 /// E_P[positive(T)] - E_Q[negative(T)] (Nguyen et al. 2010; Nowozin et al. 2016, equation 4 and table 2).
 package enum Divergence: CaseIterable, Sendable {
-    /// 2·JS(P, Q), for the critic ln p/q; shifted so that a critic of 0 gives 0.
+    /// 2·JS(P, Q), for the critic ln p/q; shifted so that the critic 0 gives 0.
     case jensenShannon
     /// KL(P, Q), for the critic 1 + ln p/q.
     case kullbackLeibler
@@ -16,7 +16,7 @@ package enum Divergence: CaseIterable, Sendable {
     /// 2·JS(P, Q) - 2 ln 2, for the critic ln p/q: the loss of generative adversarial networks.
     case gan
 
-    /// What a score of P counts, and its slope. Exponentials go on as tangents beyond `largestExponent`.
+    /// The gain of a score of P, and its slope. Beyond `largestExponent`, exponentials continue as tangents.
     package func positive(_ u: Double) -> (value: Double, slope: Double) {
         switch self {
         case .jensenShannon: ((2.0).logarithm - .softplus(-u), .sigmoid(-u))
@@ -27,7 +27,7 @@ package enum Divergence: CaseIterable, Sendable {
         }
     }
 
-    /// What a score of Q costs, and its slope.
+    /// The cost of a score of Q, and its slope.
     package func negative(_ u: Double) -> (value: Double, slope: Double) {
         let (value, slope) =
             switch self {
@@ -70,7 +70,7 @@ package enum Divergence: CaseIterable, Sendable {
     }
 }
 
-/// e^x and its slope; beyond `largestExponent` the tangent there.
+/// e^x and its slope; beyond `largestExponent` the tangent at that exponent.
 private func boundedExponential(_ x: Double) -> (value: Double, slope: Double) {
     let e = min(x, largestExponent).exponential
     return (e * (1 + max(x - largestExponent, 0)), e)

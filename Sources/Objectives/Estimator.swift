@@ -1,7 +1,7 @@
 import Collectives
 import Tensors
 
-/// The bound on a divergence between joint and product samples that is maximised; its negative is the loss.
+/// The estimators: bounds on a divergence between joint and product samples. The loss is the negative bound.
 package enum Estimator: String, Choice {
     /// Noise-contrastive bound (van den Oord et al. 2018), a lower bound of ln(candidates) - loss nats.
     case infoNCE
@@ -18,10 +18,10 @@ package enum Estimator: String, Choice {
     /// The loss of generative adversarial networks (Goodfellow et al. 2014).
     case gan
 
-    /// How it is computed.
+    /// The ways of computing a loss.
     package enum Form {
         case infoNCE, donskerVaradhan
-        /// An expectation over P less one over Q.
+        /// An expectation over P minus one over Q.
         case divergence(Divergence)
     }
 
@@ -41,21 +41,21 @@ package enum Estimator: String, Choice {
     /// Whether adding one number to all scores changes the loss.
     package var seesShiftOfScores: Bool { self != .infoNCE && self != .donskerVaradhan }
 
-    /// Refuses an anchor or a compatibility that isn't for this estimator.
-    /// - Parameter says: how the user writes that `anchor` or `compatibility` has a value.
+    /// Refuses an anchor or a compatibility that doesn't fit this estimator.
+    /// - Parameter says: writes the value of `anchor` or `compatibility` as the user did.
     /// - Throws: `InputError`.
     package func check(
         _ anchor: Anchor, _ compatibility: Compatibility, says: (_ name: String, _ value: String) -> String
     ) throws {
         guard self == .infoNCE || anchor == .global else {
             throw InputError(
-                "\(says("anchor", anchor.rawValue)): only infoNCE has an anchor, and the estimator is \(rawValue); "
+                "\(says("anchor", anchor.rawValue)): only infoNCE has an anchor, but the estimator is \(rawValue); "
                     + "leave it out")
         }
         guard compatibility == .exact || self == .infoNCE && anchor != .local else {
             throw InputError(
-                "\(says("compatibility", compatibility.rawValue)): that is another loss for infoNCE anchored at globals "
-                    + "only, not for \(rawValue) anchored at \(anchor.rawValue)")
+                "\(says("compatibility", compatibility.rawValue)): it is only for infoNCE with anchor global or both, "
+                    + "not for \(rawValue) with anchor \(anchor.rawValue); leave it out")
         }
     }
 
@@ -74,20 +74,20 @@ package enum Estimator: String, Choice {
     }
 }
 
-/// What InfoNCE's softmax runs over. The other estimators have no anchor.
+/// The anchors of InfoNCE: vectors that have a softmax. The other estimators have no anchor.
 package enum Anchor: String, Choice {
-    /// A global vector has to tell a location of its own image from the locations of all other images, as published.
+    /// A global vector must identify a location of its own image among the locations of all other images, as published.
     case global
-    /// A location has to tell the global vector of its own image from those of all other images.
+    /// A location must identify the global vector of its own image among those of all images.
     case local
     /// The mean of both losses.
     case both
 }
 
-/// Whether a loss is exact, or has the numbers of the published code.
+/// Whether a loss is exact, or equals that of the published code.
 package enum Compatibility: String, Choice {
     case exact
-    /// In InfoNCE anchored at globals, an image's own other locations stay in the denominator with a score of -10
-    /// instead of being left out: M² e^-10 more in each denominator.
+    /// In InfoNCE anchored at globals, an image's other locations stay in the denominator with a score of -10, instead
+    /// of being left out. That adds M² e^-10 to each denominator.
     case published
 }

@@ -1,11 +1,11 @@
 import Autodiff
 import Layers
 
-/// What DIM(G) sees of an image: its local feature map through two 3x3 convolutions to one vector (Hjelm et al. 2019,
-/// appendix A.2). A map of less than 5x5 is only flattened.
+/// The summary of an image for DIM(G): two 3x3 convolutions from its local feature map to one vector (Hjelm et al.
+/// 2019, appendix A.2). A map of less than 5x5 is only flattened.
 struct GlobalSummary {
     private let convolutions: [(Conv2D, BatchNorm)]
-    /// F, of the vector.
+    /// F, width of the vector.
     let width: Int
 
     init(_ declare: Declarations, height: Int, width: Int, channels: Int, batchNorm: BatchNormScope) {
@@ -15,11 +15,11 @@ struct GlobalSummary {
             return
         }
         let declare = declare.within("summary")
-        convolutions = zip([channels, 64], [64, 32]).enumerated().map { place, sizes in
+        convolutions = zip([channels, 64], [64, 32]).enumerated().map { index, sizes in
             (
                 Conv2D(
-                    declare, "conv\(place + 1)", inputs: sizes.0, outputs: sizes.1, kernel: 3, stride: 1, padding: 0),
-                BatchNorm(declare, "norm\(place + 1)", channels: sizes.1, rectified: true, scope: batchNorm)
+                    declare, "conv\(index + 1)", inputs: sizes.0, outputs: sizes.1, kernel: 3, stride: 1, padding: 0),
+                BatchNorm(declare, "norm\(index + 1)", channels: sizes.1, rectified: true, scope: batchNorm)
             )
         }
         self.width = (height - 4) * (width - 4) * 32

@@ -2,23 +2,23 @@ import Collectives
 import Layers
 
 package struct CriticSettings: SettingsTree {
-    /// How a local and a global become a score.
+    /// The function that gives the score of a local and a global.
     package enum Kind: String, Choice {
-        /// An inner product of two networks' outputs: the last maps fold into the globals.
+        /// An inner product of two networks' outputs. The last maps are folded into the globals.
         case separable
-        /// A network over every pair: another function for each pair, and U² operations for each.
+        /// A network over every pair. It is more general, but takes U² operations for each pair.
         case concatenated
     }
 
     package enum Normalisation: String, Choice {
         case none
-        /// Behind the last maps of the separable critic, as published, which then can't be folded; before the
-        /// rectifiers of the concatenated one.
+        /// In the separable critic after the last maps, as published, which then can't be folded. In the concatenated
+        /// critic before the rectifiers.
         case layerNorm
     }
 
     package var kind: Kind = .separable
-    /// U: width of the space in which locals and globals meet; of both hidden layers when concatenated.
+    /// U, width of the two networks' outputs; of both hidden layers when concatenated.
     package var units: Int = 512
     package var normalisation: Normalisation = .none
 
@@ -26,17 +26,18 @@ package struct CriticSettings: SettingsTree {
 
     package static let help = [
         "kind": "separable: an inner product of two networks' outputs; concatenated: a network over every pair",
-        "units": "width of the space in which locals and globals meet; of both hidden layers when concatenated",
+        "units": "width of the two networks' outputs; of both hidden layers when concatenated",
         "normalisation":
-            "layerNorm: behind the last maps, as published, or before the concatenated critic's rectifiers",
+            "none, or layerNorm: after the separable critic's last maps, as published, or before the concatenated "
+            + "critic's rectifiers",
     ]
 
     /// Throws `InputError` where a value is out of its range.
     package func check() throws { try require((1...65536).contains(units), "critic.units", units, "1 to 65536") }
 }
 
-/// What is maximised: α·I(image; code) + β·mean over locations of I(location; code), less γ times how easily the codes
-/// are told from a prior (Hjelm et al. 2019, equation 8), and two tasks of its appendix.
+/// The objective: α·I(image; code) + β·mean over locations of I(location; code), minus γ times a discriminator's
+/// success in separating codes from a prior (Hjelm et al. 2019, equation 8), and two tasks of its appendix.
 package struct ObjectiveSettings: SettingsTree {
     package var estimator: Estimator = .infoNCE
     package var anchor: Anchor = .global
@@ -46,10 +47,10 @@ package struct ObjectiveSettings: SettingsTree {
     /// β, at least 0: 1 alone is DIM(L).
     package var localWeight = 1.0
     package var prior = PriorSettings()
-    /// Weight, at least 0, of the loss of telling a location's row and column from its local vector and the code.
+    /// Weight, at least 0, of the loss of predicting a location's row and column from its local vector and the code.
     package var coordinatesWeight = 0.0
-    /// Side in pixels of a square, at a random place, that is hidden from what the code is computed of, while the
-    /// locals are those of the whole image; 0 hides nothing.
+    /// Side in pixels of a square at a random position that is hidden when the code is computed. The locals are those
+    /// of the whole image. 0 hides nothing.
     package var occlusion = 0
 
     package init() {}
@@ -57,15 +58,15 @@ package struct ObjectiveSettings: SettingsTree {
     package static let parts: [String: any SettingsTree.Type] = ["prior": PriorSettings.self]
     package static let help = [
         "estimator": "the bound on mutual information: \(Estimator.expectation)",
-        "anchor": "what infoNCE's softmax runs for: \(Anchor.expectation)",
-        "compatibility": "published: infoNCE with the published code's mask of -10",
-        "globalWeight": "weight of whole images with codes; 1 alone is DIM(G)",
-        "localWeight": "weight of locations with codes; 1 alone is DIM(L)",
-        "coordinatesWeight": "weight of telling a location's row and column from its local vector and the code",
-        "occlusion": "side in pixels of a square that is hidden from what codes are computed of; 0 hides nothing",
+        "anchor": "vectors that have a softmax in infoNCE: \(Anchor.expectation)",
+        "compatibility": "exact, or published: infoNCE with the published code's mask of -10",
+        "globalWeight": "weight of the information between whole images and codes; 1 alone is DIM(G)",
+        "localWeight": "weight of the information between locations and codes; 1 alone is DIM(L)",
+        "coordinatesWeight": "weight of predicting a location's row and column from its local vector and the code",
+        "occlusion": "side in pixels of a square that is hidden when codes are computed; 0 hides nothing",
     ]
 
-    /// Throws `InputError` where a value is out of its range, or doesn't go with another.
+    /// Throws `InputError` where a value is out of its range, or doesn't fit another.
     package func check() throws {
         let weights = [
             ("globalWeight", globalWeight), ("localWeight", localWeight), ("prior.weight", prior.weight),
@@ -76,7 +77,7 @@ package struct ObjectiveSettings: SettingsTree {
         }
         guard globalWeight + localWeight + coordinatesWeight > 0 else {
             throw InputError(
-                "nothing to learn from: set objective.localWeight, objective.globalWeight or "
+                "all weights of the objective are 0: set objective.localWeight, objective.globalWeight or "
                     + "objective.coordinatesWeight above 0")
         }
         try require((0...4096).contains(occlusion), "objective.occlusion", occlusion, "0 to 4096")
@@ -85,21 +86,21 @@ package struct ObjectiveSettings: SettingsTree {
     }
 }
 
-/// The prior that codes are matched to, by a discriminator that is trained against the encoder.
+/// The prior to which codes are matched, by a discriminator that is trained against the encoder.
 package struct PriorSettings: SettingsTree {
     package enum Distribution: String, Choice {
-        /// Uniform in 0...1, against sigmoid(code).
+        /// Uniform in 0...1, compared with sigmoid(code).
         case uniform
-        /// Standard normal, against the code itself.
+        /// Standard normal, compared with the code itself.
         case normal
     }
 
     /// γ, at least 0; 0 leaves the prior out.
     package var weight = 0.0
     package var distribution: Distribution = .uniform
-    /// Weight, at least 0, of the discriminator's mean squared gradient by its input, on samples of either kind.
+    /// Weight, at least 0, of the discriminator's mean squared gradient by its input, on samples of both kinds.
     package var penalty = 1.0
-    /// Of the discriminator.
+    /// The discriminator's optimiser.
     package var optimiser: AdamSettings = {
         var settings = AdamSettings()
         settings.rate = 1e-4
@@ -112,20 +113,20 @@ package struct PriorSettings: SettingsTree {
     package static let parts: [String: any SettingsTree.Type] = ["optimiser": AdamSettings.self]
     package static let help = [
         "weight": "weight of matching codes to a prior; 0 leaves the prior out",
-        "distribution": "uniform: in 0...1, against sigmoid(code); normal: against the code itself",
+        "distribution": "uniform: in 0...1, compared with sigmoid(code); normal: compared with the code itself",
         "penalty": "weight of the discriminator's mean squared gradient by its input",
     ]
 }
 
-// A bias that shifts all scores of one softmax alike can't be learned: its gradient is 0, and Adam would blow its
-// rounding errors up to whole steps. So those that cancel are left out.
+// A bias that shifts all scores of a softmax by the same number can't be learned. Its gradient is 0, and Adam would
+// turn its rounding errors into whole steps. So such biases are left out.
 extension ObjectiveSettings {
     /// Whether adding one vector to all locals changes the scores' loss.
     var seesShiftOfLocals: Bool { estimator != .infoNCE || anchor != .global }
     /// Whether adding one vector to all globals changes the scores' loss.
     var seesShiftOfGlobals: Bool { estimator != .infoNCE || anchor != .local }
 
-    /// Whether adding one vector to all codes changes the loss with such critics.
+    /// Whether adding one vector to all codes changes the loss, with these critics.
     package func seesShiftOfCodes(_ critic: CriticSettings) -> Bool {
         let isSeenByCritic = seesShiftOfGlobals || critic.kind == .concatenated || critic.normalisation == .layerNorm
         return isSeenByCritic && globalWeight + localWeight > 0 || prior.weight > 0 || coordinatesWeight > 0

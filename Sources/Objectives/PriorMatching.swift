@@ -3,7 +3,8 @@ import Layers
 import Tensors
 
 /// Matches the codes' distribution to a prior with a discriminator (Hjelm et al. 2019, equation 7; Makhzani et al.
-/// 2016): the discriminator D learns to tell samples of the prior from codes, the encoder to be taken for the prior.
+/// 2016). The discriminator D learns to separate samples of the prior from codes. The encoder learns codes that D takes
+/// for samples.
 package struct PriorMatching {
     private let settings: PriorSettings
     private let width: Int
@@ -11,7 +12,7 @@ package struct PriorMatching {
 
     /// - Parameters:
     ///   - code: K, width of the codes.
-    ///   - hidden: units of the discriminator's layers; as published where nothing is said.
+    ///   - hidden: units of the discriminator's layers; the published ones by default.
     package init(
         _ declare: Declarations, code: Int, hidden: (first: Int, second: Int) = (1000, 200), settings: PriorSettings
     ) {
@@ -23,8 +24,8 @@ package struct PriorMatching {
         last = Linear(declare, "last", inputs: hidden.second, outputs: 1)
     }
 
-    /// This rank's parts of three losses, scalars. The encoder's has no gradient by the discriminator, the
-    /// discriminator's none by the encoder.
+    /// This rank's parts of three losses, scalars. The encoder's loss has no gradient by the discriminator. The
+    /// discriminator's has none by the encoder.
     package struct Losses {
         /// -E[ln σ(D(code))], which doesn't saturate.
         package let encoder: Variable
@@ -37,7 +38,7 @@ package struct PriorMatching {
     /// Collective, in both directions.
     /// - Parameters:
     ///   - code: [n, K]
-    ///   - random: decides the samples of the prior, together with each one's place in the global batch.
+    ///   - random: random streams of the prior's samples, which depend on each sample's index in the global batch too.
     package func callAsFunction(_ tape: Tape, code: Variable, random: RandomStreams) throws -> Losses {
         let x = settings.distribution == .uniform ? tape.sigmoid(code) : code
         let real = try layers(tape, tape.constant(samples(tape, random)))
@@ -50,7 +51,7 @@ package struct PriorMatching {
             ]))
     }
 
-    /// One sample of the prior an image of this rank, [n, K].
+    /// One sample of the prior for each image of this rank, [n, K].
     func samples(_ tape: Tape, _ random: RandomStreams) -> Tensor {
         let result = tape.device.tensor([tape.shares.own, width])
         for i in 0..<tape.shares.own {
@@ -63,7 +64,7 @@ package struct PriorMatching {
     }
 
     private struct Activations {
-        let first: Variable, second: Variable  // [n, U], behind the rectifiers
+        let first: Variable, second: Variable  // [n, U], after the rectifiers
         let score: Variable  // [n, 1]
     }
 
@@ -73,9 +74,9 @@ package struct PriorMatching {
         return Activations(first: h1, second: h2, score: try last(tape, h2))
     }
 
-    /// E|∇D|² at the inputs of these activations. The gradient by the input is itself a network of products,
-    /// ∇D = ((w₃∘m₂)W₂∘m₁)W₁ with masks m of the rectifiers, so the tape differentiates it once more; the masks don't
-    /// move, but on a set of measure 0.
+    /// E|∇D|² at the inputs of these activations. The gradient by the input is itself a network of products, ∇D =
+    /// ((w₃∘m₂)W₂∘m₁)W₁ with masks m of the rectifiers, so the tape can differentiate it again. The masks count as
+    /// constants, which is right except on a set of measure 0.
     private func squaredGradient(_ tape: Tape, _ at: Activations) throws -> Variable {
         let ones = tape.constant(tape.device.tensor([at.score.shape[0], 1], filledWith: 1))
         let bySecond = tape.masked(try tape.product(ones, tape.use(last.weight)), wherePositive: at.second.value)

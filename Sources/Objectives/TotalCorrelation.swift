@@ -1,18 +1,18 @@
-// The total correlation of a code's dimensions, KL(q(z) || product of q(z_j)), by a discriminator with two logits a row:
-// class 0 for codes as they are, class 1 for codes whose dimensions were permuted (Kim & Mnih 2018).
+// The total correlation of a code's dimensions, KL(q(z) || product of q(z_j)), by a discriminator with two logits a
+// row: class 0 for codes as they are, class 1 for codes whose dimensions were permuted (Kim & Mnih 2018).
 
 import Autodiff
 import Collectives
 import Tensors
 
-/// This rank's rows of the global batch after each column was permuted over all of its rows, each by a permutation of
-/// its own: samples of the product of the marginals (Kim & Mnih 2018, algorithm 1). The same rows at any number of
-/// ranks. Collective; there is no gradient.
+/// This rank's rows of the global batch after each column was permuted over all rows, by its own permutation. They are
+/// samples of the product of the marginals (Kim & Mnih 2018, algorithm 1), the same at any number of ranks. Collective;
+/// there is no gradient.
 ///
 /// - Parameters:
 ///   - z: this rank's rows, [n, Z]; the ranks' parts in order are the batch.
-///   - shares: how that batch is spread over ranks.
-///   - stream: where a column's permutation comes from; the same on every rank.
+///   - shares: how that batch is divided among ranks.
+///   - stream: the random stream of a column's permutation; the same on every rank.
 package func permutedColumns(
     _ z: Tensor, shares: Shares, device: Device, ranks: any Ranks, stream: (_ column: Int) -> RandomStream
 ) throws -> Tensor {
@@ -29,13 +29,13 @@ package func permutedColumns(
     return result
 }
 
-// Every batch below has as many rows over all ranks as the tape's, `shares.total`, though a rank may have other numbers
-// of rows of the permuted one. None of these is collective.
+// Every batch below has as many rows over all ranks as the tape's, `shares.total`. A rank may have another number of
+// rows of the permuted batch. None of these functions is collective.
 extension Tape {
-    /// E[ln D(z) - ln(1 - D(z))], the estimate of the total correlation in nats: the mean over the global batch of
-    /// logit 0 - logit 1, as this rank's part of the sum, a scalar (Kim & Mnih 2018, equation 3).
+    /// E[ln D(z) - ln(1 - D(z))], the estimate of the total correlation in nats (Kim & Mnih 2018, equation 3). It is
+    /// the mean over the global batch of logit 0 - logit 1, as this rank's part of the sum, a scalar.
     ///
-    /// - Parameter logits: the discriminator's of this rank's codes, [n, 2].
+    /// - Parameter logits: the discriminator's logits of this rank's codes, [n, 2].
     package func totalCorrelation(_ logits: Variable) -> Variable {
         let scale = 1 / Double(max(shares.total, 1))
         let slopes = device.tensor(logits.shape)
@@ -48,8 +48,8 @@ extension Tape {
         return recordLoss(sum * scale, gradients: [(logits, slopes)])
     }
 
-    /// What the discriminator minimises, ½·(cross entropy of both kinds), as this rank's part of the sum, a scalar: ln 2
-    /// for one that only guesses (Kim & Mnih 2018, algorithm 2).
+    /// The discriminator's loss, ½·(cross entropy of both kinds), as this rank's part of the sum, a scalar. It is ln 2
+    /// for a discriminator that guesses (Kim & Mnih 2018, algorithm 2).
     ///
     /// - Parameters:
     ///   - joint: logits of this rank's codes, [n, 2].
@@ -61,16 +61,16 @@ extension Tape {
             })
     }
 
-    /// The share of both kinds that the discriminator tells right, in 0...1, as this rank's part of the sum. Of equal
-    /// logits half count as right. Logits as in `discriminatorLoss`.
+    /// The fraction of both kinds that the discriminator classifies correctly, in 0...1, as this rank's part of the
+    /// sum. Rows with equal logits count half. Logits as in `discriminatorLoss`.
     package func discriminatorAccuracy(joint: Tensor, permuted: Tensor) -> Double {
         /// Rows whose logit `label` is the larger one.
-        func right(_ logits: Tensor, _ label: Int) -> Double {
+        func correct(_ logits: Tensor, _ label: Int) -> Double {
             (0..<logits.shape[0]).reduce(0) { sum, r in
                 let row = logits.matrix.row(r)
                 return sum + (row[label] > row[1 - label] ? 1 : row[label] == row[1 - label] ? 0.5 : 0)
             }
         }
-        return (right(joint, 0) + right(permuted, 1)) / Double(max(2 * shares.total, 1))
+        return (correct(joint, 0) + correct(permuted, 1)) / Double(max(2 * shares.total, 1))
     }
 }

@@ -3,9 +3,9 @@ import Collectives
 import Tensors
 
 extension Tape {
-    /// The loss of a critic that tells samples of P from samples of Q, as this rank's part of the sum over ranks, a
-    /// scalar: E_Q[negative] - E_P[positive], or ln E_Q[e^T] - E_P[T] for `donskerVaradhan`. Means are over all ranks'
-    /// samples, of which a rank may have none. Collective.
+    /// The loss of a critic that separates samples of P from samples of Q, as this rank's part of the sum over ranks, a
+    /// scalar: E_Q[negative] - E_P[positive], or ln E_Q[e^T] - E_P[T] for `donskerVaradhan`. Means are over the samples
+    /// of all ranks; a rank may have none. Collective.
     ///
     /// - Parameters:
     ///   - estimator: any but `infoNCE`, which pairs its samples.
@@ -25,8 +25,8 @@ extension Tape {
         }
     }
 
-    /// -E[positive(score)], as this rank's part of the sum: what a generator minimises that isn't to saturate
-    /// (Goodfellow et al. 2014, section 3). Collective.
+    /// -E[positive(score)], as this rank's part of the sum: the loss of a generator that doesn't saturate (Goodfellow
+    /// et al. 2014, section 3). Collective.
     package func generatorLoss(_ divergence: Divergence, scores: Variable) throws -> Variable {
         let count = max(try ranks.sum([scores.value.count])[0], 1)
         return expectation(of: scores, count: count) { u in
@@ -49,7 +49,7 @@ extension Tape {
         return recordLoss(sum / Double(count), gradients: [(scores, slopes)])
     }
 
-    /// ln of the mean of e^score over all ranks, a part of it here: the share of the scores that this rank has.
+    /// This rank's part of ln of the mean of e^score over all ranks, in proportion to its number of scores.
     private func logMeanExponential(_ scores: Variable, count: Int) throws -> Variable {
         var largest = [scores.value.elements.max() ?? emptyMaximum]
         try largest.withUnsafeMutableBufferPointer { try ranks.maximum($0) }

@@ -1,19 +1,19 @@
 // The parts of the bound that a variational autoencoder maximises (Kingma & Welling 2014), for a code of independent
-// normal dimensions. The variance is told by its logarithm.
+// normal dimensions. The variance is given by its logarithm.
 
 import Autodiff
 import Tensors
 
 extension Tape {
-    /// A sample of N(mean, e^logVariance) as a function of both, mean + e^(logVariance/2)·noise, [n, Z] (Kingma & Welling
-    /// 2014, section 2.4).
+    /// A sample of N(mean, e^logVariance) as a function of both, mean + e^(logVariance/2)·noise, [n, Z] (Kingma &
+    /// Welling 2014, section 2.4).
     ///
     /// - Parameters:
-    ///   - mean: [n, Z], a row an image of this rank.
+    ///   - mean: [n, Z], a row for each image of this rank.
     ///   - logVariance: [n, Z]; above 176 it counts as 176.
-    ///   - noise: where an image's Z standard normal numbers come from, by its place in the global batch.
+    ///   - noise: the random stream of an image's Z standard normal numbers, by its index in the global batch.
     package func gaussianSample(
-        mean: Variable, logVariance: Variable, noise: (_ place: Int) -> RandomStream
+        mean: Variable, logVariance: Variable, noise: (_ index: Int) -> RandomStream
     ) -> Variable {
         let offset = device.tensor(mean.shape)  // e^(logVariance/2)·noise
         offset.setToExponential(of: logVariance.value, times: 0.5)
@@ -34,12 +34,13 @@ extension Tape {
         }
     }
 
-    /// KL(N(mean, e^logVariance) || N(0, I)) = ½·sum of e^logVariance + mean² - 1 - logVariance over dimensions, in nats:
-    /// the mean over the global batch, as this rank's part of the sum, a scalar (Kingma & Welling 2014, appendix B).
+    /// KL(N(mean, e^logVariance) || N(0, I)) = ½·sum of e^logVariance + mean² - 1 - logVariance over dimensions, in
+    /// nats (Kingma & Welling 2014, appendix B). It is the mean over the global batch, as this rank's part of the sum,
+    /// a scalar.
     ///
     /// - Parameters:
-    ///   - mean: [n, Z], a row an image of this rank.
-    ///   - logVariance: [n, Z]; e to it grows up to e^88.
+    ///   - mean: [n, Z], a row for each image of this rank.
+    ///   - logVariance: [n, Z]; above 88 its exponential counts as e^88.
     package func gaussianDivergence(mean: Variable, logVariance: Variable) -> Variable {
         let scale = 1 / Double(max(shares.total, 1))
         let byLogVariance = device.tensor(mean.shape)  // first the variance itself
@@ -56,11 +57,11 @@ extension Tape {
         return recordLoss(0.5 * scale * sum, gradients: [(mean, byMean), (logVariance, byLogVariance)])
     }
 
-    /// The negative logarithm of a Bernoulli likelihood, summed over pixels, in nats: the mean over the global batch, as
-    /// this rank's part of the sum, a scalar. Finite for logits of any size.
+    /// The negative logarithm of a Bernoulli likelihood, summed over pixels, in nats. It is the mean over the global
+    /// batch, as this rank's part of the sum, a scalar. It is finite for logits of any size.
     ///
     /// - Parameters:
-    ///   - logits: [n, ...], a row an image of this rank.
+    ///   - logits: [n, ...], a row for each image of this rank.
     ///   - target: pixels in 0...1, of the same shape.
     package func bernoulliLoss(_ logits: Variable, target: Tensor) -> Variable {
         let scale = 1 / Double(max(shares.total, 1))

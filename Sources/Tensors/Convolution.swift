@@ -29,7 +29,7 @@ package struct ConvolutionShape: Hashable, Sendable {
 
 /// oneDNN's convolution of one shape and its two gradients.
 ///
-/// Weights enter and leave as plain OIHW and are reordered to the layout that each kernel wants.
+/// Weights come and go as plain OIHW, and are reordered to the layout that each kernel needs.
 package final class ConvolutionKernel {
     private let forwardPass: Primitive
     private let inputGradient: Primitive
@@ -41,7 +41,7 @@ package final class ConvolutionKernel {
     init(_ shape: ConvolutionShape, device: Device) throws {
         self.shape = shape
         self.device = device
-        // oneDNN writes sizes as N, C, H, W whatever the layout in memory.
+        // oneDNN writes sizes as N, C, H, W for any layout in memory.
         let input = try Description(
             [shape.images, shape.inputChannels, shape.height, shape.width], dnnl_nhwc)
         let output = try Description(
@@ -77,7 +77,7 @@ package final class ConvolutionKernel {
         ])
     }
 
-    /// `gradient` of the loss by the input, from that by the output.
+    /// `gradient` of the loss by the input, from the gradient by the output.
     package func backward(_ outputGradient: Tensor, _ weights: Tensor, intoInput gradient: Tensor) throws {
         device.timeline?.count(operations: shape.operations)
         let weights = try toInputGradient?.of(weights) ?? weights
@@ -87,7 +87,7 @@ package final class ConvolutionKernel {
         ])
     }
 
-    /// `gradient` of the loss by the weights (OIHW), from that by the output.
+    /// `gradient` of the loss by the weights (OIHW), from the gradient by the output.
     package func backward(_ outputGradient: Tensor, input: Tensor, intoWeights gradient: Tensor) throws {
         device.timeline?.count(operations: shape.operations)
         let result = fromWeightGradient.map { device.tensor([$0.inputElements]) } ?? gradient
@@ -99,12 +99,12 @@ package final class ConvolutionKernel {
     }
 }
 
-/// Moves an array to another layout.
+/// Copies an array to another layout.
 private final class Reordering {
     private let primitive: Primitive
     private unowned let device: Device
 
-    /// Nil where both layouts are one.
+    /// nil where both layouts are the same.
     init?(from source: MemoryDescription, to destination: MemoryDescription, device: Device) throws {
         if dnnl_memory_desc_equal(source, destination) != 0 { return nil }
         self.device = device
@@ -114,7 +114,7 @@ private final class Reordering {
         }
     }
 
-    /// Floats that the source takes, padding of its layout included.
+    /// Floats of the source, including padding of its layout.
     var inputElements: Int { primitive.elements(dnnl_query_src_md) }
 
     func of(_ input: Tensor) throws -> Tensor {
@@ -149,7 +149,7 @@ private final class Primitive {
     private let primitive: dnnl_primitive_t
     private unowned let device: Device
 
-    /// - Parameter describe: makes the description, to which the attributes belong.
+    /// - Parameter describe: makes the description with the given attributes.
     init(
         device: Device, _ describe: (inout dnnl_primitive_desc_t?, dnnl_primitive_attr_t?) -> dnnl_status_t
     ) throws {
@@ -178,10 +178,10 @@ private final class Primitive {
         dnnl_primitive_desc_query_md(descriptor, what, 0)!
     }
 
-    /// Floats that one of its arrays takes.
+    /// Floats of one of its arrays.
     func elements(_ what: dnnl_query_t) -> Int { (dnnl_memory_desc_get_size(description(what)) + 3) / 4 }
 
-    /// - Parameter arguments: which argument, whose description is what, and the array.
+    /// - Parameter arguments: for each: the argument, the query of its description, and the array.
     func run(_ arguments: [(Int32, dnnl_query_t, Tensor)]) throws {
         let scratch = device.tensor([elements(dnnl_query_scratchpad_md)])
         var memories: [dnnl_exec_arg_t] = []

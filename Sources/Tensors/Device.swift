@@ -1,13 +1,14 @@
 import COneDNN
 import Collectives
 
-/// What a rank computes with: memory that it reuses, oneDNN's engine, and how many threads its kernels use.
+/// The device that a rank computes with: memory that it reuses, oneDNN's engine, and the number of its kernels'
+/// threads.
 ///
-/// Belongs to the one thread that made it; so do all tensors made from it.
+/// It belongs to the thread that made it, and so do all tensors made from it.
 package final class Device {
     package let threads: Int
     package let memory = MemoryPool()
-    /// Where measured steps write what they do; nil in training.
+    /// The timeline of measured steps; nil in training.
     package var timeline: Timeline?
     let engine: dnnl_engine_t
     let stream: dnnl_stream_t

@@ -1,7 +1,7 @@
 // Passes over scores of the product distribution for f-divergences: values become slopes, sums are returned.
 
-/// Beyond this exponent e^x goes on as its tangent, so that scores of any size have finite losses and gradients, and
-/// Adam's squares of those gradients stay finite too: (e^40)² is 6e34.
+/// Beyond this exponent e^x continues as its tangent. So scores of any size have finite losses and gradients, and
+/// Adam's squares of the gradients stay finite too: (e^40)² is 6e34.
 package let largestExponent = 40.0
 
 extension Matrix {

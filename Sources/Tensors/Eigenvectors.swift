@@ -4,16 +4,16 @@ import Collectives
 /// The `count` largest eigenvalues of a symmetric matrix and their eigenvectors, largest first. LAPACK: `ssyevr`.
 ///
 /// A vector's sign is set so that its entry of largest magnitude is positive. Costs about 4/3 n³ operations.
-/// - Parameter symmetric: [n, n], of which only the upper triangle is read. Stays as it is.
+/// - Parameter symmetric: [n, n]. Only the upper triangle is read. It isn't changed.
 /// - Returns: `values`, [count], and `vectors`, [count, n], orthonormal rows.
 /// - Throws: `InputError` for a count outside 1...n or elements that aren't finite; `LAPACKError`.
 package func leadingEigenvectors(
     of symmetric: Tensor, count: Int, device: Device
 ) throws -> (values: [Float], vectors: Tensor) {
     let size = symmetric.shape[0]
-    precondition(symmetric.shape == [size, size], "no square matrix: \(symmetric.shape)")
+    precondition(symmetric.shape == [size, size], "not a square matrix: \(symmetric.shape)")
     guard (1...max(size, 1)).contains(count) && size > 0 else {
-        throw InputError("\(count) eigenvectors asked of a \(size)x\(size) matrix: ask for 1 to \(size)")
+        throw InputError("\(count) eigenvectors of a \(size)x\(size) matrix were requested: expected 1 to \(size)")
     }
     guard symmetric.isFinite else {
         throw InputError("a \(size)x\(size) matrix has elements that aren't finite, so it has no eigenvectors")
@@ -36,7 +36,7 @@ package func leadingEigenvectors(
         guard status == 0 else { throw LAPACKError(routine: "ssyevr", status: status) }
     }
     var (work, integers): ([Float], [Int32]) = ([0], [0])
-    try call(&work, -1, &integers, -1)  // asks how much work space is best
+    try call(&work, -1, &integers, -1)  // queries the best size of work space
     let (workCount, integerCount) = (Int32(work[0]), integers[0])
     work = Array(repeating: 0, count: Int(workCount))
     integers = Array(repeating: 0, count: Int(integerCount))
@@ -44,17 +44,17 @@ package func leadingEigenvectors(
     guard found == count else { throw LAPACKError(routine: "ssyevr", status: found) }
 
     let vectors = device.tensor([count, size])
-    for i in 0..<count {  // LAPACK's come smallest first
+    for i in 0..<count {  // LAPACK returns the smallest first
         vectors.matrix.row(i).update(from: columns.matrix.row(count - 1 - i), count: size)
     }
     vectors.matrix.orientRows()
     return (values[..<count].reversed(), vectors)
 }
 
-/// Replaces the rows of [count, size], at most size of them, by orthonormal ones that span the same. LAPACK: `sgeqrf` and
-/// `sorgqr`.
+/// Replaces the rows of [count, size], with count at most size, by orthonormal rows with the same span. LAPACK:
+/// `sgeqrf` and `sorgqr`.
 ///
-/// Rows that depend on others give directions of no meaning, orthonormal all the same.
+/// Rows that depend on others give arbitrary directions, which are orthonormal too.
 package func orthonormaliseRows(of vectors: Tensor) throws {
     var (count, size) = (Int32(vectors.shape[0]), Int32(vectors.shape[1]))  // Fortran's columns are our rows
     precondition(count <= size, "\(count) orthonormal rows of \(size) dimensions")
@@ -68,7 +68,7 @@ package func orthonormaliseRows(of vectors: Tensor) throws {
         guard status == 0 else { throw LAPACKError(routine: "sorgqr", status: status) }
     }
     var work: [Float] = [0]
-    try call(&work, -1)  // asks how much work space is best
+    try call(&work, -1)  // queries the best size of work space
     work = Array(repeating: 0, count: Int(work[0]))
     try call(&work, Int32(work.count))
 }
@@ -87,7 +87,7 @@ extension Matrix {
 /// A failed LAPACK call.
 package struct LAPACKError: Error, CustomStringConvertible {
     let routine: StaticString
-    /// What `info` said, or how many eigenvectors were found where that is the fault.
+    /// LAPACK's `info`, or the number of eigenvectors found if that is wrong.
     let status: Int32
 
     package var description: String { "LAPACK's \(routine) failed with status \(status)" }

@@ -7,7 +7,7 @@ extension Tensor {
         inParallel(count, step: 16) { for i in $0 { a[i] += factor * b[i] } }
     }
 
-    /// x + factor·y, of equal shapes.
+    /// Sets this tensor to x + factor·y, all of equal shapes.
     package func setToSum(of x: Tensor, _ y: Tensor, times factor: Float) {
         let (a, b, c) = (base, x.base, y.base)
         inParallel(count, step: 16) { for i in $0 { a[i] = b[i] + factor * c[i] } }
@@ -93,8 +93,8 @@ package func setToSum(
 ) -> Bool {
     let checks = sumInParallel(range.count / 16, width: 1, elements: 16) { part, check in
         var zeros = Vector(repeating: 0)  // 0·x is 0 for finite x only
-        for place in part {
-            let i = range.lowerBound + 16 * place
+        for block in part {
+            let i = range.lowerBound + 16 * block
             var sum = sources[0].vector(at: i)
             for k in 1..<max(sources.count, 1) { sum += sources[k].vector(at: i) }
             destination.store(sum, at: i)

@@ -14,8 +14,8 @@ extension Matrix {
         return (mean, 1 / (squares.sum() / Float(columns) + epsilon).squareRoot())
     }
 
-    /// `self = scale·(x - mean)/sqrt(variance + 1e-5) + shift`, mean and variance being those of each row of x.
-    /// May be x itself.
+    /// `self = scale·(x - mean)/sqrt(variance + 1e-5) + shift`, with mean and variance of each row of x. It may be x
+    /// itself.
     package func setNormalisedRows(
         of x: Matrix, scale: UnsafeMutablePointer<Float>, shift: UnsafeMutablePointer<Float>
     ) {
@@ -26,8 +26,8 @@ extension Matrix {
         }
     }
 
-    /// Turns the gradient by the normalised rows into the one by x:
-    /// dx = inverse·(s - mean(s) - z·mean(s∘z)), s = scale∘dy, z = (x - mean)·inverse.
+    /// Replaces the gradient by the normalised rows by the gradient by x: dx = inverse·(s - mean(s) - z·mean(s∘z)), s =
+    /// scale∘dy, z = (x - mean)·inverse.
     /// - Returns: the gradients by scale and by shift, of this matrix's rows.
     package func replaceByGradientOfNormalisedRows(
         of x: Matrix, scale: UnsafeMutablePointer<Float>

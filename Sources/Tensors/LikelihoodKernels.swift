@@ -1,9 +1,9 @@
 // Passes over the logits of a likelihood: values become slopes, sums are returned.
 
 extension Matrix {
-    /// Replaces every logit u by `scale`·(sigmoid(u) - t), t being the same element of `target`. Returns the sum of
+    /// Replaces every logit u by `scale`·(sigmoid(u) - t), with t the same element of `target`. Returns the sum of
     /// -t·ln sigmoid(u) - (1 - t)·ln sigmoid(-u) = max(u, 0) - t·u + ln(1 + e^-|u|), the cross entropy of Bernoulli
-    /// variables, each row's by itself. t is in 0...1; other values go on linearly.
+    /// variables, summed for each row separately. t is in 0...1; other values continue linearly.
     package func replaceByBernoulliSlopes(target: Matrix, scale: Float) -> Double {
         sumInParallel(rows, width: 1, elements: columns) { part, total in
             for r in part {

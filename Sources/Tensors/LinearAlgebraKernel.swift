@@ -1,6 +1,6 @@
 import CBLAS
 
-/// The processor that OpenBLAS has taken this one for: the name of its kernels.
+/// The processor that OpenBLAS takes this one for, by the name of its kernels.
 package func linearAlgebraKernel() -> String { String(cString: openblas_get_corename()) }
 
 extension Device {

@@ -1,5 +1,5 @@
-// Batch normalisation over the rows of a matrix, one channel a column. Sums are of this rank's rows; the caller adds
-// those of the other ranks.
+// Batch normalisation over the rows of a matrix, with a column for each channel. Sums are over this rank's rows; the
+// caller adds those of the other ranks.
 
 private let blockOfRows = 64
 

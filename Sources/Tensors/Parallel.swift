@@ -1,16 +1,16 @@
 import COneDNN
 
-/// Work in one thread or all; below this many elements a thread more isn't worth starting.
-private let smallestShare = 1 << 14
+/// Fewest elements for each thread. With fewer, starting another thread doesn't pay.
+private let leastElements = 1 << 14
 
-/// Runs `body` for parts of `0..<count` on the threads that this rank's oneDNN kernels use, each part once.
+/// Runs `body` for parts of `0..<count`, each part once, on the threads of this rank's oneDNN kernels.
 ///
-/// Through OpenMP's own entry point, for a second pool of threads would fight with oneDNN's over the same cores.
+/// It uses OpenMP's own entry point, because a second pool of threads would compete with oneDNN's for the same cores.
 /// - Parameters:
 ///   - step: parts begin at multiples of it.
-///   - elements: of memory that an item of `count` stands for.
+///   - elements: elements of memory for each item of `count`.
 func inParallel(_ count: Int, step: Int = 1, elements: Int = 1, _ body: (_ part: Range<Int>) -> Void) {
-    let threads = min(Int(omp_get_max_threads()), max(1, count * elements / smallestShare))
+    let threads = min(Int(omp_get_max_threads()), max(1, count * elements / leastElements))
     guard threads > 1 else { return body(0..<count) }
     withoutActuallyEscaping(body) { body in
         let job = Job(count: count, step: step, body: body)
@@ -22,7 +22,7 @@ func inParallel(_ count: Int, step: Int = 1, elements: Int = 1, _ body: (_ part:
     }
 }
 
-/// The sums over parts of what `body` adds to its array of `width` numbers, in order of the parts.
+/// The sums, in order of the parts, of the arrays of `width` numbers to which `body` adds.
 func sumInParallel(
     _ count: Int, width: Int, elements: Int, _ body: (_ part: Range<Int>, _ sums: UnsafeMutablePointer<Double>) -> Void
 ) -> [Double] {
@@ -46,11 +46,11 @@ private final class Job {
         self.body = body
     }
 
-    /// The part of the thread that calls it.
+    /// Runs the part of the calling thread.
     func run() {
-        let (place, threads) = (Int(omp_get_thread_num()), Int(omp_get_num_threads()))
+        let (thread, threads) = (Int(omp_get_thread_num()), Int(omp_get_num_threads()))
         let steps = (count + step - 1) / step
-        let (start, end) = (steps * place / threads * step, min(count, steps * (place + 1) / threads * step))
+        let (start, end) = (steps * thread / threads * step, min(count, steps * (thread + 1) / threads * step))
         if start < end { body(start..<end) }
     }
 }

@@ -15,17 +15,18 @@ package struct PoolingShape: Hashable, Sendable {
     package var outputWidth: Int { (width - window) / stride + 1 }
     package var output: [Int] { [images, outputHeight, outputWidth, channels] }
 
-    /// Visits every output pixel with every place of its window: offsets of both channel vectors, and the place.
+    /// Calls `body` for every output pixel and every position in its window, with the offsets of both channel vectors
+    /// and the position.
     @inline(__always)
-    private func forEachPlace(_ body: (_ output: Int, _ input: Int, _ place: Int) -> Void) {
+    private func forEachPosition(_ body: (_ output: Int, _ input: Int, _ position: Int) -> Void) {
         var output = 0
         for image in 0..<images {
             for row in 0..<outputHeight {
                 for column in 0..<outputWidth {
-                    for place in 0..<window * window {
-                        let h = row * stride + place / window
-                        let w = column * stride + place % window
-                        body(output, ((image * height + h) * width + w) * channels, place)
+                    for position in 0..<window * window {
+                        let h = row * stride + position / window
+                        let w = column * stride + position % window
+                        body(output, ((image * height + h) * width + w) * channels, position)
                     }
                     output += channels
                 }
@@ -33,20 +34,20 @@ package struct PoolingShape: Hashable, Sendable {
         }
     }
 
-    /// The largest of each window by channel, and the place in the window where it stands, the first of equals.
+    /// The largest element of each window by channel, and its position in the window; of equals, the first.
     /// - Parameters:
     ///   - x: [images, height, width, channels].
     ///   - y: set, `output`.
-    ///   - places: set, as y.
-    package func forward(_ x: Tensor, into y: Tensor, places: Tensor) {
-        let (input, output, winners) = (x.base, y.base, places.base)
-        forEachPlace { o, i, place in
-            let (x, y, winner) = (input + i, output + o, winners + o)
-            if place == 0 {
+    ///   - winners: set to the positions, of the same shape as y.
+    package func forward(_ x: Tensor, into y: Tensor, winners: Tensor) {
+        let (input, output, positions) = (x.base, y.base, winners.base)
+        forEachPosition { o, i, position in
+            let (x, y, winner) = (input + i, output + o, positions + o)
+            if position == 0 {
                 y.update(from: x, count: channels)
                 winner.update(repeating: 0, count: channels)
             } else {
-                let number = Float(place)
+                let number = Float(position)
                 for c in 0..<channels {
                     let isLarger = x[c] > y[c]
                     y[c] = isLarger ? x[c] : y[c]
@@ -56,16 +57,16 @@ package struct PoolingShape: Hashable, Sendable {
         }
     }
 
-    /// Adds the gradient by y to that by x, where each window's largest stands.
+    /// Adds the gradient by y to the gradient by x, at the position of each window's largest element.
     /// - Parameters:
     ///   - dy: `output`.
-    ///   - places: what `forward` set.
+    ///   - winners: those that `forward` set.
     ///   - dx: [images, height, width, channels].
-    package func backward(_ dy: Tensor, places: Tensor, addingTo dx: Tensor) {
-        let (output, winners, input) = (dy.base, places.base, dx.base)
-        forEachPlace { o, i, place in
-            let (dy, winner, dx) = (output + o, winners + o, input + i)
-            let number = Float(place)
+    package func backward(_ dy: Tensor, winners: Tensor, addingTo dx: Tensor) {
+        let (output, positions, input) = (dy.base, winners.base, dx.base)
+        forEachPosition { o, i, position in
+            let (dy, winner, dx) = (output + o, positions + o, input + i)
+            let number = Float(position)
             for c in 0..<channels { dx[c] += winner[c] == number ? dy[c] : 0 }
         }
     }

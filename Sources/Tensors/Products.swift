@@ -1,10 +1,10 @@
 import CBLAS
 import COneDNN
 
-/// `c = a·b`, or `c += a·b` when adding. Matrices of any stride. Transposes are read in
-/// place, or from a copy where that is faster.
+/// `c = a·b`, or `c += a·b` when adding. Matrices of any stride. Transposes are read in place, or from a copy where
+/// that is faster.
 ///
-/// oneDNN's product, because it tells processors apart by what they can do (design 4.6).
+/// It is oneDNN's product, which chooses its kernels by the processor's features (design 4.6).
 package func multiply(_ a: Matrix, _ b: Matrix, into c: Matrix, adding: Bool = false) throws {
     let rows = a.isTransposed ? a.columns : a.rows
     let inner = a.isTransposed ? a.rows : a.columns
@@ -27,8 +27,8 @@ package func multiply(_ a: Matrix, _ b: Matrix, into c: Matrix, adding: Bool = f
 
 private enum Copy { case none, first, second, firstAndResult }
 
-/// oneDNN's products without a transpose are up to half as fast again as with one of some shapes. There a transposed
-/// copy of the smaller matrix pays, for the product is many times its size.
+/// For some shapes, oneDNN's products without a transpose are up to 1.5 times as fast as with one. There a transposed
+/// copy of the smaller matrix pays, because the product takes much longer than the copy.
 private func copyWorthwhile(_ a: Matrix, _ b: Matrix, rows: Int, inner: Int, columns: Int) -> Copy {
     let much = 8
     switch (a.isTransposed, b.isTransposed) {
@@ -59,14 +59,14 @@ private func multiply(_ a: Matrix, _ b: Matrix, intoTranspose c: Matrix, adding:
 }
 
 extension Matrix {
-    /// Writes the transpose of what is in memory.
+    /// Writes the transpose of the matrix in memory.
     package func transpose(into other: Matrix) {
         cblas_somatcopy(
             CblasRowMajor, CblasTrans, Int32(rows), Int32(columns), 1, base, Int32(stride), other.base,
             Int32(other.stride))
     }
 
-    /// Calls `body` with a copy of the transpose of what is in memory.
+    /// Calls `body` with a copy of the transpose of the matrix in memory.
     fileprivate func withTransposedCopy(_ body: (Matrix) throws -> Void) rethrows {
         try withUnsafeTemporaryAllocation(of: Float.self, capacity: rows * columns) { memory in
             let copy = Matrix(base: memory.baseAddress!, rows: columns, columns: rows, stride: rows)

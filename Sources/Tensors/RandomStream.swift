@@ -1,6 +1,6 @@
 import CRandom123
 
-/// What random numbers are for. Streams of different purposes are independent.
+/// The purposes of random numbers. Streams of different purposes are independent.
 package enum RandomPurpose: UInt32, Sendable {
     case initialisation = 1
     case permutation
@@ -20,19 +20,19 @@ package struct RandomStreams: Sendable {
     private let step: Int
     private let part: Int
 
-    /// - Parameter part: of the step, in 0..<65536.
+    /// - Parameter part: part of the step, in 0..<65536.
     package init(seed: UInt64, step: Int, part: Int = 0) {
         (self.seed, self.step, self.part) = (seed, step, part)
     }
 
-    /// The stream of a sample, by its place in the global batch or its number in the data set.
+    /// The stream of a sample, by its index in the global batch or in the data set.
     package func callAsFunction(_ purpose: RandomPurpose, _ sample: Int = 0) -> RandomStream {
         RandomStream(seed: seed, purpose: purpose, step: step, sample: sample, part: part)
     }
 }
 
-/// Random numbers from Philox4x32-10, keyed by meaning and never by rank, so that results don't depend on how many
-/// ranks there are and a run can start again from any step.
+/// Random numbers from Philox4x32-10. They are keyed by purpose and sample, never by rank, so that results don't depend
+/// on the number of ranks, and a run can continue from any step.
 package struct RandomStream: RandomNumberGenerator, Sendable {
     private let key: SIMD2<UInt32>
     private var counter: SIMD4<UInt32>
@@ -42,7 +42,7 @@ package struct RandomStream: RandomNumberGenerator, Sendable {
     /// - Parameters:
     ///   - step: epoch or step; the low 32 bits count.
     ///   - sample: index of the sample in the data set, or of the parameter; the low 32 bits count.
-    ///   - part: of the step, such as a view of the sample or a pass, in 0..<65536.
+    ///   - part: part of the step, such as a view of the sample or a pass, in 0..<65536.
     package init(seed: UInt64, purpose: RandomPurpose, step: Int = 0, sample: Int = 0, part: Int = 0) {
         precondition((0..<1 << 16).contains(part), "part \(part)")
         key = SIMD2(UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32))

@@ -1,4 +1,4 @@
-// Passes over the rows of a weight matrix, with one number a row.
+// Passes over the rows of a weight matrix, with one number for each row.
 
 extension Matrix {
     /// The inner product of each row with the same row of `other`.
@@ -35,7 +35,7 @@ extension Matrix {
         }
     }
 
-    /// Adds `factors[r]` times one and the same `row` to row r.
+    /// Adds `factors[r]` times the same `row` to each row r.
     package func addToRows(_ row: UnsafeMutablePointer<Float>, times factors: [Float]) {
         addRows(of: Matrix(base: row, rows: rows, columns: columns, stride: 0), times: factors)
     }

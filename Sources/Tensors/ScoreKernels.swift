@@ -1,9 +1,9 @@
-// Passes over a tile of scores: rows are local positions, columns are globals. Sums over many terms go into Double
-// after at most a few hundred, so that the number of rows doesn't show in the result.
+// Passes over a tile of scores: rows are local positions, columns are globals. Sums of many terms are moved to Double
+// after at most a few hundred, so that the precision doesn't depend on the number of rows.
 
-/// A score that no exponential sees: far below every `emptyMaximum`.
+/// A score whose exponential is always 0: far below `emptyMaximum`.
 package let excludedScore: Float = -3e38
-/// The maximum of no scores at all.
+/// The maximum of an empty set of scores.
 package let emptyMaximum: Float = -1e30
 
 private let blockOfRows = 256
@@ -32,16 +32,16 @@ extension Matrix {
         }[0]
     }
 
-    /// Raises `maxima`, one a column from `first` on, to the largest score of each column, and rescales `sums`, the sums
-    /// of e^(u - maximum), to the new maxima before adding this tile's.
+    /// Raises `maxima`, one for each column from `first` on, to the largest score of each column. Rescales `sums`, the
+    /// sums of e^(u - maximum), to the new maxima, and adds this tile's.
     package func accumulateColumnSums(maxima: inout [Float], sums: inout [Double], from first: Int = 0) {
         maxima.withUnsafeMutableBufferPointer { maxima in
             sums.withUnsafeMutableBufferPointer { sums in
                 guard let maxima = maxima.baseAddress.map({ $0 + first }),
                     let sums = sums.baseAddress.map({ $0 + first })
                 else { return }
-                // Threads take whole vectors of columns, all rows of them, and go through these in strips that stay in
-                // a cache between the maxima and the sums.
+                // Threads take whole vectors of columns, with all rows, in strips that stay in a cache between the
+                // maxima and the sums.
                 inParallel(columns, step: 16, elements: rows) { part in
                     for start in Swift.stride(from: part.lowerBound, to: part.upperBound, by: stripOfColumns) {
                         let strip = start..<min(start + stripOfColumns, part.upperBound)

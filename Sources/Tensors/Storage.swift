@@ -1,25 +1,27 @@
 import Foundation
 
-/// Blocks of aligned memory, kept for the next tensor of that size instead of going back to the system.
+/// Blocks of aligned memory, kept for the next tensor of that size instead of being returned to the system.
 package final class MemoryPool {
-    /// Blocks asked from the system so far. Constant once every size that a step needs has been seen.
+    /// Blocks requested from the system so far. The number is constant as soon as every size that a step needs has
+    /// occurred.
     package private(set) var systemAllocations = 0
-    /// Bytes in tensors that are alive.
+    /// Bytes of living tensors.
     package private(set) var bytesInUse = 0
-    /// The most bytes that were in tensors at one time since the start or the last `resetPeak`.
+    /// The most bytes in use at one time since the start or the last `resetPeak`.
     package private(set) var peakBytes = 0
     private var free: [Int: [UnsafeMutableRawPointer]] = [:]
 
     /// Starts a new measurement of `peakBytes`.
     package func resetPeak() { peakBytes = bytesInUse }
 
-    /// Counts memory that lies elsewhere, and stays, among what is in use.
+    /// Counts memory from elsewhere, which stays, as bytes in use.
     package func countForeign(bytes: Int) {
         bytesInUse += bytes
         peakBytes = max(peakBytes, bytesInUse)
     }
 
-    /// Block sizes step by a sixteenth of a power of two: little is wasted, and like sizes share blocks.
+    /// Block sizes are multiples of a sixteenth of a power of two: little is wasted, and similar sizes use the same
+    /// blocks.
     private static func blockSize(_ bytes: Int) -> Int {
         let bytes = max(bytes, 64)
         let step = max(64, (1 << (Int.bitWidth - bytes.leadingZeroBitCount - 1)) / 16)
@@ -42,7 +44,7 @@ package final class MemoryPool {
         free[size, default: []].append(block)
     }
 
-    /// Gives blocks without a tensor back to the system, when other sizes come next.
+    /// Returns unused blocks to the system, when other sizes come next.
     package func trim() {
         for block in free.values.joined() { Foundation.free(block) }
         free = [:]
@@ -51,12 +53,12 @@ package final class MemoryPool {
     deinit { for block in free.values.joined() { Foundation.free(block) } }
 }
 
-/// Elements that tensors share. Goes back to its pool with the last of them.
+/// Elements that tensors share. They go back to the pool with the last tensor.
 final class Storage {
     let pool: MemoryPool
     let base: UnsafeMutablePointer<Float>
     let count: Int
-    /// Whose memory it is, when it isn't the pool's.
+    /// The owner of the memory, if it isn't the pool's.
     private let owner: AnyObject?
 
     init(_ pool: MemoryPool, count: Int) {
@@ -66,7 +68,7 @@ final class Storage {
         base = pool.take(count * 4).bindMemory(to: Float.self, capacity: max(count, 1))
     }
 
-    /// Memory of another, which is kept alive.
+    /// Memory of another object, which is kept alive.
     init(_ pool: MemoryPool, base: UnsafeMutablePointer<Float>, count: Int, of owner: AnyObject) {
         self.pool = pool
         self.base = base

@@ -1,4 +1,4 @@
-/// A dense row-major array of Float32. A handle: copies share their elements.
+/// A dense row-major array of Float32. It is a handle: copies share their elements.
 package struct Tensor {
     let storage: Storage
     let offset: Int
@@ -38,7 +38,7 @@ package struct Matrix {
     package var rows: Int
     package var columns: Int
     package var stride: Int
-    /// Read as its transpose in a product. `rows` and `columns` are those of the memory.
+    /// Whether a product reads it as its transpose. `rows` and `columns` are those of the memory.
     package var isTransposed = false
 
     package init(base: UnsafeMutablePointer<Float>, rows: Int, columns: Int, stride: Int) {

@@ -1,7 +1,7 @@
-/// How many floats the kernels treat at once.
+/// The floats that kernels process at once.
 typealias Vector = SIMD16<Float>
 
-/// The larger of both in each lane; `a` where either is NaN. Swift's `pointwiseMax` goes lane by lane.
+/// The larger of both in each lane; `a` where either is NaN. Swift's `pointwiseMax` works lane by lane.
 @inline(__always)
 func larger(_ a: Vector, _ b: Vector) -> Vector { a.replacing(with: b, where: a .< b) }
 
@@ -72,7 +72,7 @@ extension UnsafeMutablePointer<Float> {
         for lane in 0..<count { self[index + lane] = value[lane] }
     }
 
-    /// Replaces `count` elements, sixteen at a time, by `body` of them and their index.
+    /// Replaces `count` elements, sixteen at a time, by the result of `body`, which gets them and their index.
     @inline(__always)
     func replaceVectors(count: Int, filler: Float = 0, _ body: (Vector, Int) -> Vector) {
         let whole = count & ~15

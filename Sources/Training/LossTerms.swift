@@ -1,7 +1,7 @@
 import Foundation
 import Objectives
 
-/// The losses of a step: a rank's parts of the global means, or these themselves.
+/// The losses of a step: a rank's parts of the global means, or the global means themselves.
 package struct LossTerms: Equatable, Sendable {
     package private(set) var names: [String]
     package var values: [Double]
@@ -18,30 +18,30 @@ package struct LossTerms: Equatable, Sendable {
         ceilings = terms.map(\.ceiling)
     }
 
-    /// What the run minimises: each main term times its weight.
+    /// The loss that the run minimises: the sum of the main terms times their weights.
     package var loss: Double { names.indices.reduce(0) { areMain[$1] ? $0 + weights[$1] * values[$1] : $0 } }
 
     /// The bound in nats, where a term gives one.
     package var mutualInformation: Double? {
-        for (place, ceiling) in ceilings.enumerated() {
+        for (index, ceiling) in ceilings.enumerated() {
             guard let ceiling else { continue }
-            let bound = ceiling - values[place]
+            let bound = ceiling - values[index]
             return bound.isFinite ? bound : nil
         }
         return nil
     }
 
-    /// Takes in those of a later pass of the step; of two with one name the later counts.
+    /// Takes in the terms of a later pass of the step. Of two with the same name, the later counts.
     mutating func take(_ later: LossTerms) {
-        for place in later.names.indices {
-            if let old = names.firstIndex(of: later.names[place]) {
-                values[old] = later.values[place]
+        for index in later.names.indices {
+            if let old = names.firstIndex(of: later.names[index]) {
+                values[old] = later.values[index]
             } else {
-                names.append(later.names[place])
-                values.append(later.values[place])
-                weights.append(later.weights[place])
-                areMain.append(later.areMain[place])
-                ceilings.append(later.ceilings[place])
+                names.append(later.names[index])
+                values.append(later.values[index])
+                weights.append(later.weights[index])
+                areMain.append(later.areMain[index])
+                ceilings.append(later.ceilings[index])
             }
         }
     }

@@ -4,44 +4,43 @@ import Datasets
 import Layers
 import Objectives
 
-/// A whole way of training: networks, losses, and what moves when.
+/// A way of training: networks, losses, and which parameters move when.
 ///
 /// The loop calls its functions in a fixed order: `turns` once a step, then for each pass of a turn `terms`, and
 /// `settle` where the update was finite. Nothing else is called, and nothing is looked up by name.
 package protocol Method: AnyObject {
     associatedtype Settings: MethodSettings
     associatedtype Source: DataSource
-    /// What `--layer` takes.
+    /// The values of `--layer`.
     associatedtype Layer: RawRepresentable & CaseIterable & Hashable & Sendable where Layer.RawValue == String
 
-    /// As the setting `method` and `--method` have it.
+    /// The name, as in the setting `method` and in `--method`.
     static var name: String { get }
-    /// What a run has where nothing is set.
+    /// The default settings of a run.
     static var defaults: Configuration<Self> { get }
 
-    /// What it wants of each sample.
-    /// - Throws: `InputError` where the settings of the data give it nothing to learn from.
+    /// The recipe of the method's views of each sample.
+    /// - Throws: `InputError` where the settings of the data leave nothing to learn.
     static func recipe(_ settings: Settings, _ data: Source.Settings) throws -> Source.Recipe
-    /// The settings with nothing left automatic.
-    /// - Throws: `InputError` where they aren't for these data.
+    /// The settings with automatic ones replaced by their values.
+    /// - Throws: `InputError` where the settings don't fit these data.
     static func resolved(_ settings: Settings, for card: Source.Card) throws -> Settings
 
-    /// Declares networks, states and groups. Allocates nothing, asks nobody.
-    /// - Throws: `InputError` where the settings aren't for these data.
+    /// Declares networks, states and groups. It allocates nothing and calls no other rank.
+    /// - Throws: `InputError` where the settings don't fit these data.
     init(_ settings: Settings, card: Source.Card, _ declare: Declarations) throws
 
-    /// The minimisations of a step, in order. They follow from the step alone: ranks must not differ. No step has more
+    /// The minimisations of a step, in order. They depend on the step alone, so that all ranks agree. No step has more
     /// batches than step 0.
     func turns(at step: Int) -> [Turn]
-    /// The losses of a pass. Collective, and so is `backward` from them; every rank comes here, also one without a
-    /// sample.
+    /// The losses of a pass. Collective, and so is `backward` from them. Every rank calls it, even one without samples.
     func terms(_ pass: Pass, _ batch: Source.Batch) throws -> [Term]
-    /// Behind an update that was finite: queues and banks move. Collective.
+    /// Called after a finite update, to move queues and banks. Collective.
     func settle(_ pass: Pass, _ batch: Source.Batch) throws
-    /// Features of a batch of one rank, [n, …] each, on a tape in evaluation mode. Not collective.
+    /// Features of a batch on one rank, [n, …] each, on a tape in evaluation mode. Not collective.
     func features(_ tape: Tape, _ batch: Source.Batch, _ layers: [Layer]) throws -> [Variable]
 
-    /// What was built, for a person: a line about the networks, and one about what is minimised.
+    /// A summary for people: a line about the networks, and a line about the objective.
     func summary(batch: Int) -> (networks: String, objective: String)
 }
 
@@ -53,7 +52,7 @@ extension Method {
 
 /// The settings of a method: the parts of the tree beside those of the run and its data.
 package protocol MethodSettings: SettingsTree {
-    /// These settings for going on with an earlier run: what is automatic stays what it was found to be.
+    /// These settings for continuing an earlier run: automatic settings keep the values found then.
     func adopting(_ earlier: Self) -> Self
     /// Throws `InputError` where a value is out of its range.
     func check() throws
@@ -65,11 +64,11 @@ extension MethodSettings {
 
 /// One minimisation of a step.
 package struct Turn {
-    /// Who moves; everybody else's parameters are constants.
+    /// The groups that move. All other parameters are constants.
     package let players: [ParameterGroup]
-    /// How often in a row, each time from a new pass.
+    /// Number of updates in a row, each from a new pass.
     package let times: Int
-    /// Whether each pass has a batch of its own, and not that of the pass before.
+    /// Whether each pass draws a new batch instead of using that of the pass before.
     package let drawsAnew: Bool
 
     package init(_ players: ParameterGroup..., times: Int = 1, drawsAnew: Bool = false) {
@@ -78,19 +77,22 @@ package struct Turn {
 
     package init(_ players: [ParameterGroup], times: Int = 1, drawsAnew: Bool = false) {
         precondition(times >= 1, "a turn of \(times) passes")
-        precondition(players.allSatisfy(\.rule.hasGradient), "who follows another moves with it, in nobody's turn")
+        precondition(
+            players.allSatisfy(\.rule.hasGradient),
+            "a group that follows another moves with it, and has no "
+                + "turn of its own")
         self.players = players
         self.times = times
         self.drawsAnew = drawsAnew
     }
 }
 
-/// A pass of a step: whose turn it is, and which of the step's batches it sees, from 0.
+/// A pass of a step: its turn, and which of the step's batches it sees, from 0.
 struct ScheduledPass {
     let turn: Turn
     let draw: Int
-    /// Among the passes of the step, from 0.
-    let place: Int
+    /// Index among the passes of the step, from 0.
+    let index: Int
 
     static func all(of turns: [Turn]) -> [ScheduledPass] {
         var passes: [ScheduledPass] = []
@@ -98,7 +100,7 @@ struct ScheduledPass {
         for turn in turns {
             for _ in 0..<turn.times {
                 if turn.drawsAnew && !passes.isEmpty { draw += 1 }
-                passes.append(ScheduledPass(turn: turn, draw: draw, place: passes.count))
+                passes.append(ScheduledPass(turn: turn, draw: draw, index: passes.count))
             }
         }
         return passes

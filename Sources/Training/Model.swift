@@ -4,16 +4,16 @@ import Foundation
 import Layers
 import Tensors
 
-/// What is trained: a method's networks, with the memory of all that they declared.
+/// The trained model: a method's networks, with the memory of their parameters.
 package final class Model<M: Method> {
     package let method: M
     package let card: M.Source.Card
     package let store: ParameterStore
     package var device: Device { store.device }
-    /// Numbers that training changes along a gradient.
+    /// Number of parameters that training changes along a gradient.
     package let parameterCount: Int
 
-    /// - Parameter card: of the data that the networks are made for.
+    /// - Parameter card: card of the data that the networks are made for.
     /// - Throws: `InputError` when the settings don't fit the data, or the machine's memory.
     package init(_ configuration: Configuration<M>, card: M.Source.Card, device: Device) throws {
         let declare = Declarations()
@@ -25,11 +25,11 @@ package final class Model<M: Method> {
     }
 }
 
-/// Refuses more parameters than this machine holds, with what is kept beside each.
+/// Refuses more parameters than this machine's memory holds, with gradients and moments.
 func checkMemory(_ declarations: Declarations, memory: UInt64 = ProcessInfo.processInfo.physicalMemory) throws {
     let needed = declarations.bytesInTraining
     guard needed > Double(memory) else { return }
     throw InputError(
-        "the model would have \(declarations.parameterCount) parameters, \(Int(needed / 0x1p30)) GiB with gradients and "
-            + "moments, and this machine has \(memory >> 30) GiB: make its networks narrower")
+        "the model would have \(declarations.parameterCount) parameters, which take \(Int(needed / 0x1p30)) GiB with "
+            + "gradients and moments, but this machine has \(memory >> 30) GiB: make its networks narrower")
 }

@@ -4,77 +4,78 @@ import Layers
 import Objectives
 import Tensors
 
-/// One way through a method's networks and back: a tape, and whose parameters move.
+/// One pass through a method's networks and back: a tape, and the groups whose parameters move.
 package final class Pass {
     package let tape: Tape
     package let turn: Turn
-    /// Random streams of this pass, keyed by seed, step and its place in the step.
+    /// Random streams of this pass, keyed by seed, step and the pass's index in the step.
     package let random: RandomStreams
-    /// Samples that pass a network at a time; nil for all.
-    private let pieceSize: Int?
-    /// What went through a network in pieces, with the leaves that stand for the outputs on the tape.
-    private var pieces: [(outputs: PiecewiseOutputs, leaves: [Variable])] = []
+    /// Most samples that pass a network at a time; nil for all.
+    private let microBatch: Int?
+    /// Outputs of networks that were applied in micro-batches, with the leaves that stand for them on the tape.
+    private var deferred: [(outputs: MicroBatchedOutputs, leaves: [Variable])] = []
 
     /// - Parameters:
-    ///   - place: among the passes of the step, from 0.
+    ///   - index: of this pass in the step, from 0.
     ///   - microBatch: samples that pass a network at a time on a rank; 0 for all.
     package init(
-        _ turn: Turn, step: Int, place: Int = 0, seed: UInt64, microBatch: Int = 0, device: Device, ranks: any Ranks,
+        _ turn: Turn, step: Int, index: Int = 0, seed: UInt64, microBatch: Int = 0, device: Device, ranks: any Ranks,
         shares: Shares
     ) {
         self.turn = turn
-        random = RandomStreams(seed: seed, step: step, part: place)
-        // The same on every rank: the number of collective calls depends on it.
-        pieceSize = microBatch > 0 && shares.counts.contains { $0 > microBatch } ? microBatch : nil
+        random = RandomStreams(seed: seed, step: step, part: index)
+        // It must be the same on every rank, because the number of collective calls depends on it.
+        self.microBatch = microBatch > 0 && shares.counts.contains { $0 > microBatch } ? microBatch : nil
         var options = Tape.Options()
         options.players = Set(turn.players.map(\.identifier))
-        options.accumulates = pieceSize != nil
+        options.accumulates = self.microBatch != nil
         tape = Tape(device: device, ranks: ranks, shares: shares, options: options)
     }
 
     /// Whether a group moves in this pass.
     package func moves(_ group: ParameterGroup) -> Bool { turn.players.contains { $0 === group } }
 
-    /// A network over a batch, whole or in pieces of `microBatch`: the same values and gradients but for rounding, for
-    /// batch norms have the statistics of the whole batch. Each row must pass by itself but for batch norms of the form
-    /// of `Tape.batchNorm`. Collective, and so is `backward`.
+    /// A network over a batch, all at once or in micro-batches. Values and gradients are the same except for rounding,
+    /// because batch norms use the statistics of the whole batch. Apart from batch norms (of `Tape.batchNorm`), the
+    /// network must treat each row separately. Collective, and so is `backward`.
     ///
     /// - Parameters:
     ///   - x: [rows, …], as many rows for each of the rank's samples.
-    ///   - network: gives outputs of [rows, …]; it is called again for each piece, in both directions.
+    ///   - network: returns outputs of [rows, …]; it is called for each micro-batch, in both directions.
     package func apply(
         _ x: Tensor, _ network: @escaping (Tape, Variable) throws -> [Variable]
     ) throws -> [Variable] {
-        guard let pieceSize else { return try network(tape, tape.constant(x)) }
+        guard let microBatch else { return try network(tape, tape.constant(x)) }
         let rowsPerSample = tape.shares.own > 0 ? x.shape[0] / tape.shares.own : 1
-        let outputs = try PiecewiseOutputs(x, size: pieceSize * rowsPerSample, of: network, for: tape)
-        // Of a network that doesn't move, nothing is passed back.
+        let outputs = try MicroBatchedOutputs(x, size: microBatch * rowsPerSample, of: network, for: tape)
+        // A network that doesn't move needs no gradients.
         guard outputs.needGradients else { return outputs.values.map(tape.constant) }
         let leaves = outputs.values.map(tape.leaf)
-        pieces.append((outputs, leaves))
+        deferred.append((outputs, leaves))
         return leaves
     }
 
-    /// Leaves this rank's part of the gradient of the weighted sum of the terms in the players' parameters. Collective.
+    /// Computes this rank's part of the gradient of the terms' weighted sum, and leaves it in the players' parameters.
+    /// Collective.
     /// - Parameter finished: called with some of the gradients as soon as they are finished, in the same order on all
     ///   ranks.
     package func backward(_ terms: [Term], finished: ((Tensor) throws -> Void)? = nil) throws {
         let sets = turn.players.compactMap(\.parameters)
-        if pieceSize != nil {
+        if microBatch != nil {
             for set in sets { set.gradients.fill(0) }
         } else {
-            // What no operation used would keep the gradient of the pass before.
+            // A parameter that no operation used would keep the gradient of the pass before.
             for parameter in sets.flatMap(\.parameters) where !tape.knows(parameter.value) {
                 parameter.gradient.fill(0)
             }
         }
         try tape.backward(
             from: tape.weightedSum(terms.map { ($0.value, Float($0.weight)) }),
-            finished: pieceSize == nil ? finished : nil)
-        for (outputs, leaves) in pieces { try outputs.backward(leaves.map(tape.takeGradient)) }
-        pieces = []
+            finished: microBatch == nil ? finished : nil)
+        for (outputs, leaves) in deferred { try outputs.backward(leaves.map(tape.takeGradient)) }
+        deferred = []
     }
 
-    /// Batch statistics move. Call it after an update that was finite.
+    /// Updates batch statistics. To be called after a finite update.
     package func settle() { tape.settle() }
 }

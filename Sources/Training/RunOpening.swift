@@ -2,17 +2,17 @@ import Collectives
 import Foundation
 import Tensors
 
-/// What happens in a run directory before a run's first step. All of it is collective.
+/// The work in a run directory before a run's first step. All of it is collective.
 struct RunOpening<M: Method> {
     let output: String
     let isResumed: Bool
     let ranks: any Ranks
-    /// Called on the first rank.
+    /// Called on rank 0.
     let warn: (String) -> Void
 
     var checkpoints: CheckpointStore { CheckpointStore(run: output) }
 
-    /// Refuses ranks of several hosts where one has a stale settings file, say.
+    /// Refuses ranks with different settings: a host may have an old settings file, for example.
     func agree(on configuration: Configuration<M>) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
@@ -23,32 +23,33 @@ struct RunOpening<M: Method> {
         try ranks.agree {
             guard let other = sums.firstIndex(where: { $0 != sums[0] }) else { return }
             throw InputError(
-                "rank \(other) was given other settings than rank 0: type the same and have the same settings files on "
-                    + "every host, and --output in a folder that all share")
+                "rank \(other) has other settings than rank 0: use the same options and settings files on every host, "
+                    + "and an --output folder that all hosts share")
         }
     }
 
-    /// The run directory, locked; on the first rank.
+    /// The run directory, locked; on rank 0.
     func directory() throws -> RunDirectory? {
         try ranks.agree { ranks.isFirst ? try RunDirectory(output, patience: isResumed ? 10 : 0, warn: warn) : nil }
     }
 
-    /// The newest checkpoint that is whole; nil where there is none.
+    /// The newest undamaged checkpoint; nil where there is none.
     /// - Parameter steps: of the whole run.
     func checkpoint(steps: Int) throws -> LoadedCheckpoint? {
         let checkpoint: LoadedCheckpoint? = try ranks.agree {
             guard let last = try checkpoints.steps.last else {
                 guard let folder = try checkpoints.folders.last else { return nil }
                 throw InputError(
-                    "\(checkpoints.path(folder)) has no manifest, and no other checkpoint is there: remove "
+                    "\(checkpoints.path(folder)) has no manifest, and there is no other checkpoint: remove "
                         + "\(checkpoints.folder) to start anew, or choose another --output")
             }
             guard isResumed else {
                 throw InputError(
-                    "\(output) holds a run of \(last) steps: add --resume to go on with it, or choose another --output")
+                    "\(output) already holds a run of \(last) steps: add --resume to continue it, or choose another "
+                        + "--output")
             }
             guard steps >= last else {
-                throw InputError("steps is \(steps), and \(output) holds a run of \(last): ask for more")
+                throw InputError("steps is \(steps), but \(output) already holds a run of \(last): set more steps")
             }
             return try checkpoints.newest { if ranks.isFirst { warn($0) } }
         }
@@ -56,13 +57,14 @@ struct RunOpening<M: Method> {
         try ranks.agree {
             guard Set(starts).count == 1 else {
                 throw InputError(
-                    "ranks see other newest checkpoints in \(output): steps \(starts); use a shared folder")
+                    "ranks see different newest checkpoints in \(output), of steps \(starts): use a folder that all "
+                        + "hosts share")
             }
         }
         return checkpoint
     }
 
-    /// The model, as the checkpoint has it where there is one.
+    /// The model, restored from the checkpoint if there is one.
     func model(
         _ configuration: Configuration<M>, for data: M.Source, from checkpoint: LoadedCheckpoint?, device: Device
     ) throws -> Model<M> {
@@ -72,23 +74,27 @@ struct RunOpening<M: Method> {
             guard let checkpoint else { return }
             try checkpoint.check(isOf: M.self)
             let card: M.Source.Card = try checkpoint.card()
-            // Mean and deviation tell one data set from another, where they are taken as they were.
+            // Mean and deviation identify the data, unless they are computed otherwise now.
             guard card == data.card || !notes.isEmpty && card.hasShape(of: data.card) else {
                 throw InputError(
-                    "the images in \(configuration.data.path) are not those of the run in \(output): "
-                        + "go on with the same, or choose another --output")
+                    "the data in \(configuration.data.path) are not those of the run in \(output): use the same data, "
+                        + "or choose another --output")
             }
             try checkpoint.restore(model.store)
             try checkpoint.restoreRules(model.store)
         }
         if ranks.isFirst {
-            for note in notes { warn("\(note); the run goes on with the data as they are now, mean and deviation too") }
+            for note in notes {
+                warn(
+                    "\(note); the run continues with the data as they are read now, with their "
+                        + "present mean and deviation")
+            }
         }
         return model
     }
 
-    /// Writes what the run directory says of itself.
-    /// - Parameter checkpoint: from which the run goes on.
+    /// Writes the settings into the run directory.
+    /// - Parameter checkpoint: the one from which the run continues.
     func write(_ configuration: Configuration<M>, from checkpoint: LoadedCheckpoint?) throws {
         try ranks.agree {
             guard ranks.isFirst else { return }

@@ -3,21 +3,21 @@ import Datasets
 import Layers
 import Tensors
 
-/// The steps of a method: its turns, each pass of which is summed over ranks and makes an update.
+/// The steps of a method. Each pass of its turns is summed over ranks and makes an update.
 package final class Stepper<M: Method> {
     package struct Outcome {
-        /// Over the global batch; of passes with the same names the last.
+        /// Terms over the global batch; of several passes with the same names, the last.
         package let terms: LossTerms
-        /// False where a pass had no finite loss and gradient. Its update was not made, nor were those that would have
-        /// come after it; those before it were.
+        /// False where a pass had no finite loss and gradient. Its update and those after it were not made; those
+        /// before it were.
         package let isFinite: Bool
-        /// Of the last pass, summed over ranks.
+        /// The votes of the last pass, summed over ranks.
         package let votes: [Double]
-        /// What the last pass saw.
+        /// The batch of the last pass.
         package let batch: M.Source.Batch
-        /// Who was to move in it.
+        /// The groups that were to move in the last pass.
         package let players: [ParameterGroup]
-        /// Samples of the step's batches: this rank's, and those of all.
+        /// Number of samples in the step's batches, of this rank and of all ranks.
         package let samples: (own: Int, total: Int)
     }
 
@@ -29,7 +29,7 @@ package final class Stepper<M: Method> {
     /// Batches that a step takes.
     package let drawsPerStep: Int
 
-    /// - Parameter batch: gives this rank's part of a global batch.
+    /// - Parameter batch: returns this rank's part of a global batch.
     package init(
         _ model: Model<M>, _ engine: GradientEngine, _ settings: RunSettings, ranks: any Ranks,
         batch: @escaping (_ draw: Int) throws -> M.Source.Batch
@@ -49,7 +49,7 @@ package final class Stepper<M: Method> {
     }
 
     /// Collective.
-    /// - Parameter ballot: this rank's votes, asked for with each update.
+    /// - Parameter ballot: returns this rank's votes; called with each update.
     package func callAsFunction(_ step: Int, ballot: () -> [Double] = { [] }) throws -> Outcome {
         let method = model.method
         var outcome: Outcome?
@@ -65,7 +65,7 @@ package final class Stepper<M: Method> {
             drawn = scheduled.draw
             let players = scheduled.turn.players
             let pass = Pass(
-                scheduled.turn, step: step, place: scheduled.place, seed: settings.seed,
+                scheduled.turn, step: step, index: scheduled.index, seed: settings.seed,
                 microBatch: settings.microBatch, device: model.device, ranks: ranks, shares: current.shares)
             let terms = try method.terms(pass, current)
             try pass.backward(terms, finished: engine.expect(players))

@@ -4,23 +4,23 @@ import Foundation
 import Layers
 import Tensors
 
-/// Training that can't go on.
+/// An error after which training can't continue.
 struct TrainingFailure: Failure, CustomStringConvertible {
     let description: String
     let status: ExitStatus
 }
 
-/// A run: a model, its data, and the directory that keeps what comes of it.
+/// A run: a model, its data, and the directory for its results.
 package final class TrainingRun<M: Method> {
     package let model: Model<M>
     package let data: M.Source
-    /// With nothing left automatic.
+    /// The settings with automatic ones replaced by their values.
     package let configuration: Configuration<M>
     package let firstStep: Int
     private let output: String
     private let ranks: any Ranks
     private let activity: Activity
-    /// On the first rank.
+    /// On rank 0.
     private let directory: RunDirectory?
     private let stepper: Stepper<M>
     private let writer: CheckpointWriter
@@ -30,7 +30,7 @@ package final class TrainingRun<M: Method> {
     /// At least 1.
     package var stepsPerEpoch: Int { max(data.plan.stepsPerEpoch / stepper.drawsPerStep, 1) }
 
-    /// What the ranks tell each other with each update's sums.
+    /// The votes that the ranks exchange with each update's sums.
     private enum Vote: Int, CaseIterable {
         case stop, save, hasWritten, compareRanks
     }
@@ -70,7 +70,7 @@ package final class TrainingRun<M: Method> {
 
     package enum Outcome: Equatable, Sendable {
         case finished
-        /// Stopped by a signal or a file behind this many steps. With a checkpoint, or with what hindered it.
+        /// Stopped by a signal or a file after this many steps, with a checkpoint, or with the problem of writing it.
         case interrupted(step: Int, problem: String?)
     }
 
@@ -100,8 +100,8 @@ package final class TrainingRun<M: Method> {
                 step: step, outcome.terms, rate: rate(at: step), samples: outcome.samples,
                 isCompared: count(.compareRanks) > 0)
             try writer.advance(everyoneHasWritten: count(.hasWritten) == ranks.worldSize)
-            // A run that has gone astray doesn't push out what was good.
-            let isDue = isDue(behind: step + 1) || count(.save) > 0
+            // A diverged run must not push out good checkpoints.
+            let isDue = isDue(after: step + 1) || count(.save) > 0
             if count(.stop) > 0 || isDue && outcome.isFinite {
                 try writer.start(step: step + 1, loss: mean(losses))
                 losses.removeAll(keepingCapacity: true)
@@ -119,7 +119,7 @@ package final class TrainingRun<M: Method> {
         return .finished
     }
 
-    /// Ends the run at the last skipped step in a row that is borne.
+    /// Ends the run when too many steps in a row were skipped.
     private func check(step: Int, _ outcome: Stepper<M>.Outcome) throws {
         guard !outcome.isFinite else { return skipped.end() }
         try skipped.add(
@@ -129,38 +129,39 @@ package final class TrainingRun<M: Method> {
         try ranks.agree {
             throw TrainingFailure(
                 description:
-                    "loss \(outcome.terms.loss) or its gradient was not finite in \(skipped.inARow) steps in a "
+                    "the loss (\(outcome.terms.loss)) or its gradient was not finite in \(skipped.inARow) steps in a "
                     + "row, up to step \(step + 1): lower \(rates(of: skipped.players)) and --resume",
-                status: .badInput)  // to start again wouldn't help
+                status: .badInput)  // starting again wouldn't help
         }
     }
 
-    /// The last checkpoint is on the disk, or the run has failed.
+    /// Waits until the last checkpoint is on the disk. Throws where the run has failed.
     private func finish() throws {
         let problem = try writer.finish()
         directory?.takeStop()
         try ranks.agree {
             if let problem {
                 throw TrainingFailure(
-                    description: "the run's last \(problem); make room, and --resume goes on from the one before",
+                    description: "the run's last \(problem); make room, then continue from the checkpoint before with "
+                        + "--resume",
                     status: .failure)
             }
             guard skipped.inARow > 0 else { return }
             throw TrainingFailure(
-                description: "the run's last \(skipped.inARow) steps had no finite loss and gradient: "
-                    + "lower \(rates(of: skipped.players)) and --resume, or start anew",
-                status: .badInput)  // to start again wouldn't help
+                description: "the run's last \(skipped.inARow) steps had no finite loss and gradient: lower "
+                    + "\(rates(of: skipped.players)) and --resume, or start a new run",
+                status: .badInput)  // starting again wouldn't help
         }
     }
 
-    private func isDue(behind steps: Int) -> Bool {
+    private func isDue(after steps: Int) -> Bool {
         let every = configuration.checkpoint.every
         return steps == configuration.steps || every > 0 && steps % every == 0
     }
 
     private func ballot(_ votes: [Vote: Bool]) -> [Double] { Vote.allCases.map { votes[$0] == true ? 1 : 0 } }
 
-    /// nil where there are too few to be held against those of other checkpoints.
+    /// The mean loss; nil where there are too few losses to compare it with those of other checkpoints.
     private func mean(_ losses: [Double]) -> Double? {
         let every = configuration.checkpoint.every
         guard !losses.isEmpty && losses.count >= min(every > 0 ? every : .max, configuration.steps) / 2 else {
@@ -169,12 +170,12 @@ package final class TrainingRun<M: Method> {
         return losses.reduce(0, +) / Double(losses.count)
     }
 
-    /// Of the first group that has one.
+    /// Learning rate of the first group that has one.
     private func rate(at step: Int) -> Double? {
         model.store.groups.lazy.compactMap { $0.rate(at: step, of: self.configuration.steps) }.first
     }
 
-    /// The rates of who was to move, of which a run that has gone astray may go on with lower ones:
+    /// The rates of the groups that were to move, as advice for a diverged run, which may continue with lower ones:
     /// `optimiser.rate (0.001)`.
     private func rates(of players: [ParameterGroup]) -> String {
         players.map { group in
@@ -195,12 +196,12 @@ package final class TrainingRun<M: Method> {
             activity, rank: ranks.rank, hosts: hosts, folder: folder, timeout: Double(configuration.stallTimeout)
         ) { message in
             if let message { writeError("\(label) \(message)") } else { Thread.sleep(forTimeInterval: 15) }
-            _exit(1)  // at once: what an orderly end waits for is what doesn't come
+            _exit(1)  // at once: an orderly end would wait for ranks that don't come
         }
     }
 }
 
-/// Says something on standard error, whether or not anybody hears it.
+/// Writes a line to standard error. Failures are ignored.
 private func writeError(_ text: String) {
     try? FileHandle.standardError.write(contentsOf: Data("\(text)\n".utf8))
 }

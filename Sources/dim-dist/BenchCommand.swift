@@ -7,7 +7,7 @@ import Methods
 import Tensors
 import Training
 
-/// What `bench step` prints.
+/// The report that `bench step` prints.
 private struct StepReport: Encodable {
     let milliseconds: Double
     let lowestMilliseconds: Double
@@ -15,17 +15,17 @@ private struct StepReport: Encodable {
     let imagesPerSecond: Double
     let ranks: Int
     let threads: Int
-    /// Of the critic, where the method has one.
+    /// Units of the critic, where the method has one.
     let units: Int?
-    /// Of all ranks.
+    /// Samples of all ranks.
     let batch: Int
-    /// The first rank's, which has the most.
+    /// The most samples that a rank has.
     let batchPerRank: Int
     let peakMemoryMiB: Double
     let allocationsAfterWarmUp: Int
     let gemmGigaflops: Double
     let streamGigabytes: Double
-    /// The fastest step's time over the matrix product's, both as little disturbed as they get.
+    /// The fastest step's time divided by the fastest matrix product's.
     let stepOverGEMM: Double
     let encoderOfGEMM: Double
     let communicationMilliseconds: Double
@@ -65,17 +65,18 @@ private struct StepReport: Encodable {
 extension Program {
     static let bench = Command(
         name: "bench step",
-        summary: "Time the training step, piece by piece, on random CIFAR-shaped images or on data.",
+        summary: "Time the pieces of a training step, on random CIFAR-shaped images or on data.",
         usage: "[--units U] [--batch B|--batch-per-rank B] [--threads T] [--steps N] [--trace FILE.json] [--json]",
         options: StepRequest.options + [
-            Option("data", "PATH", "time these data with their augmentation too"),
-            Option("trace", "FILE", "write what all ranks did when, for ui.perfetto.dev or chrome://tracing"),
+            Option("data", "PATH", "use these data, and time their augmentation too"),
+            Option("trace", "FILE", "write a timeline of all ranks, for ui.perfetto.dev or chrome://tracing"),
             Option("json", "one JSON object instead of a table"),
         ],
         notes: """
-            Pieces are the first rank's: time in which no other piece was at work inside one, its floating-point
-            operations or bytes per second, and how near that is to a matrix product of 1024x1024 or to a = b + s·c
-            in large arrays, both timed here with all ranks at work. Collectives include the wait for slower ranks.
+            The pieces are those of rank 0. Time in a piece inside another piece counts for the inner one only. The last
+            columns are floating-point operations or bytes per second, and the percentage of this machine's best: of a
+            matrix product of 1024x1024, or of a = b + s·c in large arrays, both timed now with all ranks at work.
+            Collectives include the wait for slower ranks.
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let request = try ranks.agree { try StepRequest(arguments, ranks: ranks) }
@@ -97,7 +98,7 @@ extension Program {
             try ranks.agree {
                 guard ranks.isFirst else { return }
                 do { try trace.write(toFile: path, atomically: true, encoding: .utf8) } catch {
-                    throw InputError("--trace \(path) can't be written: \(error.localizedDescription)")
+                    throw InputError("--trace is \(path), which can't be written: \(error.localizedDescription)")
                 }
             }
         }
@@ -124,21 +125,21 @@ extension Program {
     }
 }
 
-/// What a benchmark of steps is asked for.
+/// The request of a benchmark of steps.
 struct StepRequest {
     static let options = [
-        Option("method", "NAME", "whose step: \(MethodKind.expectation)"),
-        Option("units", "U", "critic units of deepInfoMax; 512 by default"),
-        Option("batch", "B", "samples of the global batch, as in train"),
-        Option("batch-per-rank", "B", "samples a rank; 64 by default"),
+        Option("method", "NAME", "method whose step is timed: \(MethodKind.expectation)"),
+        Option("units", "U", "units of deepInfoMax's critic; 512 by default"),
+        Option("batch", "B", "samples of the global batch, which the ranks divide, as in train"),
+        Option("batch-per-rank", "B", "samples of each rank; 64 by default"),
         Program.threadsOption,
-        Option("steps", "N", "steps timed, behind 5 that warm up; 20 by default"),
-        Option("set", "KEY=VALUE", "any setting of train", repeats: true),
+        Option("steps", "N", "steps to time, after 5 that warm up; 20 by default"),
+        Option("set", "KEY=VALUE", "sets any setting of train; may be repeated", repeats: true),
     ]
 
     let kind: MethodKind
     let layers: [JSONValue]
-    /// To be timed.
+    /// Number of steps to time.
     let steps: Int
 
     /// - Throws: `InputError` on values out of range, and on settings that the method doesn't have.
@@ -158,16 +159,18 @@ struct StepRequest {
         try kind.refuseOthers(typed)
         let isWhole = typed.contains { $0.members["batch"] != nil }
         guard !(isWhole && arguments.has("batch-per-rank")) else {
-            throw InputError("--batch is the global batch and --batch-per-rank a rank's share of it: give one of them")
+            throw InputError("--batch (of all ranks) and --batch-per-rank are both given: give only one of them")
         }
         if isWhole && ranks.worldSize > 1 && ranks.isFirst {
-            Program.complain("the batch is that of all \(ranks.worldSize) ranks; --batch-per-rank is a rank's share")
+            Program.complain(
+                "--batch is divided by the \(ranks.worldSize) ranks; to set each rank's share, use "
+                    + "--batch-per-rank")
         }
         if !isWhole {
             let batch = try arguments.number("batch-per-rank", in: 1...1 << 20, default: 64)
             typed.append(.leaf("batch", .integer(batch * ranks.worldSize)))
         }
-        // Without data the images are random ones.
+        // Without data, images are random.
         typed.insert(.leaf("data.path", .string("")), at: 0)
         if let path = arguments.text("data") { typed.append(.leaf("data.path", .string(path))) }
         layers = typed

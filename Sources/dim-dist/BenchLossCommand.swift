@@ -5,7 +5,7 @@ import Objectives
 import Tensors
 import Training
 
-/// What `bench loss` prints.
+/// The report that `bench loss` prints.
 private struct LossReport: Encodable {
     let loss: Double
     let seconds: Double
@@ -15,7 +15,7 @@ private struct LossReport: Encodable {
     let ranks: Int
     let gigaflopsPerSecond: Double
     let gemmGigaflops: Double
-    /// Of tensors on this rank: in all, and beyond the inputs and their gradients.
+    /// Memory of tensors on this rank: in total, and without the inputs and their gradients.
     let peakMemoryMiB: Double
     let workingMemoryMiB: Double
     /// Working memory in units of N·(d + 2)·4 bytes.
@@ -35,7 +35,8 @@ private struct LossReport: Encodable {
         String(
             format:
                 "loss %.4f and its gradients in %.1f s on %d ranks, %.1f GFLOP/s a rank (%.0f %% of a matrix product)\n"
-                + "tensors %.1f MiB a rank at their peak, %.1f MiB beyond inputs and gradients: %.2f of N·(d + 2)·4 bytes",
+                + "tensors %.1f MiB a rank at their peak, %.1f MiB beyond inputs and gradients: %.2f of N·(d + 2)·4 "
+                + "bytes",
             loss, seconds, ranks, gigaflopsPerSecond, 100 * gigaflopsPerSecond / gemmGigaflops, peakMemoryMiB,
             workingMemoryMiB, workingMemoryOfGlobals)
     }
@@ -44,20 +45,20 @@ private struct LossReport: Encodable {
 extension Program {
     static let benchLoss = Command(
         name: "bench loss",
-        summary: "Time the contrastive loss and its gradients alone, on random vectors of any number.",
+        summary: "Time the contrastive loss and its gradients alone, on any number of random vectors.",
         usage: "--images N [--locations M] [--dimensions D] [--estimator E] [--json]",
         options: [
-            Option("images", "N", "images of the global batch, split over ranks; 4096 by default"),
-            Option("locations", "M", "local vectors an image; 64 by default"),
-            Option("dimensions", "D", "of each vector; 64 by default"),
-            Option("estimator", "E", "infoNCE by default"),
-            Option("anchor", "A", "of infoNCE: global by default, local or both"),
+            Option("images", "N", "images of the global batch, which the ranks divide; 4096 by default"),
+            Option("locations", "M", "local vectors of each image; 64 by default"),
+            Option("dimensions", "D", "dimensions of each vector; 64 by default"),
+            Option("estimator", "E", "estimator of mutual information; infoNCE by default"),
+            Option("anchor", "A", "anchor of infoNCE: global (by default), local or both"),
             threadsOption,
             Option("json", "one JSON object instead of a sentence"),
         ],
         notes: """
-            Memory grows with N·D, not with N²: scores are made a tile at a time, twice. The time against a matrix product's
-            counts the products only, not the exponentials, of which there are two a score.
+            Memory grows with N·D, not with N²: scores are computed one tile at a time, twice. The percentage of a
+            matrix product's speed counts only the products. The two exponentials of each score are not counted.
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let (images, locations, dimensions, loss, threads) = try ranks.agree {
@@ -70,13 +71,15 @@ extension Program {
             let memory = Double(ProcessInfo.processInfo.physicalMemory)
             guard images * dimensions <= Int(Int32.max) else {
                 throw InputError(
-                    "--images \(images) of \(dimensions) --dimensions: a gather takes at most \(Int32.max) numbers; ask for fewer"
+                    "--images \(images) times --dimensions \(dimensions) is above \(Int32.max), the most numbers that "
+                        + "a gather takes: lower one of them"
                 )
             }
             guard bytes / Double(ranks.worldSize) < memory else {
                 throw InputError(
-                    "--images \(images) of \(locations) vectors of \(dimensions) take \(Int(bytes / 1e9)) GB with their "
-                        + "gradients, and the machine has \(Int(memory / 1e9)) GB: ask for fewer")
+                    "--images \(images) with \(locations) vectors of \(dimensions) numbers take "
+                        + "\(Int(bytes / 1e9)) GB with their gradients, but this machine has \(Int(memory / 1e9)) GB: "
+                        + "lower --images, --locations or --dimensions")
             }
             let threads = try arguments.number("threads", in: 0...1024, default: 0)
             return (images, locations, dimensions, ContrastiveLoss(estimator, anchor: anchor), threads)
@@ -89,7 +92,7 @@ extension Program {
         func random(_ shape: [Int], purpose: Int) -> Tensor {
             let result = device.tensor(shape)
             var stream = RandomStream(seed: 0, purpose: .synthetic, step: purpose, sample: ranks.rank)
-            // Variance 1/sqrt(d) each, so that scores have variance 1.
+            // Each number has variance 1/sqrt(d), so scores have variance 1.
             let bound = Float(3 / Double(dimensions).squareRoot()).squareRoot()
             for i in 0..<result.count { result.base[i] = (2 * stream.uniform() - 1) * bound }
             return result

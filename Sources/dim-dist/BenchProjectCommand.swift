@@ -3,7 +3,7 @@ import Foundation
 import Tensors
 import Training
 
-/// A row of what `bench project` prints; times in milliseconds.
+/// A row of the report that `bench project` prints; times in milliseconds.
 private struct ProjectedStep: Encodable {
     let nodes: Int
     let ranks: Int
@@ -49,21 +49,28 @@ private struct ProjectedStep: Encodable {
 
 extension Program {
     static let benchProject = Command(
-        name: "bench project", summary: "Predict the step on more nodes from its pieces on this one and a network.",
+        name: "bench project",
+        summary: "Predict the step on more nodes, from its pieces on this node and the speed "
+            + "of a network.",
         usage: "--nodes 2,8,64 --bandwidth 25Gb --latency 5us [--units U] [--batch B|--batch-per-rank B] [--json]",
         options: StepRequest.options + [
-            Option("nodes", "LIST", "how many, with commas between them; each with as many ranks as now"),
-            Option("bandwidth", "RATE", "of a node's link: 25Gb, 100Mb (bits a second), 3GB (bytes)"),
-            Option("latency", "TIME", "between nodes: 5us, 0.5ms"),
+            Option("nodes", "LIST", "numbers of nodes, separated by commas; each node has as many ranks as now"),
+            Option(
+                "bandwidth", "RATE",
+                "bandwidth of a node's link: 25Gb, 100Mb (bits a second), 3GB (bytes a "
+                    + "second)"),
+            Option("latency", "TIME", "latency between nodes: 5us, 0.5ms"),
             Option("json", "one JSON array instead of a table"),
         ],
         notes: """
-            Start it with the ranks of one node; each node more brings as large a batch. What the ranks of a node do and exchange is taken as measured; the loss grows
-            with the number of nodes, for each rank scores its images with those of all; sums take the better of recursive
-            doubling and a ring, gathers a latency for each doubling; gradients are counted as if none of them were summed
-            behind backward, of which little is hidden over TCP. Give the bandwidth and latency that MPI reaches.
-            Waits for nodes that are slower than others are not in it; nor is it that scores which don't fit one tile are
-            made twice, which costs a third more of the loss and of the critic's units.
+            Start it with the ranks of one node. Each further node brings a batch of the same size. The model:
+              node       work and exchanges of a node's ranks: as measured.
+              loss       grows with the number of nodes, for each rank scores its images with those of all.
+              exchanges  sums by recursive doubling or a ring, the faster; gathers take a latency for each doubling.
+              gradients  summed after backward. (Over TCP, little of that time is hidden by backward.)
+            Give the bandwidth and latency that MPI reaches. The prediction leaves out waits for slower nodes. It also
+            leaves out that scores which don't fit one tile are computed twice, which costs a third more of the loss and
+            of the critic's units.
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let (request, nodes, network) = try ranks.agree {
@@ -105,7 +112,8 @@ extension Arguments {
         return try text.split(separator: ",", omittingEmptySubsequences: false).map {
             guard let number = Int($0), (1...1 << 20).contains(number) else {
                 throw InputError(
-                    "--nodes \(text): whole numbers from 1 to \(1 << 20) with commas between them, as 2,8,64")
+                    "--nodes is \(text): it must be whole numbers from 1 to \(1 << 20), separated by commas, such as "
+                        + "2,8,64")
             }
             return number
         }
@@ -125,6 +133,7 @@ extension Arguments {
             if let number = Double(text.dropLast(unit.count)), number > 0 && number.isFinite { return number * factor }
         }
         throw InputError(
-            "--\(name) \(text): a number above 0 and one of \(units.map(\.0).joined(separator: ", ")), as \(example)")
+            "--\(name) is \(text): it must be a number above 0 with one of the units "
+                + "\(units.map(\.0).joined(separator: ", ")), such as \(example)")
     }
 }

@@ -6,7 +6,7 @@ import Training
 
 extension Program {
     static let doctor = Command(
-        name: "doctor", summary: "Check this machine: each line is ok, or says what to type.", usage: "",
+        name: "doctor", summary: "Check this machine. Each line says ok, or what to type.", usage: "",
         options: []
     ) { (_: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let environment = ProcessInfo.processInfo.environment
@@ -36,7 +36,7 @@ extension Program {
 struct Diagnosis: CustomStringConvertible {
     let subject: String
     let finding: String
-    /// What to type; nil when all is well.
+    /// The command to type; nil when all is well.
     let remedy: String?
 
     var isOK: Bool { remedy == nil }
@@ -68,11 +68,11 @@ struct Diagnosis: CustomStringConvertible {
             "\(size) rank\(size == 1 ? "" : "s") on \(hosts) host\(hosts == 1 ? "" : "s"), \(machine.cores) cores here"
         if hosts == 1 && size > machine.cores {
             return Diagnosis(
-                subject: "slots", finding: text, remedy: "more ranks than cores: mpirun -np \(machine.cores)")
+                subject: "slots", finding: text, remedy: "more ranks than cores: use mpirun -np \(machine.cores)")
         }
         if size == 1 && machine.cores > 1 {
             return Diagnosis(
-                subject: "slots", finding: text + " (mpirun -np \(machine.cores) uses them all)", remedy: nil)
+                subject: "slots", finding: text + " (mpirun -np \(machine.cores) uses all of them)", remedy: nil)
         }
         return Diagnosis(subject: "slots", finding: text, remedy: nil)
     }
@@ -80,7 +80,8 @@ struct Diagnosis: CustomStringConvertible {
     static func binding(_ allowed: [Int], threads: Int) -> Diagnosis {
         let least = allowed.min() ?? 0
         let text =
-            "each rank may use \(least) hardware thread\(least == 1 ? "" : "s") and has \(threads) thread\(threads == 1 ? "" : "s")"
+            "each rank may use \(least) hardware thread\(least == 1 ? "" : "s") and has "
+            + "\(threads) thread\(threads == 1 ? "" : "s")"
         return Diagnosis(
             subject: "binding", finding: text,
             remedy: least < threads ? "mpirun --map-by slot:PE=\(threads) --bind-to core" : nil)
@@ -97,11 +98,12 @@ struct Diagnosis: CustomStringConvertible {
             remedy: mebibytes < 64 ? "mount -o remount,size=1G /dev/shm (Docker: --shm-size=1g)" : nil)
     }
 
-    /// - Parameter areOneUser: whether ranks of a host are in one user namespace, outside of which none reads another.
+    /// - Parameter areOneUser: whether the ranks of each host are in one user namespace. Ranks in different ones can't
+    ///   read each other's memory.
     static func singleCopy(
         _ environment: [String: String], library: String, isAllowed: Bool, areOneUser: Bool
     ) -> Diagnosis {
-        // Open MPI 5 has another name for it.
+        // Open MPI 5 has another name for this parameter.
         let (name, none) =
             library.hasPrefix("Open MPI v4")
             ? ("OMPI_MCA_btl_vader_single_copy_mechanism", "none") : ("OMPI_MCA_smsc", "^cma")
@@ -119,7 +121,7 @@ struct Diagnosis: CustomStringConvertible {
             remedy: isAllowed || setting == none ? nil : "export \(name)=\(none)")
     }
 
-    /// OpenBLAS picks its kernel by the processor's model number, and takes new ones for old ones.
+    /// OpenBLAS picks its kernel by the processor's model number. It may take a new processor for an old one.
     static func blas(core: String, flags: Set<String>, environment: [String: String]) -> Diagnosis {
         let chosen = environment["OPENBLAS_CORETYPE"] != nil
         let wide: Set<String> = ["SkylakeX", "Cooperlake", "Sapphirerapids"]
@@ -136,7 +138,7 @@ struct Diagnosis: CustomStringConvertible {
     static func products(_ speeds: [Int]) -> Diagnosis {
         let (least, most) = (speeds.min() ?? 0, speeds.max() ?? 0)
         return Diagnosis(
-            subject: "products", finding: "oneDNN makes \(least) to \(most) GFLOP/s a rank",
-            remedy: 2 * least < most ? "a rank shares its core with another: check slots and --bind-to core" : nil)
+            subject: "products", finding: "oneDNN reaches \(least) to \(most) GFLOP/s a rank",
+            remedy: 2 * least < most ? "some ranks seem to share a core: check slots and --bind-to core" : nil)
     }
 }

@@ -7,20 +7,22 @@ import Training
 
 extension Program {
     static let embed = Command(
-        name: "embed", summary: "Write a run's features as NumPy arrays, rows in data-set order.",
+        name: "embed", summary: "Write a run's features as NumPy arrays, with rows in the order of the data.",
         usage: "--run DIR --data PATH --output FILE.npy|FILE.npz [--layer L] [--split SPLIT]",
         options: SavedRun.options + [
-            Option("data", "PATH", "samples; those of the run by default"),
-            Option("split", "train|test|unlabelled", "which part of the data; train by default"),
-            Option("layer", "L,…", "features; \(layersHelp)"),
+            Option("data", "PATH", "samples to embed; those of the run by default"),
+            Option("split", "train|test|unlabelled", "split of the data; train by default"),
+            Option("layer", "L,…", "layers whose features are written; \(layersHelp)"),
             Option(
                 "output", "FILE",
-                ".npy: the features, float32 [samples, width]; .npz: features, and labels, classes and ids beside them"),
+                "FILE.npy: the features, float32 [samples, width]; FILE.npz: features, labels, classes and ids"),
         ],
         notes: """
-            A .npz file has the arrays features, float32 [samples, width]; labels, int32, where there are any, with numbers as in
-            the data, -1 for none; classes, the names of image folders' classes; ids, file names below --data or else numbers from 0. With
-            several layers in --layer, each has an array of its name instead of features.
+            A .npz file has these arrays:
+              features  float32 [samples, width]. With several layers, there is an array for each, named as the layer.
+              labels    int32, where the data have labels; numbers as in the data, -1 for a sample without one.
+              classes   names of classes, for image folders.
+              ids       file names below --data, or numbers from 0 for data that aren't files.
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let saved = try ranks.agree { try SavedRun(arguments) }
@@ -58,48 +60,48 @@ extension Program {
     }
 }
 
-/// The file that `embed` writes, whole or not at all: one array, or an archive.
+/// The file that `embed` writes, complete or not at all: one array, or an archive.
 private struct FeatureFile {
     let path: String
-    /// Whether it has labels beside the features.
+    /// Whether it is an archive, which has labels beside the features.
     let isArchive: Bool
-    /// Of the arrays of features.
+    /// Names of the arrays of features.
     private let names: [String]
 
-    /// Refuses, before any work, what no file can be written to.
-    /// - Parameter layers: names of what is to be written.
+    /// Refuses, before any work, a path that can't be written.
+    /// - Parameter layers: names of the layers to write.
     init(_ path: String, layers: [String]) throws {
         self.path = path
         isArchive = path.hasSuffix(".npz")
         if FileManager.default.fileExists(atPath: path) { try requireRegularFile(path) }
         guard isArchive || path.hasSuffix(".npy") else {
-            throw InputError("--output is \(path): its name must end in .npy, for an array, or .npz, for an archive")
+            throw InputError("--output is \(path): its name must end in .npy (one array) or .npz (an archive)")
         }
         guard isArchive || layers.count == 1 else {
             throw InputError(
-                "--layer lists \(layers.count) layers, and a .npy file holds one array: join them with +, or write to a "
-                    + ".npz file")
+                "--layer lists \(layers.count) layers, but a .npy file holds one array: join layers with +, or write "
+                    + "a .npz file")
         }
         names = layers.count == 1 ? ["features"] : layers
         let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
         guard isFolder(folder), FileManager.default.isWritableFile(atPath: folder) else {
-            throw InputError("\(path): can't be made: \(folder) is no folder that can be written to")
+            throw InputError("\(path) can't be written: \(folder) is not a folder where you may write")
         }
     }
 
-    /// - Throws: `InputError` where the file is that of the data, or an array in their folder, and would be replaced.
+    /// - Throws: `InputError` where writing the file would replace the data, or an array in their folder.
     func check(isNoFileOf data: String) throws {
         guard FileManager.default.fileExists(atPath: path) else { return }
         let file = URL(fileURLWithPath: path).resolvingSymlinksInPath()
         let root = URL(fileURLWithPath: data).resolvingSymlinksInPath().path
         guard file.path != root && (isArchive || file.deletingLastPathComponent().path != root) else {
             throw InputError(
-                "--output is \(path), a file of the data \(data), and would replace it: choose another name")
+                "--output is \(path), which is a file of the data \(data) and would be replaced: choose another name")
         }
     }
 
-    /// Each rank's rows to their places, then, by the first rank, what the file is made of. Collective.
-    /// - Parameter features: this rank's, [own, width] for each of the layers.
+    /// Each rank writes its rows at their position in a temporary file. Then rank 0 makes the output file. Collective.
+    /// - Parameter features: this rank's features, [own, width] for each layer.
     func write(_ features: [Tensor], _ samples: EvaluationSamples, ranks: any Ranks) throws {
         let temporary = features.indices.map { "\(path).writing" + ($0 == 0 ? "" : "-\($0)") }
         defer { if ranks.isFirst { for file in temporary { try? FileManager.default.removeItem(atPath: file) } } }
@@ -113,7 +115,7 @@ private struct FeatureFile {
             }
         }
         let labels = isArchive ? try allLabels(samples, ranks: ranks) : nil
-        try ranks.agree {  // only a whole file gets its name
+        try ranks.agree {  // only a complete file gets its name
             guard ranks.isFirst else { return }
             guard isArchive else { return try moveFile(temporary[0], to: path) }
             var entries: [(name: String, content: NumPyArchive.Content)] = zip(names, temporary).map {
@@ -127,7 +129,7 @@ private struct FeatureFile {
         }
     }
 
-    /// The labels of all ranks' samples, as the data have them; nil where there are none. Collective.
+    /// The labels of all ranks' samples, as in the data; nil where there are none. Collective.
     private func allLabels(_ samples: EvaluationSamples, ranks: any Ranks) throws -> [Int32]? {
         guard let labels = samples.labels else { return nil }
         return try ranks.gather(labels, filler: 0)

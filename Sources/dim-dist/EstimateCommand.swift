@@ -5,7 +5,7 @@ import Foundation
 import Tensors
 import Training
 
-/// What `--estimator` takes.
+/// The values of `--estimator`.
 private enum EstimatorChoice: RawRepresentable, CaseIterable, Equatable {
     case critic(MutualInformationEstimator)
     /// Nearest neighbours.
@@ -26,7 +26,7 @@ private enum EstimatorChoice: RawRepresentable, CaseIterable, Equatable {
     }
 }
 
-/// What `estimate` prints. What an estimator doesn't have is null.
+/// The report that `estimate` prints. A number that an estimator doesn't have is null.
 private struct EstimateReport: Encodable {
     var estimator: String
     var nats, standardError: Double
@@ -34,8 +34,8 @@ private struct EstimateReport: Encodable {
     var rows: RowCounts
     var seed: UInt64, worldSize: Int
     var reference: NeighbourInformation?
-    var ceiling: Double?  // none of smile
-    var effectivePairs: Double?  // none of InfoNCE
+    var ceiling: Double?  // smile has none
+    var effectivePairs: Double?  // infoNCE has none
     // Of a critic.
     var critic: String?
     var trainingNats: Double?
@@ -74,7 +74,7 @@ private struct EstimateReport: Encodable {
 
     func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
-        // JSON has no infinities: null where a number can't be told, beside a warning.
+        // JSON has no infinities. A number that can't be computed is null, and a warning says so.
         func encode(_ value: Double?, _ key: Key) throws {
             try container.encode(value.flatMap { $0.isFinite ? $0 : nil }, forKey: key)
         }
@@ -102,34 +102,55 @@ private struct EstimateReport: Encodable {
 
 extension Program {
     static let estimate = Command(
-        name: "estimate", summary: "Estimate the mutual information of the paired rows of two .npy arrays, in nats.",
+        name: "estimate", summary: "Estimate the mutual information between paired rows of two .npy arrays, in nats.",
         usage: "--x x.npy --y y.npy [--estimator E] [--critic separable|concatenated] [--steps N] [--batch B]",
         options: [
-            Option("x", "FILE", "[N, …], numbers; what follows the first axis is taken as one row"),
-            Option("y", "FILE", "[N, …], row i of the same sample as row i of x"),
+            Option("x", "FILE", "numbers [N, …]; the axes after the first are one row"),
+            Option("y", "FILE", "numbers [N, …]; row i belongs to the same sample as row i of x"),
             Option(
                 "estimator", EstimatorChoice.allCases.map(\.rawValue).joined(separator: "|"),
-                "infoNCE by default; ksg: nearest neighbours, for up to 5 + 5 columns, no critic"),
-            Option("critic", "C", "separable (by default), or concatenated: one network over every pair, costly"),
-            Option("units", "U", "of each of the critic's two hidden layers; 256, or 128 when concatenated"),
-            Option("batch", "B", "rows of the global batch; 512, or 128 when concatenated"),
-            Option("candidates", "K", "held-out rows paired with each other: infoNCE can't pass ln K; 2048 or 512"),
-            Option("steps", "N", "updates at most, fewer when validation rows gain no more; 2000 by default"),
-            Option("rate", "R", "learning rate, falling to 0 along a cosine, sooner when rows gain no more; 0.001"),
-            Option("held-out", "SHARE", "rows not trained on: a third to choose by, the rest to report on; 0.3"),
-            Option("seed", "S", "of the split, the critic's start and the batches; 0 by default"),
+                "ksg: nearest neighbours, without a critic, for at most 5 + 5 columns; infoNCE by default"),
+            Option(
+                "critic", "C",
+                "separable (by default), or concatenated: a network applied to every pair, which is "
+                    + "slow"),
+            Option(
+                "units", "U",
+                "units of each of the critic's two hidden layers; 256 by default, 128 when "
+                    + "concatenated"),
+            Option("batch", "B", "rows of the global batch; 512 by default, 128 when concatenated"),
+            Option(
+                "candidates", "K",
+                "held-out rows paired with each other; infoNCE can't exceed ln K; 2048 by "
+                    + "default, 512 when concatenated"),
+            Option(
+                "steps", "N",
+                "most updates; training ends earlier when validation rows stop improving; 2000 by "
+                    + "default"),
+            Option(
+                "rate", "R",
+                "learning rate; it falls to 0 along a cosine, sooner when rows stop improving; 0.001 "
+                    + "by default"),
+            Option(
+                "held-out", "FRACTION",
+                "fraction of rows not trained on: a third chooses the critic, the rest is "
+                    + "for the report; 0.3 by default"),
+            Option("seed", "S", "seed of the split, the critic's start and the batches; 0 by default"),
             Option("threads", "T", "threads of each rank; OMP_NUM_THREADS by default"),
         ],
         notes: """
-            Prints one JSON object. nats is the critic's bound on rows that neither trained nor chose it, so it lies below
-            the mutual information where the critic or the data don't suffice (smile may lie above). standard_error is
-            the infinitesimal jackknife's over those rows, for this critic. reference_nats is what nearest neighbours find
-            (Kraskov et al. 2004, form 1; Gao et al. 2017 for rows with equals) in at most 10,000 rows, null for more than
-            5 columns on a side. equal_rows counts rows that are copies of others. A column of up to 256 evenly spaced
-            values is taken as labels too. warning, null where all is well, says when the value is near what the estimator
-            or so many rows can tell, when it is below the reference, when the data are too few or copies, and when
-            training diverged, did harm early or was still gaining at its last step. A number that can't be told is null,
-            beside a warning.
+            Prints one JSON object:
+              nats            the critic's bound on rows that neither trained nor chose it. It lies below the mutual
+                              information where the critic or the data don't suffice (smile may lie above).
+              standard_error  by the infinitesimal jackknife over those rows, for this critic.
+              reference_nats  the estimate by nearest neighbours (Kraskov et al. 2004, form 1; Gao et al. 2017 for equal
+                              rows) from at most 10,000 rows; null for more than 5 columns of x or y.
+              equal_rows      number of rows that are copies of others.
+              warning         null where all is well. It says when the value is near the most that the estimator or this
+                              number of rows can show, or below the reference; when the data are too few or copies; and
+                              when training diverged, got worse early or was still improving at its last step.
+            The critic also sees a column of at most 256 evenly spaced values as labels. A number that can't be computed
+            is null, and warning says why.
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let start = ContinuousClock.now
@@ -147,10 +168,10 @@ extension Program {
                 x: x, y: y, seed: seed, ranks: ranks, device: device)
             report = EstimateReport(estimate, seed: seed, worldSize: ranks.worldSize)
         } else {
-            var told = start
+            var shown = start
             let estimate = try settings(x: x, y: y, seed: seed, ranks: ranks, device: device) { line in
-                guard ranks.isFirst, told.duration(to: .now) > .seconds(5) else { return }
-                told = .now
+                guard ranks.isFirst, shown.duration(to: .now) > .seconds(5) else { return }
+                shown = .now
                 complain(line)
             }
             report = EstimateReport(estimate, settings, seed: seed, worldSize: ranks.worldSize)
@@ -164,7 +185,7 @@ extension Program {
         return .success
     }
 
-    /// What is trained, by the command line.
+    /// The settings of the critic, from the command line.
     private static func criticSettings(_ choice: EstimatorChoice, _ arguments: Arguments) throws -> MutualInformation {
         var settings = MutualInformation(critic: try arguments.choice("critic", default: .separable))
         if case .critic(let estimator) = choice { settings.estimator = estimator }
@@ -177,19 +198,22 @@ extension Program {
         guard choice == .ksg else { return settings }
         let unused = ["critic", "units", "batch", "candidates", "steps", "rate", "held-out"].filter(arguments.has)
         if let name = unused.first {
-            throw InputError("--\(name) is for a critic, and --estimator ksg trains none: leave it out")
+            throw InputError("--\(name) is for a critic, but --estimator ksg trains none: leave --\(name) out")
         }
         return settings
     }
 
-    /// This rank's rows of both arrays, [n, columns] each, columns shifted and scaled, the constant ones to 0. Collective.
+    /// This rank's rows of both arrays, [n, columns] each. Columns are shifted and scaled; constant columns are 0.
+    /// Collective.
     private static func readPairs(_ arguments: Arguments, ranks: any Ranks, device: Device) throws -> (Tensor, Tensor) {
         let (x, y) = try ranks.agree {
             let (xPath, yPath) = (try arguments.required("x"), try arguments.required("y"))
             let x = try NumPyArray(path: xPath, accepting: NumPyElement.allCases)
             let y = try NumPyArray(path: yPath, accepting: NumPyElement.allCases)
             guard x.rows == y.rows else {
-                throw InputError("\(xPath) has \(x.rows) rows and \(yPath) \(y.rows): give each row of x its row of y")
+                throw InputError(
+                    "\(xPath) has \(x.rows) rows but \(yPath) has \(y.rows): each row of x needs its row "
+                        + "of y")
             }
             return (x, y)
         }
@@ -206,8 +230,8 @@ extension Program {
         let (scale, values) = try ranks.agree {
             let scale = try ColumnScale(of: array)
             let values = try array.read(rows: rows, by: scale)
-            if let place = values.firstIndex(where: { !$0.isFinite }) {
-                let reason = try array.refusal(ofValue: place, inRowsFrom: rows.lowerBound)
+            if let index = values.firstIndex(where: { !$0.isFinite }) {
+                let reason = try array.refusal(ofValue: index, inRowsFrom: rows.lowerBound)
                 throw InputError("\(reason), of both arrays")
             }
             return (scale, values)
@@ -215,7 +239,7 @@ extension Program {
         let result = device.tensor([rows.count, array.rowSize], values)
         let constants = try scale.constantColumns(of: values, ranks: ranks)
         for row in 0..<rows.count { for column in constants { result.matrix.row(row)[column] = 0 } }
-        // Where all are, that is refused.
+        // An array of constant columns only is refused later.
         if ranks.isFirst, constants.count < array.rowSize,
             let remark = constantsRemark(constants, of: array.rowSize, noun: "column")
         {

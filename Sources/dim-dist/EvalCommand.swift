@@ -25,15 +25,15 @@ private struct EvaluationLine: Encodable {
     }
 }
 
-/// Keeps what `eval` finds with its run, where that can be written. For the first rank.
+/// Keeps the scores of `eval` in the run directory, if that can be written. For rank 0.
 private final class ScoreKeeper {
     private let run: String
-    /// What was told last.
+    /// The problem that was reported last.
     private var problem: String?
 
     init(run: String) { self.run = run }
 
-    /// Into `metrics.jsonl`, which is opened anew each time: the run may be training on.
+    /// Appends a line to `metrics.jsonl`. The file is opened anew each time, because the run may still train.
     func keep(_ line: EvaluationLine) throws {
         do {
             let journal = try Journal(run: run, from: nil)
@@ -44,22 +44,22 @@ private final class ScoreKeeper {
         }
     }
 
-    /// Into `evaluation.txt`.
+    /// Writes `evaluation.txt`.
     func keep(report: String) {
         do {
             try (report + "\n").write(toFile: run + "/evaluation.txt", atomically: true, encoding: .utf8)
         } catch {
-            Program.complain("can't write \(run)/evaluation.txt, so the table is printed only: \(error)")
+            Program.complain("can't write \(run)/evaluation.txt, so the table is only printed: \(error)")
         }
     }
 
     private func complain(_ text: String?) {
         defer { problem = text }
-        if let text, text != problem { Program.complain("\(text); scores are printed, and not in it") }
+        if let text, text != problem { Program.complain("\(text); scores are printed but not kept there") }
     }
 }
 
-/// What `eval` is asked for, whatever the method.
+/// The request of an `eval` command, the same for every method.
 private struct EvaluationRequest {
     let probes: [Probe]
     let seeds: Int
@@ -77,25 +77,26 @@ private struct EvaluationRequest {
 
 extension Program {
     static let eval = Command(
-        name: "eval", summary: "Tell what a run's frozen features are worth, beside controls.",
+        name: "eval", summary: "Score a run's frozen features by probes, beside controls.",
         usage: "--run DIR [--data PATH] [--layer L,…] [--probe P,…] [--seeds K]",
         options: SavedRun.options + [
-            Option("data", "PATH", "samples with a train and a test split, labelled; those of the run by default"),
-            Option("layer", "L,…", "features; \(layersHelp)"),
+            Option("data", "PATH", "samples with labels, a train split and a test split; those of the run by default"),
+            Option("layer", "L,…", "layers whose features are scored; \(layersHelp)"),
             Option(
                 "probe", "P,…",
-                "linear (logistic regression), svm, knn (cosine), mlp (one hidden layer), mlpPublished (the same at its published rate), reconstruction (by a decoder, MS-SSIM), "
-                    + "ndm (neural dependency measure, nats), mine (information on the image, nats); linear,knn by default"
+                "linear (logistic regression), svm, knn (cosine), mlp (one hidden layer), mlpPublished (the same with "
+                    + "its published rate), reconstruction (by a decoder, MS-SSIM), ndm (neural dependency measure, "
+                    + "nats), mine (information about the image, nats); linear,knn by default"
             ),
             Option(
                 "seeds", "K",
-                "repeat with K seeds, for mean ± standard deviation: probes, and the untrained encoder, of which there "
-                    + "are K; the trained one is the same throughout"),
-            Option("decoder-steps", "N", "batches of 64 images that each decoder is trained on; 1000 by default"),
+                "repeat probes with K seeds, for mean ± standard deviation; there are K untrained encoders, but one "
+                    + "trained encoder; 1 by default"),
+            Option("decoder-steps", "N", "training steps of each decoder, of 64 images each; 1000 by default"),
             Option("without-controls", "leave out the untrained encoder, raw pixels and PCA-64"),
         ]
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
-        signal(SIGPIPE, SIG_IGN)  // a reader of what is printed may leave
+        signal(SIGPIPE, SIG_IGN)  // the reader of the output may close it
         let (request, saved) = try ranks.agree { (try EvaluationRequest(arguments), try SavedRun(arguments)) }
         return try evaluate(saved.kind.type, saved, request, arguments, ranks)
     }
@@ -149,23 +150,23 @@ extension Program {
     }
 }
 
-/// Both splits, of which models of one method make features.
+/// Both splits, for features of several models of one method.
 private struct JudgedRows<M: Method> {
     let train, test: EvaluationRows<M.Source.Batch>
     let layers: [LayerJoin<M.Layer>]
     let judge: FeatureJudge
 
-    /// Fills a row of the table for each of the layers. Collective.
+    /// Fills the table's row of each layer. Collective.
     /// - Parameters:
-    ///   - name: of the model, which the rows' names open with.
-    ///   - isLast: whether no more models come for these rows.
+    ///   - name: the model's name, with which the rows' names begin.
+    ///   - isLast: whether this is the last model for these rows.
     func judge(_ model: Model<M>, _ name: String, seeds: [UInt64], isLast: Bool) throws {
         let frozen = FrozenModel(model)
         var features = try judge.ranks.agree {
             (train: try frozen.features(of: train, layers), test: try frozen.features(of: test, layers))
         }
         for layer in layers {
-            // Out of the lists: the memory of one layer is free for the next.
+            // Removed from the lists, so that the memory of one layer is free for the next.
             let (trainValues, testValues) = (features.train.removeFirst(), features.test.removeFirst())
             let row = "\(name) \(layer.name)"
             try judge.judge(row, seeds: seeds) { try judge.features(trainValues, testValues) }

@@ -4,10 +4,10 @@ import Evaluation
 import Foundation
 import Tensors
 
-/// Judges features of a run's samples by every probe asked for, and keeps the table.
+/// Scores features of a run's samples by every requested probe, and keeps the table.
 final class FeatureJudge {
     let probes: [Probe]
-    /// The first is the run's own.
+    /// Seeds of the probes; the first is the run's own.
     let seeds: [UInt64]
     let reconstruction: Reconstruction
     let ranks: any Ranks
@@ -16,16 +16,17 @@ final class FeatureJudge {
     let train, test: EvaluationSamples
     private(set) var table = EvaluationTable()
     private let record: (Score) throws -> Void
-    /// nil where no probe asks for labels.
+    /// nil where no probe needs labels.
     private let classes: ClassNumbers?
-    /// Of this rank's rows; 0 where there is no label.
+    /// Class numbers of this rank's rows; 0 for a row without a label.
     private let labels: (train: [Int], test: [Int])
-    /// Rows of this rank with a label; nil where all ranks' rows have one, or no probe asks for any.
+    /// Rows of this rank with a label; nil where all ranks' rows have one, or no probe needs labels.
     private let labelled: (train: [Int], test: [Int])?
 
     /// Collective.
-    /// - Parameter record: keeps a score of a row that is complete; called on the first rank.
-    /// - Throws: `InputError` when the samples lack what a probe needs: labels, a number, or a shape that decoders make.
+    /// - Parameter record: keeps a score of a complete row; called on rank 0.
+    /// - Throws: `InputError` when the samples lack what a probe needs: labels, a number, or a shape that decoders
+    ///   make.
     init(
         probes: [Probe], seeds: [UInt64], reconstruction: Reconstruction, train: EvaluationSamples,
         test: EvaluationSamples, ranks: any Ranks, device: Device, record: @escaping (Score) throws -> Void
@@ -39,19 +40,21 @@ final class FeatureJudge {
         self.train = train
         self.test = test
         let judged = probes.first { $0.measure == .accuracy }
-        try ranks.agree {  // now, and not after the probes before it
+        try ranks.agree {  // now, not after other probes have run
             if let probe = judged, train.labels == nil || test.labels == nil { throw Self.withoutLabels(probe, in: "") }
             for probe in probes where train.count < probe.fewestTrainingRows {
                 throw InputError(
-                    "\(train.count) training images: --probe \(probe.rawValue) needs at least "
-                        + "\(probe.fewestTrainingRows), so leave it out")
+                    "--probe \(probe.rawValue) needs at least \(probe.fewestTrainingRows) training images, but there "
+                        + "are \(train.count): leave it out")
             }
             if let probe = probes.first(where: \.needsPictures), train.images == nil {
-                throw InputError("the data are no images: leave --probe \(probe.rawValue) out, which needs them")
+                throw InputError("--probe \(probe.rawValue) needs images, but the data have none: leave it out")
             }
             if let train = train.images?.dataset, let test = test.images?.dataset, probes.contains(.reconstruction) {
                 guard train.holdsBytes && test.holdsBytes else {
-                    throw InputError("reconstruction needs pixels of 0 to 255: leave --probe reconstruction out")
+                    throw InputError(
+                        "--probe reconstruction needs pixels from 0 to 255, but the data have others: "
+                            + "leave it out")
                 }
                 try reconstruction.checkShape(train.shape)
             }
@@ -67,23 +70,23 @@ final class FeatureJudge {
         try ranks.agree {
             for (rows, without, name) in [(train, unlabelled.train, "training"), (test, unlabelled.test, "test")]
             where without == rows.count {
-                throw Self.withoutLabels(judged, in: ": \(name) has -1 throughout")
+                throw Self.withoutLabels(judged, in: ": all \(name) labels are -1")
             }
         }
         let numbers = (train: classes.numbers(of: trainLabels), test: classes.numbers(of: testLabels))
         self.classes = classes
         labels = (numbers.train.map { $0 ?? 0 }, numbers.test.map { $0 ?? 0 })
-        func places(_ numbers: [Int?]) -> [Int] { numbers.indices.filter { numbers[$0] != nil } }
-        labelled = unlabelled == (0, 0) ? nil : (places(numbers.train), places(numbers.test))
+        func rows(_ numbers: [Int?]) -> [Int] { numbers.indices.filter { numbers[$0] != nil } }
+        labelled = unlabelled == (0, 0) ? nil : (rows(numbers.train), rows(numbers.test))
     }
 
-    private static func withoutLabels(_ probe: Probe, in place: String) -> InputError {
+    private static func withoutLabels(_ probe: Probe, in detail: String) -> InputError {
         InputError(
-            "the data have no labels\(place): eval --probe \(probe.rawValue) needs them, reconstruction, ndm and mine don't"
+            "the data have no labels\(detail): --probe \(probe.rawValue) needs them; reconstruction, ndm and mine don't"
         )
     }
 
-    /// Features of both splits from this rank's rows. Collective.
+    /// Features of both splits, from this rank's rows. Collective.
     func features(_ trainValues: Tensor, _ testValues: Tensor) throws -> (train: Features, test: Features) {
         let count = classes?.labels.count ?? 1
         return (
@@ -96,7 +99,7 @@ final class FeatureJudge {
         )
     }
 
-    /// Those rows of both splits that accuracies are about. Collective.
+    /// The rows of both splits that have labels. Collective.
     private func labelled(
         _ sets: (train: Features, test: Features)
     ) throws -> (train: Features, test: Features) {
@@ -107,16 +110,17 @@ final class FeatureJudge {
         )
     }
 
-    /// Fills a row of the table, or adds to it. Collective. What bad input makes fail is noted in its cell.
+    /// Fills a row of the table, or adds values to it. Bad input makes a probe fail; its cell then says why.
+    /// Collective.
     /// - Parameters:
-    ///   - seeds: of the probes; a probe that has no use for seeds runs once.
-    ///   - make: gives the row's features; collective.
+    ///   - seeds: of the probes; a probe without random numbers runs once.
+    ///   - make: returns the row's features; collective.
     func judge(_ name: String, seeds: [UInt64], _ make: () throws -> (train: Features, test: Features)) throws {
         let outcome = try attempt {
             let sets = try make()
             return (all: sets, labelled: try labelled(sets))
         }
-        device.memory.trim()  // what made them
+        device.memory.trim()  // free the memory that making them took
         switch outcome {
         case .failure(let refusal): for probe in probes { fail(name, probe, refusal) }
         case .success(let sets):
@@ -137,18 +141,19 @@ final class FeatureJudge {
         device.memory.trim()  // the next features have other sizes
     }
 
-    /// Adds one value to the table and says so, with its time; or why there is none. Collective where `find` is.
-    /// - Parameter find: gets what to call with a line of progress.
+    /// Adds one value to the table and prints it with its time, or prints why there is none. Collective where `find`
+    /// is.
+    /// - Parameter find: computes the value; it reports progress, a line at a time, to the function it is given.
     func add(_ name: String, _ probe: Probe, find: (_ progress: (String) -> Void) throws -> Finding) throws {
         let start = ContinuousClock.now
-        var told = start
+        var shown = start
         let outcome = try attempt {
             let finding = try find { line in
-                guard ranks.isFirst, told.duration(to: .now) > .seconds(5) else { return }
-                told = .now
+                guard ranks.isFirst, shown.duration(to: .now) > .seconds(5) else { return }
+                shown = .now
                 Program.complain("\(name), \(line)")
             }
-            guard finding.value.isFinite else { throw InputError("its value is \(finding.value), which isn't finite") }
+            guard finding.value.isFinite else { throw InputError("its value is \(finding.value), not a finite number") }
             return finding
         }
         switch outcome {
@@ -161,23 +166,24 @@ final class FeatureJudge {
         }
     }
 
-    /// Keeps a row's scores, which are all there. Collective.
+    /// Keeps the scores of a complete row. Collective.
     func complete(_ name: String) throws {
         try ranks.agree { if ranks.isFirst { for score in table.scores(features: name) { try record(score) } } }
     }
 
-    /// The table, and what one must know to read it.
-    /// - Parameter run: which checkpoint it is of.
+    /// The table, with notes that explain it.
+    /// - Parameter run: names the checkpoint.
     func report(of run: String) throws -> String {
         var notes = table.legend
         notes.append("\(run), \(train.count) training and \(test.count) test images")
         if let unlabelled = classes?.unlabelled, unlabelled != (0, 0) {
             notes.append(
-                "\(unlabelled.train) training and \(unlabelled.test) test images have no label (-1) and no part in accuracies"
+                "\(unlabelled.train) training and \(unlabelled.test) test images have no label (-1); accuracies leave "
+                    + "them out"
             )
         }
         if seeds.count > 1 {
-            notes.append("mean ± standard deviation of \(seeds.count) seeds, one trained encoder")
+            notes.append("mean ± standard deviation over \(seeds.count) seeds; there is one trained encoder")
         }
         if let images = train.images?.dataset, probes.contains(.reconstruction) {
             notes.append(try reconstruction.description(of: images.shape))
@@ -190,7 +196,8 @@ final class FeatureJudge {
         if ranks.isFirst { Program.complain("\(name), no \(probe.title): \(refusal)") }
     }
 
-    /// An input error of collective work is the same on every rank, so all go on without it; any other ends the job.
+    /// The result of collective work, or its input error, which is the same on every rank, so that all continue. Any
+    /// other error ends the job.
     func attempt<Value>(_ work: () throws -> Value) throws -> Result<Value, InputError> {
         do {
             return .success(try work())

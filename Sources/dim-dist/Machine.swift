@@ -1,18 +1,18 @@
 import Foundation
 import MPI
 
-/// What this machine is.
+/// The properties of this machine that decide how ranks run here.
 struct Machine {
-    /// Numbers of the hardware threads that this process may use. A rank that is bound to its core has that core's only.
+    /// Numbers of the hardware threads that this process may use. A rank that is bound to a core has only that core's.
     let allowed: Set<Int>
-    /// Those that its launcher may use, and so all ranks that it starts here; this process's own without a launcher.
+    /// Those that its launcher may use, and so all ranks that it starts here. Without a launcher: this process's own.
     let launchers: Set<Int>
-    /// A container's limit in cores, rounded up; nil where there is none.
+    /// The container's limit in cores, rounded up; nil without a limit.
     let quota: Int?
     /// Bytes free in /dev/shm; nil without one.
     let sharedMemory: Int?
-    /// Whether ranks may copy out of each other's memory (CMA): with CAP_SYS_PTRACE, or where neither a seccomp filter
-    /// nor Yama stands in the way.
+    /// Whether ranks may read each other's memory (CMA). They may with CAP_SYS_PTRACE, or where neither a seccomp
+    /// filter nor Yama forbids it.
     let mayReadOthersMemory: Bool
     let processorFlags: Set<String>
     /// The kernel's name of this process's user namespace.
@@ -26,7 +26,7 @@ struct Machine {
         return min(max(Set(siblings).count, 1), quota ?? .max)
     }
 
-    /// Hardware threads that can work at once for ranks here.
+    /// Hardware threads that ranks here can use at the same time.
     var hardwareThreads: Int { min(launchers.count, quota ?? .max) }
 
     static var current: Machine {
@@ -41,7 +41,7 @@ struct Machine {
         let isTracer = capabilities & 1 << 19 != 0
         let shared = try? FileManager.default.attributesOfFileSystem(forPath: "/dev/shm")[.systemFreeSize] as? Int
         let flags = lines(of: "/proc/cpuinfo").first { $0.hasPrefix("flags") } ?? ""
-        // Microseconds in each period, and the period; the first is "max" without a limit.
+        // Microseconds in each period, then the period. The first is "max" without a limit.
         let limit = (lines(of: "/sys/fs/cgroup/cpu.max").first ?? "").split(separator: " ").compactMap { Int($0) }
         return Machine(
             allowed: allowed,

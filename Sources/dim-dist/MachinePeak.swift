@@ -2,14 +2,14 @@ import Collectives
 import Foundation
 import Tensors
 
-/// What this machine reaches at best, with all ranks at work at once: what pieces of a step are held against.
+/// The best speeds of this machine, measured with all ranks at work. The pieces of a step are compared with them.
 struct MachinePeak {
     /// A rank's floating-point operations per second in a product of 1024x1024 matrices, in 10^9.
     let gigaflops: Double
-    /// Bytes per second that a rank's a = b + s·c moves in arrays larger than caches, in 10^9; what is written counts
+    /// Bytes per second that a rank's a = b + s·c moves in arrays larger than the caches, in 10^9. Written bytes count
     /// once.
     let gigabytes: Double
-    /// Of the matrix product.
+    /// Time of the matrix product.
     let milliseconds: Double
 
     /// Collective. Takes about a second.

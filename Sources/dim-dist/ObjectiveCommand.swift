@@ -6,7 +6,7 @@ import Objectives
 import Tensors
 import Training
 
-/// What `objective` prints.
+/// The report that `objective` prints.
 private struct ObjectiveReport: Encodable {
     let estimator: String
     let loss: Double
@@ -24,7 +24,7 @@ private struct ObjectiveReport: Encodable {
         var container = encoder.container(keyedBy: Key.self)
         try container.encode(estimator, forKey: .estimator)
         try container.encode(loss, forKey: .loss)
-        try container.encode(mutualInformation, forKey: .mutualInformation)  // null where there is no bound
+        try container.encode(mutualInformation, forKey: .mutualInformation)  // null where the loss gives no bound
         try container.encode(images, forKey: .images)
         try container.encode(worldSize, forKey: .worldSize)
     }
@@ -35,12 +35,18 @@ extension Program {
         name: "objective", summary: "Compute a loss and its gradients from .npy files, for ports and tests.",
         usage: "--locals l.npy --globals g.npy --estimator E [--anchor A] [--gradients DIR]",
         options: [
-            Option("locals", "FILE", "[N, M², d], float32: rank r takes the r-th slice of the N images"),
-            Option("globals", "FILE", "[N, d], float32"),
-            Option("estimator", Estimator.allCases.map(\.rawValue).joined(separator: "|"), "infoNCE by default"),
-            Option("anchor", "global|local|both", "what infoNCE's softmax runs for; global by default"),
-            Option("compat", "exact|published", "published: infoNCE with the published code's mask of -10"),
-            Option("gradients", "DIR", "writes locals.npy and globals.npy, dloss/d of each"),
+            Option("locals", "FILE", "local vectors, float32 [N, M², d]; each rank takes a slice of the N images"),
+            Option("globals", "FILE", "global vectors, float32 [N, d]"),
+            Option(
+                "estimator", Estimator.allCases.map(\.rawValue).joined(separator: "|"),
+                "estimator; infoNCE by "
+                    + "default"),
+            Option("anchor", "global|local|both", "vectors that have a softmax in infoNCE; global by default"),
+            Option(
+                "compat", "exact|published",
+                "published: infoNCE with the published code's mask of -10; exact by "
+                    + "default"),
+            Option("gradients", "DIR", "folder for the gradients of the loss: locals.npy and globals.npy"),
         ]
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let device = try Program.device(threads: 0, ranks: ranks)
@@ -60,7 +66,9 @@ extension Program {
         let total = try ranks.sum([result.loss])[0]
         try ranks.agree {
             guard total.isFinite else {
-                throw InputError("the loss is \(total): scores overflow float32; scale the locals and globals down")
+                throw InputError(
+                    "the loss is \(total), because scores overflow float32: scale the locals and globals "
+                        + "down")
             }
         }
         if let folder = arguments.text("gradients") {
@@ -98,7 +106,7 @@ private struct ObjectiveInput {
     let locals: Tensor  // [n·M², d]
     let globals: Tensor  // [n, d]
     let shares: Shares
-    /// What was made of the files' numbers, a line each.
+    /// Notes on conversions of the files' numbers, a line each.
     let notes: [String]
 
     init(_ arguments: Arguments, rank: Int, worldSize: Int, device: Device) throws {
@@ -106,13 +114,15 @@ private struct ObjectiveInput {
         let (localsFile, globalsFile) = (try NumPyArray(path: localsPath), try NumPyArray(path: globalsPath))
         shape = localsFile.shape
         guard shape.count == 3, shape[0] >= 2, shape[1] >= 1, shape[2] >= 1 else {
-            throw InputError("\(localsPath) has shape \(shape), expected [N, M², d] of at least 2 images")
+            throw InputError("\(localsPath) has shape \(shape): expected [N, M², d] with N of at least 2 images")
         }
         guard globalsFile.shape == [shape[0], shape[2]] else {
-            throw InputError("\(globalsPath) has shape \(globalsFile.shape), expected \([shape[0], shape[2]])")
+            throw InputError(
+                "\(globalsPath) has shape \(globalsFile.shape): expected \([shape[0], shape[2]]), to fit "
+                    + "\(localsPath)")
         }
         notes = [localsFile, globalsFile].filter { $0.element == .float64 }.map {
-            "\($0.path): float64, rounded to float32, in which losses are computed"
+            "\($0.path): its float64 numbers are rounded to float32, in which losses are computed"
         }
         let starts = (0...worldSize).map { $0 * localsFile.shape[0] / worldSize }
         shares = Shares(counts: (0..<worldSize).map { starts[$0 + 1] - starts[$0] }, rank: rank)

@@ -3,10 +3,10 @@ import Collectives
 /// An option of a command, as the help shows it.
 struct Option {
     let name: String
-    /// What its value stands for; nil for a switch.
+    /// The value's name in the help; nil for a switch.
     let value: String?
     let help: String
-    /// The setting that it is short for.
+    /// The setting that this option sets.
     let setting: String?
     let repeats: Bool
 
@@ -28,7 +28,7 @@ struct Option {
     }
 }
 
-/// What was typed behind a command.
+/// The arguments typed after a command.
 struct Arguments {
     private let values: [String: [String]]
 
@@ -46,7 +46,7 @@ struct Arguments {
             if values[option.name] != nil && !option.repeats { throw InputError("\(parts[0]) is given twice") }
             if let meaning = option.value {
                 guard let value = parts.count == 2 ? parts[1] : rest.popFirst(), !value.isEmpty else {
-                    throw InputError("\(parts[0]) needs a value: \(parts[0]) \(meaning)")
+                    throw InputError("\(parts[0]) needs a value: write \(parts[0]) \(meaning)")
                 }
                 values[option.name, default: []].append(value)
             } else {
@@ -62,7 +62,7 @@ struct Arguments {
     func text(_ name: String) -> String? { values[name]?.last }
 
     func required(_ name: String) throws -> String {
-        guard let text = text(name) else { throw InputError("--\(name) is needed: see --help") }
+        guard let text = text(name) else { throw InputError("--\(name) is missing: the command needs it (see --help)") }
         return text
     }
 
@@ -75,7 +75,7 @@ struct Arguments {
         return number
     }
 
-    /// Of random numbers; 0 by default.
+    /// The seed of random numbers; 0 by default.
     func seed() throws -> UInt64 {
         guard let text = text("seed") else { return 0 }
         guard let seed = UInt64(text) else {
@@ -104,8 +104,8 @@ struct Arguments {
     where Choice.RawValue == String {
         guard let text = text(name) else { return standard }
         let words = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-        for (place, word) in words.enumerated() where words[..<place].contains(word) {
-            throw InputError("--\(name) is \(text): \(word) is given twice, once is enough")
+        for (index, word) in words.enumerated() where words[..<index].contains(word) {
+            throw InputError("--\(name) is \(text): \(word) is given twice: give it once")
         }
         return try words.map { try Self.choice($0, of: "--\(name)") }
     }

@@ -1,12 +1,12 @@
 import Collectives
 import Foundation
 
-/// Where a step's time went: the pieces of a timeline under their names.
+/// The time of a step by pieces: the pieces of a timeline, summed by name.
 struct PieceTable {
     struct Row: Encodable {
         let name: String
         let kind: String
-        /// Of a step, in which no other piece was at work inside it.
+        /// Time in a step, without the pieces inside it.
         let milliseconds: Double
         let gigaflopsPerSecond: Double?
         let gigabytesPerSecond: Double?
@@ -21,10 +21,10 @@ struct PieceTable {
 
     /// Longest first.
     let rows: [Row]
-    /// Of the pieces of the encoder, forward and backward, batch norms included.
+    /// Speed of the encoder's pieces, forward and backward, batch norms included.
     let encoderGigaflops: Double
 
-    /// - Parameter steps: how many steps the timeline has seen; times and work are their means.
+    /// - Parameter steps: number of steps in the timeline; times and work are their means.
     init(_ timeline: Timeline, steps: Int) {
         struct Sum {
             var kind = Timeline.Kind.computation
@@ -54,7 +54,8 @@ struct PieceTable {
         rows.reduce(0) { $1.kind == kind.rawValue ? $0 + $1.milliseconds : $0 }
     }
 
-    /// The rows as text, each held against the machine's peak; what takes less than a thousandth is left out.
+    /// The rows as text, each compared with the machine's peak. Pieces that take less than a thousandth of the step are
+    /// left out.
     func text(step: Double, peak: MachinePeak) -> String {
         let width = max(5, rows.map(\.name.count).max() ?? 0)
         func line(_ name: String, _ rest: String) -> String {
@@ -100,7 +101,7 @@ enum Trace {
         var args: Details?
     }
 
-    /// All ranks' events as one JSON text; it is whole on every rank. Collective.
+    /// All ranks' events as one JSON text, complete on every rank. Collective.
     static func text(_ timeline: Timeline, ranks: any Ranks) throws -> String {
         let title = Event(
             name: "process_name", ph: "M", pid: ranks.rank,

@@ -3,17 +3,17 @@ import Datasets
 import Evaluation
 import Tensors
 
-/// What images are worth without an encoder: raw pixels, and their principal components.
+/// The controls without an encoder: raw pixels, and their principal components.
 struct PixelControls {
     /// This rank's images of the training and the test split.
     let train, test: ImageDataset
-    /// Of the encoder's training images.
+    /// Normalisation by the encoder's training images.
     let normalisation: Normalisation
 
-    /// Components of the control by principal components.
+    /// Number of principal components.
     private static let componentCount = 64
 
-    /// Fills their rows. Collective.
+    /// Fills the controls' rows of the table. Collective.
     func judge(seeds: [UInt64], by judge: FeatureJudge) throws {
         let device = judge.device
         func raw() throws -> (train: Features, test: Features) {
@@ -38,7 +38,7 @@ struct PixelControls {
         }
         try judge.complete(name)
         guard judge.probes.contains(.reconstruction), let (components, _, test) = found else { return }
-        // What the components' own inverse makes, without a decoder; and what one picture does for all.
+        // Reconstructions without a decoder: by the inverse of the components, and by one mean image for all.
         let nothing = device.tensor(test.values.shape, filledWith: 0)
         for (name, coordinates) in [("\(name), inverse", test.values), ("mean image", nothing)] {
             try judge.add(name, .reconstruction) { _ in

@@ -5,40 +5,40 @@ import MPI
 import Methods
 import Training
 
-/// A command: its options, and what each rank does. The body is collective.
+/// A command: its options, and the work of each rank. The body is collective.
 struct Command {
     let name: String
     let summary: String
     let usage: String
     let options: [Option]
-    /// What `--help` says behind the options.
+    /// Text that `--help` prints after the options.
     var notes: String?
-    /// Whether `--method NAME --help` tells that method's settings.
+    /// Whether `--method NAME --help` lists the settings of that method.
     var helpsWithMethod = false
     let body: @Sendable (Arguments, any Ranks) throws -> ExitStatus
 }
 
-/// The command line: picks the command and the world of ranks, and makes one line and an exit status of any error.
+/// The command line. It picks the command and the world of ranks, and turns any error into one line and an exit status.
 struct Program {
     let arguments: [String]
 
     static let commands: [Command] = [train, eval, embed, estimate, objective, bench, benchLoss, benchProject, doctor]
 
     private static let worldOptions = [
-        Option("transport", "mpi|threads|none", "how ranks talk; found out from the launcher by default"),
-        Option("ranks", "N", "ranks of --transport threads"),
-        Option("help", "this text"),
+        Option("transport", "mpi|threads|none", "how ranks communicate; by default mpi under mpirun, otherwise none"),
+        Option("ranks", "N", "number of ranks, for --transport threads"),
+        Option("help", "print this text"),
     ]
 
     func run() -> Int32 {
         let environment = ProcessInfo.processInfo.environment
-        let speaks = Launcher.place(in: environment) == 0
+        let speaks = Launcher.rank(in: environment) == 0
         do {
             guard let name = arguments.first, name != "--help", name != "help" else {
                 if speaks { try Self.tell(Self.help) }
                 return ExitStatus.success.rawValue
             }
-            // `bench --help` is enough where there is one `bench …`.
+            // `bench --help` is the help of the first `bench …`.
             let isHelp = arguments.count == 2 && arguments[1] == "--help"
             let named = Self.commands.first { isHelp ? $0.words[0] == name : arguments.starts(with: $0.words) }
             guard let command = named else {
@@ -57,30 +57,32 @@ struct Program {
             let parsed = try Arguments(Array(arguments.dropFirst(command.words.count)), options: options)
             return try World(parsed, environment: environment).run(command, parsed).rawValue
         } catch {
-            // Found before the ranks know each other: the same on all of them, so one speaks and has the status. Open MPI 5
-            // ends all ranks when one has failed, and that one might not have spoken yet.
+            // This error came before the ranks are connected. It is the same on all of them, so rank 0 alone reports it
+            // and exits with its status. Open MPI 5 ends all ranks when one has failed, perhaps before rank 0 has
+            // reported it.
             guard speaks else { return ExitStatus.success.rawValue }
             Self.complain("\(error)")
             return error.exitStatus.rawValue
         }
     }
 
-    /// Says that all went well to launch/run, where it asks for that. It doesn't show it.
+    /// Confirms to launch/run that all went well, where it asks for that. It doesn't show the line.
     func confirm() {
         let environment = ProcessInfo.processInfo.environment
-        if environment["DIM_DIST_CONFIRM"] == "1" && Launcher.place(in: environment) == 0 { Self.complain("confirmed") }
+        if environment["DIM_DIST_CONFIRM"] == "1" && Launcher.rank(in: environment) == 0 { Self.complain("confirmed") }
     }
 
-    /// What follows `--method`, where it is there.
+    /// The value of `--method`, where it is given.
     private var methodTyped: String? {
-        if let place = arguments.firstIndex(of: "--method") {
-            return arguments[(place + 1)...].first { $0 != "--help" } ?? ""
+        if let index = arguments.firstIndex(of: "--method") {
+            return arguments[(index + 1)...].first { $0 != "--help" } ?? ""
         }
         return arguments.first { $0.hasPrefix("--method=") }.map { String($0.dropFirst("--method=".count)) }
     }
 
     static func complain(_ message: String) {
-        try? FileHandle.standardError.write(contentsOf: Data("dim-dist: \(message)\n".utf8))  // nobody may be there
+        // Standard error may be closed.
+        try? FileHandle.standardError.write(contentsOf: Data("dim-dist: \(message)\n".utf8))
     }
 
     private static var help: String {
@@ -97,8 +99,8 @@ struct Program {
 
             \(lines.joined(separator: "\n"))
 
-            dim-dist COMMAND --help tells the options.
-            Exit status: 0 done, 2 bad input or usage, 75 interrupted and can be resumed, 1 anything else.
+            dim-dist COMMAND --help lists the options.
+            Exit status: 0 done, 2 bad input or usage, 75 interrupted, can be resumed, 1 anything else.
             """
     }
 }
@@ -113,22 +115,22 @@ extension Program {
         return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 
-    /// Which layers each method has, for `--help`.
+    /// The layers of each method, for `--help`.
     static var layersHelp: String {
         let lists = MethodKind.allCases.map { kind in "\(kind.rawValue): \(kind.type.layerNames)" }
-        return lists.joined(separator: "; ") + "; the first by default, fc+code joins two"
+        return lists.joined(separator: "; ") + "; the first by default; fc+code joins two"
     }
 }
 
 extension Method {
     static var layerNames: String { LayerJoin<Layer>.names }
 
-    /// What `--layer` means where nothing is said.
+    /// The layer where `--layer` isn't given.
     static var firstLayer: String { Layer.allCases.first?.rawValue ?? "" }
 }
 
 extension Command {
-    /// The name as it is typed.
+    /// The words of the name, as typed.
     fileprivate var words: [String] { name.split(separator: " ").map(String.init) }
 
     fileprivate func help(_ worldOptions: [Option]) -> String {
@@ -140,7 +142,7 @@ extension Command {
     }
 }
 
-/// Where ranks come from.
+/// The kind of world that ranks are in.
 private enum World {
     case single
     case threads(Int)
@@ -157,14 +159,14 @@ private enum World {
         }
         var takesRanks = false
         switch self {
-        case .mpi: break  // MPI tells the size of the world itself
+        case .mpi: break  // MPI knows the size of the world
         case .single: try Launcher.checkWorldSize(1, environment: environment)
         case .threads:
             try Launcher.checkWorldSize(1, environment: environment)
             takesRanks = true
         }
         guard takesRanks || ranks == 1 else {
-            throw InputError("--ranks \(ranks) goes with --transport threads; over MPI it is mpirun -np \(ranks)")
+            throw InputError("--ranks \(ranks) is only for --transport threads: over MPI, use mpirun -np \(ranks)")
         }
     }
 
@@ -177,9 +179,9 @@ private enum World {
                 let status = serve(ranks, command, arguments)
                 try ranks.finalize()
                 return status
-            } catch let error as MPIError {  // perhaps of this rank alone, so each speaks for itself
-                let place = Launcher.place(in: ProcessInfo.processInfo.environment)
-                Program.complain("[rank \(place) on \(ProcessInfo.processInfo.hostName)] \(error)")
+            } catch let error as MPIError {  // perhaps on this rank alone, so each rank reports its own
+                let rank = Launcher.rank(in: ProcessInfo.processInfo.environment)
+                Program.complain("[rank \(rank) on \(ProcessInfo.processInfo.hostName)] \(error)")
                 return .failure
             }
         case .threads(let count):
@@ -189,7 +191,8 @@ private enum World {
     }
 }
 
-/// Runs a command on one rank. A failure that all ranks know of ends them in order; any other ends the job at once.
+/// Runs a command on one rank. After a failure that all ranks know of, they end in order. Any other failure ends the
+/// job at once.
 private func serve(_ ranks: any Ranks, _ command: Command, _ arguments: Arguments) -> ExitStatus {
     waitForDebugger(ranks)
     do {
@@ -205,10 +208,10 @@ private func serve(_ ranks: any Ranks, _ command: Command, _ arguments: Argument
     }
 }
 
-/// With `DIM_DIST_WAIT_FOR_DEBUGGER` set, says which process this rank is and waits until a debugger has it.
+/// With `DIM_DIST_WAIT_FOR_DEBUGGER` set, prints this rank's process number and waits until a debugger is attached.
 private func waitForDebugger(_ ranks: any Ranks) {
     guard ProcessInfo.processInfo.environment["DIM_DIST_WAIT_FOR_DEBUGGER"] == "1" else { return }
-    Program.complain("\(ranks.label) process \(getpid()) waits: gdb -p \(getpid())")
+    Program.complain("\(ranks.label) process \(getpid()) waits for a debugger: gdb -p \(getpid())")
     for _ in 0..<6000 {
         let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
         let tracer = status.split(separator: "\n").first { $0.hasPrefix("TracerPid:") }

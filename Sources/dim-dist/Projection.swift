@@ -1,27 +1,27 @@
 import Collectives
 
-/// A measured step, taken apart into what more nodes change and what they don't, in weak scaling: every rank has as many
-/// images as it was measured with.
+/// A measured step, split into the time that depends on the number of nodes and the time that doesn't. Scaling is weak:
+/// every rank keeps the number of images that it was measured with.
 struct Projection {
     /// A collective of a step.
     private struct Exchange {
         enum Kind { case sum, gather, scatteredSum }
 
         let kind: Kind
-        /// Of the measured global batch: each rank's numbers, or all ranks' together.
+        /// Bytes for the measured global batch. For a sum: each rank's; for the others: all ranks' together.
         let bytes: Double
         /// Whether its size grows with the global batch.
         let growsWithBatch: Bool
     }
 
-    /// Seconds of a step on so many nodes.
+    /// Seconds of a step on a number of nodes.
     struct Step {
         let nodes: Int
-        /// Layers, optimiser, data, and what the ranks of a node exchange and wait for: as measured.
+        /// Layers, optimiser, data, and the exchanges and waits within a node: as measured.
         let node: Double
-        /// Scores of own images with those of all nodes.
+        /// Scores of a rank's images with those of all nodes.
         let loss: Double
-        /// Statistics and the loss's numbers, over the network.
+        /// Batch statistics and numbers of the loss, over the network.
         let exchanges: Double
         /// Gradients, over the network.
         let gradients: Double
@@ -31,18 +31,18 @@ struct Projection {
 
     private let node: Double
     private let loss: Double
-    /// Of all steps that the timeline has seen.
+    /// The collectives of all steps in the timeline.
     private let exchanges: [Exchange]
     private let steps: Double
     private let gradientBytes: Double
 
     /// - Parameters:
     ///   - step: seconds of a step on one node.
-    ///   - steps: how many the timeline has seen.
-    ///   - gradientBytes: summed in a step.
+    ///   - steps: number of steps in the timeline.
+    ///   - gradientBytes: bytes of gradients that a step sums.
     init(_ timeline: Timeline, step: Double, steps: Int, ranks: Int, gradientBytes: Int) {
         let pieces = timeline.pieces
-        // The first is the loss's own computation, forward; its gradient is a part of it.
+        // This piece is the loss's own computation, forward. It contains the gradient's.
         loss = pieces.filter { $0.name == Self.lossName }.reduce(0) { $0 + $1.own } / Double(steps)
         node = step - loss
         self.gradientBytes = Double(gradientBytes)

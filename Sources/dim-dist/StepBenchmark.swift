@@ -6,27 +6,27 @@ import Training
 
 /// A timed run of steps.
 struct StepTimes {
-    /// Of each step, between barriers.
+    /// Time of each step, between barriers.
     let milliseconds: [Double]
     let timeline: Timeline
-    /// Blocks of memory asked from the system in these steps.
+    /// Blocks of memory that these steps requested from the system.
     let allocations: Int
 
-    /// Of the milliseconds.
+    /// Median of the milliseconds.
     var median: Double {
         let times = milliseconds.sorted()
         return (times[times.count / 2] + times[(times.count - 1) / 2]) / 2
     }
 }
 
-/// Training steps, timed: on random CIFAR-shaped images, or on data where there is a path.
+/// Timed training steps: on random CIFAR-shaped images, or on data where a path is given.
 struct StepBenchmark<M: Method> {
     private static var warmUpSteps: Int { 5 }
 
     private let model: Model<M>
     private let stepper: Stepper<M>
     private let device: Device
-    /// For what isn't a part of the step.
+    /// Ranks for calls that aren't part of the step.
     private let untimed: any Ranks
     private let timeline = Timeline()
 

@@ -12,17 +12,17 @@ private let settings = [
     Option(
         "data", "PATH", "images: a folder of JPEG and PNG files, IDX, CIFAR-10/100, STL-10 or .npy",
         setting: "data.path"),
-    Option("steps", "N", "steps; 0 writes the untrained checkpoint", setting: "steps"),
-    Option("batch", "B", "samples of the global batch, split over ranks", setting: "batch"),
-    Option("seed", "S", "of every random number", setting: "seed"),
+    Option("steps", "N", "steps of the whole run; 0 writes the untrained checkpoint", setting: "steps"),
+    Option("batch", "B", "samples of the global batch, which the ranks divide", setting: "batch"),
+    Option("seed", "S", "seed of all random numbers", setting: "seed"),
     Option("threads", "T", "threads of each rank", setting: "threads"),
     Option(
-        "stall-timeout", "S", "seconds that ranks wait for one before the job is ended; 0 for ever",
+        "stall-timeout", "S", "seconds that ranks wait for another rank before the job ends; 0 to wait for ever",
         setting: "stallTimeout"),
     Option(
-        "compat", "exact|published", "of deepInfoMax: infoNCE with the published code's mask of -10",
+        "compat", "exact|published", "for deepInfoMax; published: infoNCE with the published code's mask of -10",
         setting: "objective.compatibility"),
-    Option("set", "KEY=VALUE", "any setting, such as critic.units=1024", repeats: true),
+    Option("set", "KEY=VALUE", "sets any setting, such as critic.units=1024; may be repeated", repeats: true),
 ]
 
 extension Program {
@@ -32,10 +32,10 @@ extension Program {
             + "[--set KEY=VALUE]…",
         options: settings + [
             Option("output", "DIR", "run directory: config.json, metrics.jsonl, checkpoints/"),
-            Option("skip-broken", "leave out image files that don't decode, and list them in skipped.txt"),
-            Option("resume", "go on from the newest checkpoint in --output, if there is one"),
+            Option("skip-broken", "leave out image files that can't be decoded, and list them in skipped.txt"),
+            Option("resume", "continue from the newest checkpoint in --output, if there is one"),
         ],
-        notes: "train --method NAME --help tells that method's settings.", helpsWithMethod: true
+        notes: "train --method NAME --help lists the settings of a method.", helpsWithMethod: true
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
         let (kind, resumed, layers) = try ranks.agree {
             let run = try arguments.required("output")
@@ -45,10 +45,10 @@ extension Program {
             let kind = try MethodKind(layers: (saved.map { [$0] } ?? []) + layers)
             guard before == nil || before == kind else {
                 throw InputError(
-                    "method is \(kind.rawValue), and \(run) holds a run of \(before?.rawValue ?? ""): leave it out, or "
-                        + "choose another --output")
+                    "method is \(kind.rawValue), but \(run) holds a run of \(before?.rawValue ?? ""): leave --method "
+                        + "out, or choose another --output")
             }
-            // Other settings of a run that made no step bind nobody.
+            // A run without a checkpoint can be resumed with any settings.
             let resumed = try saved == nil || CheckpointStore(run: run).steps.isEmpty ? nil : saved
             try kind.refuseOthers(layers)
             return (kind, resumed, layers)
@@ -66,7 +66,7 @@ extension Program {
             return (try configuration.resuming(try Configuration(layers: [resumed])), output)
         }
         let device = try Program.device(threads: configuration.threads, ranks: ranks)
-        _ = StopRequest(signals: [SIGUSR1])  // obeyed behind the first step, when it comes while data are read
+        _ = StopRequest(signals: [SIGUSR1])  // a signal that comes while data are read is obeyed after the first step
         let run = try TrainingRun(
             configuration, output: output, resume: arguments.has("resume"), device: device, ranks: ranks)
         try ranks.agree {
@@ -76,8 +76,8 @@ extension Program {
                 listing: output + "/skipped.txt", tell: complain)
         }
         if ranks.isFirst { print(header(run, ranks: ranks, output: output)) }
-        signal(SIGPIPE, SIG_IGN)  // a reader of what is printed may leave,
-        signal(SIGXFSZ, SIG_IGN)  // a limit of file sizes is an error of the write
+        signal(SIGPIPE, SIG_IGN)  // the reader of the output may close it,
+        signal(SIGXFSZ, SIG_IGN)  // and a file above the size limit makes its write fail
         let stop = StopRequest()
         let isTerminal = Progress.reachesTerminal(environment: ProcessInfo.processInfo.environment)
         let outcome = try run.train(stop: stop, isTerminal: isTerminal)
@@ -88,17 +88,18 @@ extension Program {
             print("trained: \(output)  (tensor memory at its peak: \(String(format: "%.1f", peak)) MiB a rank)")
             return .success
         case .interrupted(let step, nil):
-            print("interrupted behind step \(step), checkpoint written: the same command with --resume goes on")
+            print("interrupted after step \(step), checkpoint written: to continue, run the same command with --resume")
             return .interrupted
         case .interrupted(let step, let problem?):
             print(
-                "interrupted behind step \(step), \(problem): the same command with --resume goes on from the one before"
+                "interrupted after step \(step), \(problem): to continue from the checkpoint before, run the same "
+                    + "command with --resume"
             )
             return .interrupted
         }
     }
 
-    /// The settings file, then what was typed.
+    /// The settings of the file, then those that were typed.
     static func settingsTyped(_ arguments: Arguments) throws -> [JSONValue] {
         var layers: [JSONValue] = []
         if let path = arguments.text("config") { layers.append(try JSONValue.settings(file: path)) }
@@ -112,7 +113,7 @@ extension Program {
         return try layers + JSONValue.settings(typed: arguments.all("set"))
     }
 
-    /// The settings that a run directory keeps; nil where there is no run.
+    /// The settings kept in a run directory; nil where there is no run.
     static func savedSettings(run: String) throws -> JSONValue? {
         let path = run + "/config.json"
         return FileManager.default.fileExists(atPath: path) ? try JSONValue.settings(file: path) : nil
@@ -126,7 +127,7 @@ extension Program {
         let cores = Machine.current.cores
         var lines = [
             "data       \(configuration.data.path): \(run.data.summary), \(run.stepsPerEpoch) steps an epoch"
-                + (left > 0 ? " (\(left) left over in each, others every time)" : ""),
+                + (left > 0 ? " (each epoch leaves out \(left) samples, others every time)" : ""),
             "model      \(summary.networks), \(run.model.parameterCount) parameters",
             "objective  \(summary.objective)",
             "world      \(ranks.worldSize) rank\(ranks.worldSize == 1 ? "" : "s") x \(threads) "
@@ -135,7 +136,7 @@ extension Program {
         ]
         if M.name != MethodKind.deepInfoMax.rawValue { lines.insert("method     \(M.name)", at: 0) }
         if ranks.worldSize * threads < cores && ranks.worldSize == 1 {
-            lines.append("hint       \(cores) cores here: mpirun -np \(cores) dim-dist train … uses them all")
+            lines.append("hint       \(cores) cores here: mpirun -np \(cores) dim-dist train … uses all of them")
         }
         return lines.joined(separator: "\n")
     }

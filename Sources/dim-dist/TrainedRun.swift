@@ -6,13 +6,16 @@ import Methods
 import Tensors
 import Training
 
-/// What a run directory holds of a run: whose it is, and its settings as they were written.
+/// A run as its directory keeps it: its method, and its settings as they were written.
 struct SavedRun {
-    /// What commands take that use a run's model.
+    /// Options of the commands that use a run's model.
     static let options = [
-        Option("run", "DIR", "run directory of train"),
-        Option("step", "N|best", "of which checkpoint; the newest by default, best: of the least mean loss"),
-        Option("skip-broken", "leave out image files that don't decode, and list them"),
+        Option("run", "DIR", "run directory that train wrote"),
+        Option(
+            "step", "N|best",
+            "step of the checkpoint to use; best: the one with the least mean loss; the newest "
+                + "by default"),
+        Option("skip-broken", "leave out image files that can't be decoded, and list them"),
         Program.threadsOption,
     ]
 
@@ -24,14 +27,14 @@ struct SavedRun {
     init(_ arguments: Arguments) throws {
         directory = try arguments.required("run")
         guard let saved = try Program.savedSettings(run: directory) else {
-            throw InputError("\(directory) is not a run directory: there is no config.json in it")
+            throw InputError("\(directory) is not a run directory: it holds no config.json")
         }
         settings = saved
         kind = try MethodKind(layers: [saved])
     }
 }
 
-/// The model that a run directory holds, ready to be used. The same on every rank.
+/// The model in a run directory, ready for use. It is the same on every rank.
 struct TrainedRun<M: Method> {
     let model: Model<M>
     let configuration: Configuration<M>
@@ -53,7 +56,9 @@ struct TrainedRun<M: Method> {
         let steps = try ranks.gather(checkpoint.step)
         try ranks.agree {
             guard Set(steps).count == 1 else {
-                throw InputError("ranks see other checkpoints, of steps \(steps), for the run goes on: add --step N")
+                throw InputError(
+                    "ranks found different newest checkpoints, of steps \(steps), because the run still "
+                        + "trains: add --step N")
             }
         }
         let device = try Program.device(threads: configuration.threads, ranks: ranks)
@@ -75,34 +80,35 @@ struct TrainedRun<M: Method> {
             if text == "best", let best = store.best { return try store.load(best) }
             guard let step = Int(text), try store.steps.contains(step) else {
                 throw InputError(
-                    "--step is \(text): \(run) has checkpoints of steps \(try store.steps)"
-                        + (store.best == nil ? ", none of them with a mean loss to be the best" : ", or take best"))
+                    "--step is \(text), but \(run) has checkpoints of steps \(try store.steps)"
+                        + (store.best == nil ? ": none has a mean loss, so there is no best" : ", or best"))
             }
             return try store.load(step)
         }
         guard let checkpoint = try store.newest(warn: { if isFirst { Program.complain($0) } }) else {
-            throw InputError("\(run) has no checkpoint yet: train with --steps or wait for the first")
+            throw InputError("\(run) has no checkpoint yet: wait for the first, or train again with --resume")
         }
         return checkpoint
     }
 
-    /// A line about each thing that is to be said of samples of the data, once.
+    /// The notes on these samples, a line each, without repetitions.
     func notes(on samples: [EvaluationSamples]) -> [String] {
         let lines = samples.flatMap { $0.notes + checkpoint.notes(on: $0.changes) }
         return lines.enumerated().filter { !lines.prefix($0.offset).contains($0.element) }.map(\.element)
     }
 
-    /// A model like it before its first step; of the run's own seed, the model itself before its first step.
+    /// A model of the same settings before its first step. With the run's own seed, it is the model from which training
+    /// started.
     func untrained(seed: UInt64) throws -> Model<M> {
         var configuration = configuration
         configuration.run.seed = seed
         return try Model(configuration, card: card, device: device)
     }
 
-    /// A split of the data, made as those of the training. Collective.
+    /// A split of the data, prepared as in training. Collective.
     /// - Parameters:
-    ///   - split: nil for the training split, or for all of what has none.
-    ///   - isLabelled: whether labels are read.
+    ///   - split: nil for the training split, or for all samples of data without splits.
+    ///   - isLabelled: whether to read labels.
     func rows(_ split: Split?, isLabelled: Bool, ranks: any Ranks) throws -> EvaluationRows<M.Source.Batch> {
         let recipe = try ranks.agree { try M.recipe(configuration.method, configuration.data) }
         return try M.Source.rows(

@@ -8,8 +8,8 @@ import Testing
         let device = try Device()
         let declarations = Declarations()
         let shapes = [[3], [4, 5]]
-        for (place, shape) in shapes.enumerated() {
-            _ = declarations.parameter("p\(place)", shape, .uniform(fanIn: 4))
+        for (index, shape) in shapes.enumerated() {
+            _ = declarations.parameter("p\(index)", shape, .uniform(fanIn: 4))
         }
         let parameters = ParameterSet(declarations, device: device, seed: 3)
         var settings = AdamSettings()

@@ -13,14 +13,14 @@ struct Values {
         self.elements = elements
     }
 
-    /// Standard normal numbers, the same for the same `place`.
-    init(_ shape: [Int], _ place: Int) { self.init(shape, normals(shape.reduce(1, *), place)) }
+    /// Standard normal numbers, the same for the same `index`.
+    init(_ shape: [Int], _ index: Int) { self.init(shape, normals(shape.reduce(1, *), index)) }
 }
 
 /// A function on a tape, at a point around which it is smooth.
 struct GradientExample {
     let name: String
-    /// What the gradient is taken by.
+    /// The variables of the gradient.
     let inputs: [Values]
     let function: (Tape, [Variable]) throws -> Variable
 

@@ -43,19 +43,19 @@ final class NormalisationRankTests: XCTestCase {
         var parameterGradients: [[Float]]
     }
 
-    /// What one rank gets for images `range`.
+    /// The result of one rank for images `range`.
     private static func run(
         _ normalisation: Normalisation, _ range: Range<Int>, shares: Shares, scope: BatchNormScope, ranks: any Ranks,
         device: Device
     ) throws -> Outcome {
-        func part(_ columns: Int, _ place: Int) -> [Float] {
+        func part(_ columns: Int, _ index: Int) -> [Float] {
             let size = locations * columns
-            return Array(normals(images * size, place)[range.lowerBound * size..<range.upperBound * size])
+            return Array(normals(images * size, index)[range.lowerBound * size..<range.upperBound * size])
         }
         let x = device.tensor([range.count, locations, channels], part(channels, 1).map { 1 + 2 * $0 })
         let inputGradient = device.tensor(x.shape)
-        let values = normalisation.parameters.enumerated().map { place, shape in
-            device.tensor(shape, normals(shape.reduce(1, *), 10 + place))
+        let values = normalisation.parameters.enumerated().map { index, shape in
+            device.tensor(shape, normals(shape.reduce(1, *), 10 + index))
         }
         let gradients = values.map { device.tensor($0.shape) }
         let tape = Tape(device: device, ranks: ranks, shares: shares)
@@ -102,8 +102,8 @@ final class NormalisationRankTests: XCTestCase {
         XCTAssertLessThan(
             relativeDifference(found.inputGradient, expected.inputGradient), 1e-5, "input gradient, \(message)")
         XCTAssertEqual(found.parameterGradients.count, expected.parameterGradients.count)
-        for (place, pair) in zip(found.parameterGradients, expected.parameterGradients).enumerated() {
-            XCTAssertLessThan(relativeDifference(pair.0, pair.1), 1e-5, "parameter \(place), \(message)")
+        for (index, pair) in zip(found.parameterGradients, expected.parameterGradients).enumerated() {
+            XCTAssertLessThan(relativeDifference(pair.0, pair.1), 1e-5, "parameter \(index), \(message)")
         }
     }
 

@@ -34,12 +34,12 @@ import Testing
         #expect(count == rows)
         var expected = [Double](repeating: 0, count: x.count)
         for c in 0..<channels {
-            let places = stride(from: c, to: x.count, by: channels)
-            let mean = places.reduce(0) { $0 + Double(x[$1]) } / Double(rows)
-            let variance = places.reduce(0) { $0 + (Double(x[$1]) - mean) * (Double(x[$1]) - mean) } / Double(rows)
+            let indices = stride(from: c, to: x.count, by: channels)
+            let mean = indices.reduce(0) { $0 + Double(x[$1]) } / Double(rows)
+            let variance = indices.reduce(0) { $0 + (Double(x[$1]) - mean) * (Double(x[$1]) - mean) } / Double(rows)
             expectClose([statistics.mean[c]], [mean], within: 2e-6)
             expectClose([statistics.variance[c]], [variance], within: 1e-5)
-            for i in places {
+            for i in indices {
                 let value = Double(scale[c]) * (Double(x[i]) - mean) / (variance + 1e-5).squareRoot() + Double(shift[c])
                 expected[i] = rectified ? max(value, 0) : value
             }

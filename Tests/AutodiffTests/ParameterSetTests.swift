@@ -52,7 +52,7 @@ import Testing
         for parameter in other.parameters where parameter.name.hasSuffix("norm1.weight") {
             #expect(parameter.value.array == [1, 1, 1, 1, 1])
         }
-        // What is declared behind leaves the ones before as they were.
+        // Later declarations leave earlier parameters as they were.
         let longer = declare()
         _ = Linear(longer, "more", inputs: 2, outputs: 2)
         #expect(ParameterSet(longer, device: device, seed: 1).values.array.starts(with: first))

@@ -4,16 +4,16 @@ import Foundation
 import Tensors
 import Testing
 
-/// Standard normal numbers (Box and Muller), the same for the same `place`.
-func normals(_ count: Int, _ place: Int) -> [Float] {
-    var stream = RandomStream(seed: 23, purpose: .synthetic, sample: place)
+/// Standard normal numbers (Box and Muller), the same for the same `index`.
+func normals(_ count: Int, _ index: Int) -> [Float] {
+    var stream = RandomStream(seed: 23, purpose: .synthetic, sample: index)
     return (0..<count).map { _ in
         let radius = (-2 * log(1 - Double(stream.uniform()))).squareRoot()
         return Float(radius * cos(2 * Double.pi * Double(stream.uniform())))
     }
 }
 
-/// What each rank's body returned, in rank order.
+/// The results of each rank's body, in rank order.
 func onRanks<Result: Sendable>(
     _ worldSize: Int, _ body: @escaping @Sendable (any Ranks, Device) throws -> Result
 ) throws -> [Result] {

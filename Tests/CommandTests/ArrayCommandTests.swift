@@ -13,8 +13,8 @@ final class ArrayCommandTests: CommandTestCase {
     /// Vectors of three classes, in the folder `data`: 60 to train on and 30 to test on.
     private func writeVectors(offset: Double = 0) throws {
         for (split, count) in [("train", 60), ("test", 30)] {
-            let values = (0..<count * 3).map { place in
-                offset + 0.1 * Self.scattered(place) + (place / 3 % 3 == place % 3 ? 4 : 0)
+            let values = (0..<count * 3).map { index in
+                offset + 0.1 * Self.scattered(index) + (index / 3 % 3 == index % 3 ? 4 : 0)
             }
             try writeArray("data/\(split).npy", "<f8", [count, 3], values)
         }
@@ -28,7 +28,7 @@ final class ArrayCommandTests: CommandTestCase {
         }
     }
 
-    /// What the table has for raw pixels by `knn`, and the lines below it.
+    /// The table's value for raw pixels by `knn`, and the lines below the table.
     private func evaluate(_ ranks: Int) throws -> (accuracy: String, notes: [String]) {
         let ending = try run(["eval", "--run", path("run"), "--probe", "knn"] + Self.threads(ranks))
         XCTAssertEqual(ending.status, 0, ending.errors)
@@ -53,7 +53,7 @@ final class ArrayCommandTests: CommandTestCase {
         for ranks in [1, 3] {
             let (accuracy, notes) = try evaluate(ranks)
             XCTAssertEqual(accuracy, "100.00")
-            let line = "12 training and 6 test images have no label (-1) and no part in accuracies"
+            let line = "12 training and 6 test images have no label (-1); accuracies leave them out"
             XCTAssertTrue(notes.contains(line), "\(notes)")
         }
         try succeed(["embed", "--run", path("run"), "--output", path("x.npz")] + Self.threads(2))
@@ -62,7 +62,7 @@ final class ArrayCommandTests: CommandTestCase {
             (0..<60).map { $0 % 5 == 4 ? -1 : $0 % 3 * 1_000_000_000 })
         try writeLabels("<i8") { _ in -1 }
         try assertRefused(
-            ["eval", "--run", path("run")] + Self.threads(2), ["no labels: training has -1 throughout", "linear"])
+            ["eval", "--run", path("run")] + Self.threads(2), ["no labels: all training labels are -1", "linear"])
     }
 
     func testAnAccuracyThatTellsNothingIsNoted() throws {
@@ -96,7 +96,11 @@ final class ArrayCommandTests: CommandTestCase {
                 trainArguments("run\(ranks)", steps: 1, Self.small + Self.threads(ranks), data: "data.npy"))
             XCTAssertEqual(ending.status, 0, ending.errors)
             XCTAssertEqual(
-                ending.errorLines, ["dim-dist: \(path("data.npy")): column 1 (of 0 to 2) is constant and tells nothing"]
+                ending.errorLines,
+                [
+                    "dim-dist: \(path("data.npy")): column 1 (of 0 to 2) is constant and carries no "
+                        + "information"
+                ]
             )
         }
         try writeArray("data.npy", "<f4", [60, 3], [Float](repeating: 1.7e9, count: 180))
@@ -104,7 +108,7 @@ final class ArrayCommandTests: CommandTestCase {
         XCTAssertEqual(ending.status, 0, ending.errors)
         XCTAssertEqual(
             ending.errorLines,
-            ["dim-dist: \(path("data.npy")): every column is constant, so that there is nothing to learn"])
+            ["dim-dist: \(path("data.npy")): every column is constant, so there is nothing to learn"])
     }
 
     func testChannelsFirstAreToldOrRefused() throws {

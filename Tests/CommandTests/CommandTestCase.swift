@@ -1,7 +1,7 @@
 import Foundation
 import XCTest
 
-/// What a program that has ended left behind.
+/// The result of a program that has ended.
 struct Ending {
     /// Exit status, or 128 + the signal that ended it.
     let status: Int32
@@ -71,7 +71,7 @@ class CommandTestCase: XCTestCase {
 
     func path(_ name: String) -> String { "\(folder)/\(name)" }
 
-    /// Without what a launcher told the tests, so that the program starts as from a shell.
+    /// Without the launcher's variables of the tests, so that the program starts as from a shell.
     private var environment: [String: String] {
         var result = ProcessInfo.processInfo.environment.filter { name, _ in
             !["OMPI_", "PRTE_", "PMIX_", "PMI_", "SLURM_", "DIM_DIST_"].contains { name.hasPrefix($0) }

@@ -42,8 +42,8 @@ final class EarlierRunTests: CommandTestCase {
     private func shapes(_ run: String, step: Int) throws -> [String: [Int]] {
         var result: [String: [Int]] = [:]
         for file in ["model", "optimiser"] {
-            let place = path(run) + "/checkpoints/step-0000000\(step)/\(file).safetensors"
-            let data = try Data(contentsOf: URL(fileURLWithPath: place))
+            let location = path(run) + "/checkpoints/step-0000000\(step)/\(file).safetensors"
+            let data = try Data(contentsOf: URL(fileURLWithPath: location))
             let length = data.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
             let header = try JSONSerialization.jsonObject(with: Data(data.dropFirst(8).prefix(length)))
             for (name, entry) in try XCTUnwrap(header as? [String: [String: Any]]) where name != "__metadata__" {
@@ -91,7 +91,7 @@ final class EarlierRunTests: CommandTestCase {
         }
     }
 
-    /// Whatever an earlier `config.json` names, `--set` takes, and trains the same.
+    /// `--set` takes every setting of an earlier `config.json`, and trains the same.
     func testEarlierSettingsAreKnown() throws {
         for name in Self.names {
             let file = URL(fileURLWithPath: "\(Self.fixtures)/\(name)/config.json")

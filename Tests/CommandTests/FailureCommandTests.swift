@@ -1,7 +1,7 @@
 import Foundation
 import XCTest
 
-/// What becomes of a job when a rank dies, stands still, or is told to stop.
+/// Jobs in which a rank dies, stands still, or is asked to stop.
 final class FailureCommandTests: CommandTestCase {
     override func setUpWithError() throws {
         try super.setUpWithError()
@@ -67,10 +67,10 @@ final class FailureCommandTests: CommandTestCase {
         }
         XCTAssertLessThan(time, 13)
         XCTAssertNotEqual(ending.status, 0)
-        // Ranks 0 and 2 may wait in one call or in two, and rank 2 tells where rank 0 came almost a second later.
-        let told =
-            #"\[rank [02] on .* stands still: ranks? 0.* 2 waits? in .*; not there: rank 1 on [^,]*no word from it"#
-        XCTAssertNotNil(ending.errors.range(of: told, options: .regularExpression), ending.errors)
+        // Ranks 0 and 2 may wait in one call or in two. Rank 2 reports if rank 0 came almost a second later.
+        let pattern =
+            #"\[rank [02] on .* stands still: ranks? 0.* 2 waits? in .*; not there: rank 1 on [^,]*no report"#
+        XCTAssertNotNil(ending.errors.range(of: pattern, options: .regularExpression), ending.errors)
     }
 
     func testAFileStopsARun() throws {

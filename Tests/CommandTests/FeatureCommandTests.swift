@@ -44,7 +44,7 @@ final class FeatureCommandTests: CommandTestCase {
         let rotated = try embed("rotated.npy", ["--data", path("rotated")] + Self.threads(3))
         let expected = Array(rows[37...] + rows[..<37])
         XCTAssertLessThan(distance(rotated, expected), 1e-5)
-        XCTAssertGreaterThan(distance(rotated, rows), 1e-2)  // or the order could not be told
+        XCTAssertGreaterThan(distance(rotated, rows), 1e-2)  // otherwise the order could not be seen
 
         var single = images
         single.labels = [images.labels[50]]
@@ -98,7 +98,7 @@ final class FeatureCommandTests: CommandTestCase {
         for output in ["data/own.npy", "data/../data/own.npy"] {
             try assertRefused(
                 ["embed", "--run", path("run"), "--output", path(output)],
-                ["own.npy, a file of the data", "replace it"])
+                ["own.npy, which is a file of the data", "would be replaced"])
         }
         try FileManager.default.createSymbolicLink(
             atPath: path("link.npy"), withDestinationPath: path("data/train-images-idx3-ubyte"))
@@ -107,7 +107,7 @@ final class FeatureCommandTests: CommandTestCase {
                 "embed", "--run", path("run"), "--data", path("data/train-images-idx3-ubyte"), "--output",
                 path("link.npy"),
             ],
-            ["link.npy, a file of the data"])
+            ["link.npy, which is a file of the data"])
         XCTAssertEqual(try Data(contentsOf: URL(fileURLWithPath: path("data/train-images-idx3-ubyte"))), pixels)
     }
 
@@ -116,7 +116,7 @@ final class FeatureCommandTests: CommandTestCase {
             try embed("fc.npy", ["--layer", "fc", "--split", "test"]).map(\.count), Array(repeating: 1024, count: 40))
         let local = try embed("local.npy", ["--layer", "local", "--split", "test"] + Self.threads(2))
         XCTAssertEqual(local.map(\.count), Array(repeating: 7 * 7 * 128, count: 40))
-        XCTAssertTrue(local.joined().allSatisfy { $0 >= 0 })  // behind a rectifier
+        XCTAssertTrue(local.joined().allSatisfy { $0 >= 0 })  // after a rectifier
         XCTAssertEqual(try embed("conv.npy", ["--layer", "conv", "--split", "test"]), local)  // basic28x28: its last
     }
 
@@ -124,8 +124,8 @@ final class FeatureCommandTests: CommandTestCase {
         try FileManager.default.createDirectory(atPath: path("folder"), withIntermediateDirectories: true)
         for ranks in [[], Self.threads(2)] {
             let embed = ["embed", "--run", path("run"), "--output"]
-            try assertRefused(embed + [path("folder")] + ranks, ["\(path("folder")): is no regular file"])
-            try assertRefused(embed + ["/dev/null"] + ranks, ["/dev/null: is no regular file"])
+            try assertRefused(embed + [path("folder")] + ranks, ["\(path("folder")): is not a regular file"])
+            try assertRefused(embed + ["/dev/null"] + ranks, ["/dev/null: is not a regular file"])
             try assertRefused(embed + [""] + ranks, ["--output needs a value"])
         }
         XCTAssertFalse(FileManager.default.fileExists(atPath: path("folder.writing")))
@@ -135,7 +135,7 @@ final class FeatureCommandTests: CommandTestCase {
         let file = "\(path("data"))/train-images-idx3-ubyte"
         try assertRefused(
             ["embed", "--run", path("run"), "--output", path("x.npy"), "--data", file, "--split", "test"],
-            ["is one file", "name their folder"])
+            ["is one file", "give the folder of both"])
         XCTAssertFalse(FileManager.default.fileExists(atPath: path("x.npy")))
         let embed = ["embed", "--run", path("run"), "--output", path("x.npy")]
         var large = Data([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 32, 0, 0, 0, 32])
@@ -181,16 +181,16 @@ final class FeatureCommandTests: CommandTestCase {
                 XCTAssertEqual(a, b, accuracy: 2.6, "\(name)")  // one of 40 test images
             }
         }
-        // Four levels of grey are far apart: a line through all pixels tells them.
+        // Four levels of grey are far apart, so a linear classifier of all pixels separates them.
         XCTAssertGreaterThan(tables[0]["raw pixels"]?[0] ?? 0, 90)
 
         let lines = try metrics("run")
         XCTAssertEqual(lines.prefix(2).map { $0["step"] as? Int }, [1, 7])
         let evaluations = lines.filter { $0["eval"] != nil }
         XCTAssertEqual(evaluations.count, 16)
-        for (place, name) in ["trained code", "untrained code", "raw pixels", "PCA-64"].enumerated() {
+        for (index, name) in ["trained code", "untrained code", "raw pixels", "PCA-64"].enumerated() {
             for (column, probe) in ["linear", "knn"].enumerated() {
-                let line = evaluations[2 * place + column]
+                let line = evaluations[2 * index + column]
                 XCTAssertEqual(line["eval"] as? String, "\(probe)/\(name)")
                 XCTAssertEqual(line["step"] as? Int, 1)
                 XCTAssertEqual(
@@ -215,7 +215,7 @@ final class FeatureCommandTests: CommandTestCase {
             ["eval", "--run", path("run"), "--probe", "knn,reconstruction", "--seeds", "2", "--decoder-steps", "1"])
         XCTAssertEqual(ending.status, 0, ending.errors)
         XCTAssertTrue(ending.output.contains("MS-SSIM over 2 of 5 scales"), ending.output)
-        XCTAssertTrue(ending.output.contains("of 2 seeds"), ending.output)
+        XCTAssertTrue(ending.output.contains("over 2 seeds"), ending.output)
         var seeds: [String: Int] = [:]
         for line in try metrics("run") {
             guard let name = line["eval"] as? String else { continue }
@@ -234,9 +234,14 @@ final class FeatureCommandTests: CommandTestCase {
     }
 
     func testAProbeThatFailsLeavesTheOthers() throws {
-        // What can be known before any probe runs is said then.
+        // Known problems are reported before any probe runs.
         try assertRefused(
-            ["eval", "--run", path("run"), "--probe", "knn,mine"], ["96 training images", "mine", "100"])
+            ["eval", "--run", path("run"), "--probe", "knn,mine"],
+            [
+                "there are 96", "--probe mine",
+                "100 training "
+                    + "images",
+            ])
         // Images that are all the same have no principal components.
         for (split, count) in [("train", 40), ("t10k", 20)] {
             var images = TestImages(count: count, seed: 1)
@@ -268,7 +273,7 @@ final class FeatureCommandTests: CommandTestCase {
             // One file is all of its data: it would be judged on what it was trained on.
             try assertRefused(
                 ["eval", "--run", path("run"), "--data", "\(path("data"))/train-images-idx3-ubyte"] + ranks,
-                ["is one file", "name their folder"])
+                ["is one file", "give the folder of both"])
         }
     }
 }

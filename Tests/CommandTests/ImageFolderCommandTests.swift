@@ -24,7 +24,7 @@ final class ImageFolderCommandTests: CommandTestCase {
         let broken = path("data/train/colour/108.jpg")
         for ranks in [[], Self.threads(3)] {
             try assertRefused(
-                trainArguments("run", steps: 0, size + ranks), ["\(broken): broken PNG", "--skip-broken leaves such"])
+                trainArguments("run", steps: 0, size + ranks), ["\(broken): broken PNG", "add --skip-broken"])
         }
         var losses: [[Double]] = []
         for ranks in [1, 3] {
@@ -41,7 +41,8 @@ final class ImageFolderCommandTests: CommandTestCase {
             losses.append(try self.losses("run\(ranks)"))
         }
         XCTAssertEqual(losses.map(\.count), [2, 2])
-        // Of two pictures only, many gradients are all but 0, and Adam's first step takes their rounding for a direction.
+        // Of two pictures only, many gradients are all but 0, and Adam's first step takes their rounding for a
+        // direction.
         for (step, tolerance) in [2e-5, 1e-3].enumerated() {
             let (alone, split) = (losses[0][step], losses[1][step])
             XCTAssertEqual(alone, split, accuracy: tolerance * alone, "step \(step + 1)")
@@ -65,7 +66,7 @@ final class ImageFolderCommandTests: CommandTestCase {
             arrays["features"], try Data(contentsOf: URL(fileURLWithPath: path("x.npy"))).suffix(29 * 64 * 4))
         XCTAssertEqual(
             try numbers(arrays["labels"], as: Int32.self), (0..<29).map { $0 < 14 ? 0 : 1 })
-        /// Text of four bytes a letter, with zeros behind it.
+        /// Text of four bytes for each letter, with zeros after it.
         func texts(_ name: String, count: Int) throws -> [String] {
             let letters = try numbers(arrays[name], as: UInt32.self)
             let width = letters.count / count
@@ -89,11 +90,17 @@ final class ImageFolderCommandTests: CommandTestCase {
         let ending = try run(
             trainArguments("run", steps: 0, ["--set", "data.imageSize=32", "--set", "batch=8"], data: "data/val"))
         XCTAssertEqual(ending.status, 0, ending.errors)
-        let whole = "\(one): no folders train and test, so all of it is one set, of 2 classes: colour, grey"
+        let whole = "\(one): has no folders train and test, so all of it is one set, of 2 classes: colour, grey"
         XCTAssertEqual(ending.errors, "dim-dist: \(whole)\n")
-        try assertRefused(["eval", "--run", path("run")], ["\(one) is one set of images", "folders train and test"])
+        try assertRefused(
+            ["eval", "--run", path("run")],
+            [
+                "\(one): has no train and test split",
+                "folders train and "
+                    + "test",
+            ])
         try assertRefused(
             ["embed", "--run", path("run"), "--output", path("x.npy"), "--split", "unlabelled"],
-            ["\(one): has no folder unlabelled"])
+            ["\(one): has no unlabelled split"])
     }
 }

@@ -60,7 +60,7 @@ final class LauncherTests: CommandTestCase {
         XCTAssertEqual(output.components(separatedBy: "mpirun -np N").count, 2, output)
     }
 
-    /// launch/run asks for it, where mpirun's exit status doesn't tell.
+    /// launch/run asks for the confirmation, where mpirun's exit status isn't reliable.
     func testOneRankConfirmsThatAllWentWell() throws {
         let loss = ["bench", "loss", "--images", "8", "--locations", "2", "--dimensions", "4"]
         for (arguments, status, confirmations) in [(["--help"], Int32(0), 1), (loss, 0, 1), (["--hlep"], 2, 0)] {
@@ -84,6 +84,6 @@ final class LauncherTests: CommandTestCase {
             .end(within: Self.patience)
         XCTAssertEqual(ending.status, 2, ending.errors)
         XCTAssertEqual(ending.errorLines.count, 1, ending.errors)
-        XCTAssertTrue(ending.errors.contains("\(mpirun) is there, and Open MPI 4.1 or 5.0 is needed"), ending.errors)
+        XCTAssertTrue(ending.errors.contains("found \(mpirun), but Open MPI 4.1 or 5.0 is needed"), ending.errors)
     }
 }

@@ -106,8 +106,8 @@ final class MachineCommandTests: CommandTestCase {
         XCTAssertLessThan(slow[1]["efficiency"] ?? 1, 0.1)
         let fast = try rows(["--bandwidth", "100GB", "--latency", "1us"])
         XCTAssertLessThan(fast[1]["gradients_ms"] ?? .infinity, 1)
-        try assertRefused(common + ["--bandwidth", "25", "--latency", "1us"], ["--bandwidth 25", "25Gb"])
-        try assertRefused(common + ["--bandwidth", "25Gb", "--latency", "0us"], ["--latency 0us", "5us"])
+        try assertRefused(common + ["--bandwidth", "25", "--latency", "1us"], ["--bandwidth is 25", "25Gb"])
+        try assertRefused(common + ["--bandwidth", "25Gb", "--latency", "0us"], ["--latency is 0us", "5us"])
     }
 
     /// As in `train`, whatever the number of ranks.
@@ -120,7 +120,7 @@ final class MachineCommandTests: CommandTestCase {
             XCTAssertEqual(report?["batch"] as? Int, 6)
             XCTAssertEqual(report?["batch_per_rank"] as? Int, 3)
             XCTAssertEqual(ending.errorLines.count, 1, ending.errors)
-            XCTAssertTrue(ending.errors.contains("that of all 2 ranks"), ending.errors)
+            XCTAssertTrue(ending.errors.contains("divided by the 2 ranks"), ending.errors)
             try assertRefused(common + more + ["--batch-per-rank", "3"], ["--batch-per-rank", "one of them"])
         }
     }

@@ -108,26 +108,26 @@ final class ObjectiveCommandTests: CommandTestCase {
             let u = scores(locals, globals)
             let expected = dense(estimator, anchor, u)
             for ranks in [1, 3] {
-                let place = "\(estimator) \(anchor), \(ranks) ranks"
-                let gradients = path("gradients \(place)")
+                let label = "\(estimator) \(anchor), \(ranks) ranks"
+                let gradients = path("gradients \(label)")
                 let report = try report(
                     ["--estimator", estimator, "--anchor", anchor, "--gradients", gradients] + Self.threads(ranks))
                 XCTAssertEqual(report["estimator"] as? String, estimator)
                 XCTAssertEqual(report["images"] as? Int, images)
                 XCTAssertEqual(report["world_size"] as? Int, ranks)
-                XCTAssertEqual(report["loss"] as? Double ?? .nan, expected.loss, accuracy: 1e-6, place)
+                XCTAssertEqual(report["loss"] as? Double ?? .nan, expected.loss, accuracy: 1e-6, label)
                 if let bound = expected.mutualInformation {
-                    XCTAssertEqual(report["mutual_information"] as? Double ?? .nan, bound, accuracy: 1e-6, place)
+                    XCTAssertEqual(report["mutual_information"] as? Double ?? .nan, bound, accuracy: 1e-6, label)
                 } else {
-                    XCTAssertTrue(report["mutual_information"] is NSNull, place)
+                    XCTAssertTrue(report["mutual_information"] is NSNull, label)
                 }
-                try assertGradients(in: gradients, expected.slopes, place)
+                try assertGradients(in: gradients, expected.slopes, label)
             }
         }
     }
 
     /// d u[i][j][p] / d global i is the local, and the other way round.
-    private func assertGradients(in folder: String, _ slopes: [[[Double]]], _ place: String) throws {
+    private func assertGradients(in folder: String, _ slopes: [[[Double]]], _ label: String) throws {
         let byGlobals = try NumPyArray(path: folder + "/globals.npy")
         let byLocals = try NumPyArray(path: folder + "/locals.npy")
         XCTAssertEqual(byGlobals.shape, [images, width])
@@ -141,19 +141,19 @@ final class ObjectiveCommandTests: CommandTestCase {
                 for j in 0..<images {
                     for p in 0..<locations { expected += slopes[i][j][p] * row(locals, j * locations + p)[k] }
                 }
-                XCTAssertEqual(Double(foundGlobals[i * width + k]), expected, accuracy: 1e-6, "\(place), global \(i)")
+                XCTAssertEqual(Double(foundGlobals[i * width + k]), expected, accuracy: 1e-6, "\(label), global \(i)")
             }
             for j in 0..<images {
                 for p in 0..<locations {
                     let expected = (0..<images).reduce(0) { $0 + slopes[$1][j][p] * row(globals, $1)[k] }
                     let found = Double(foundLocals[(j * locations + p) * width + k])
-                    XCTAssertEqual(found, expected, accuracy: 1e-6, "\(place), local \(j), \(p)")
+                    XCTAssertEqual(found, expected, accuracy: 1e-6, "\(label), local \(j), \(p)")
                 }
             }
         }
     }
 
-    /// A critic that is always 0 has the losses that one can tell without computing.
+    /// The losses of a critic that is always 0, which are known without computing.
     func testScoresOfZero() throws {
         try write(locals.map { _ in 0 }, globals)
         let losses = [log(Double(1 + (images - 1) * locations)), log(Double(images)), 0]
@@ -170,7 +170,12 @@ final class ObjectiveCommandTests: CommandTestCase {
         for ranks in [1, 3] {
             let result = try run(arguments(Self.threads(ranks)))
             let lines = result.errors.split(separator: "\n")
-            XCTAssertEqual(lines.filter { $0.contains("locals.npy: float64, rounded to float32") }.count, 1)
+            XCTAssertEqual(
+                lines.filter {
+                    $0.contains(
+                        "locals.npy: its float64 numbers are rounded to "
+                            + "float32")
+                }.count, 1)
             let found = try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any]
             XCTAssertEqual(found?["loss"] as? Double ?? 0, expected ?? 1, accuracy: 1e-6)
         }
@@ -183,7 +188,7 @@ final class ObjectiveCommandTests: CommandTestCase {
         try assertRefused(arguments(["--estimator", "nwj", "--anchor", "local"]), ["--anchor local", "only infoNCE"])
         try assertRefused(
             arguments(["--estimator", "nwj", "--compat", "published"]), ["--compat published", "infoNCE"])
-        try assertRefused(["objective", "--locals", path("locals.npy")], ["--globals is needed"])
+        try assertRefused(["objective", "--locals", path("locals.npy")], ["--globals is missing"])
         try assertRefused(
             ["objective", "--locals", path("none.npy"), "--globals", path("globals.npy")], [path("none.npy")])
         try Data().write(to: URL(fileURLWithPath: path("file")))

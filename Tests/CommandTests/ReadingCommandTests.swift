@@ -1,7 +1,7 @@
 import Foundation
 import XCTest
 
-/// What commands say of how they read data: what is left out or converted, and what an earlier run read otherwise.
+/// Notes of commands on reading data: files left out or converted, and differences from an earlier run.
 final class ReadingCommandTests: CommandTestCase {
     private static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("DatasetsTests/Fixtures")
@@ -66,11 +66,11 @@ final class ReadingCommandTests: CommandTestCase {
         func lines(_ split: String, _ count: Int) -> [String] {
             [
                 "/\(split): left out 1 of \(count + 1) files, whose names don't end in .jpg, .jpeg, .png: 1 .webp",
-                "/\(split): no image file in c",
-                ": \(count / 2) of \(count) image files have 16 bits a value, of which the upper 8 are taken;",
+                "/\(split): found no image file in c",
+                ": \(count / 2) of \(count) image files have 16 bits for each value, of which the upper 8 are used;",
             ].map { "dim-dist: \(data)\($0)" }
         }
-        let left = "dim-dist: \(data): left out val, for the test split is test"
+        let left = "dim-dist: \(data): left out val, because the test split is test"
         for ranks in [1, 3] {
             try assertSays(train("run\(ranks)", Self.threads(ranks)), [left] + lines("train", 24))
             try assertSays(
@@ -80,19 +80,21 @@ final class ReadingCommandTests: CommandTestCase {
 
     func testAnEarlierRunOnOtherPixelsIsTold() throws {
         try writeFolders(["rgb.png", "gamma.png", "alpha.png"])
-        let opening = "step-00000001 is of version 1 of reading data, and this program has 2: "
-        let told = ": 8 of 24 image files are transparent"
+        let opening = "step-00000001 is of version 1 of reading data, but this program has version 2: "
+        let note = ": 8 of 24 image files have transparent parts"
         let change = opening + "16 of 24 image files had other pixels"
-        try assertSays(train("run", steps: 1), [told])
+        try assertSays(train("run", steps: 1), [note])
         try age("run", step: 1, reading: nil)
-        let test = [": 4 of 12 image files are transparent", opening + "8 of 12 image files had other pixels"]
-        try assertSays(evaluation(of: "run"), [told, change] + test)
-        try assertSays(["embed", "--run", path("run"), "--output", path("x.npy")], [told, change])
-        try assertSays(train("run", steps: 2, ["--resume"] + Self.threads(3)), [change, told])
-        try assertSays(train("run", steps: 3, ["--resume"]), [told])
+        let test = [": 4 of 12 image files have transparent parts", opening + "8 of 12 image files had other pixels"]
+        try assertSays(evaluation(of: "run"), [note, change] + test)
+        try assertSays(["embed", "--run", path("run"), "--output", path("x.npy")], [note, change])
+        try assertSays(train("run", steps: 2, ["--resume"] + Self.threads(3)), [change, note])
+        try assertSays(train("run", steps: 3, ["--resume"]), [note])
         try age("run", step: 3, reading: 3)
-        let later = "step-00000003 is of version 3 of reading data, and this program has 2: the data may not be read as"
-        try assertSays(train("run", steps: 4, ["--resume"]), [later, told])
+        let later =
+            "step-00000003 is of version 3 of reading data, but this program has version 2: the data may now "
+            + "be read otherwise"
+        try assertSays(train("run", steps: 4, ["--resume"]), [later, note])
         XCTAssertEqual(try losses("run").count, 4)
     }
 
@@ -109,9 +111,9 @@ final class ReadingCommandTests: CommandTestCase {
         try writeFolders(["rgb.png", "grey.png"], ["Train", "Test"])
         try succeed(train("run"))
         try age("run", step: 1, reading: nil)
-        let change = "the train split of \(path("data")) is \(path("data"))/Train now, and was all of it"
+        let change = "the train split of \(path("data")) is now \(path("data"))/Train, and was all of it"
         try assertSays(
-            train("run", steps: 2, ["--resume"]), [change + "; the run goes on with the data as they are now"])
+            train("run", steps: 2, ["--resume"]), [change + "; the run continues with the data as they are read now"])
         try assertSays(evaluation(of: "run"), [])
     }
 }

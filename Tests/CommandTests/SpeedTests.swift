@@ -1,11 +1,11 @@
 import Foundation
 import XCTest
 
-/// A step must not become half as slow again. Machines differ and are noisy, so its time is held against that of a matrix
-/// product in the same process, and the best of a few runs counts.
+/// A step must not become 1.5 times as slow. Machines differ and are noisy, so its time is compared with that of a
+/// matrix product in the same process, and the best of a few runs counts.
 final class SpeedTests: CommandTestCase {
-    /// The fastest step's time over that of a product of 1024x1024 matrices, on one rank and thread: 512 units, 64 images;
-    /// measured with these tests' build on an AMD EPYC (Zen 5).
+    /// The fastest step's time over that of a product of 1024x1024 matrices, on one rank and thread: 512 units, 64
+    /// images; measured with these tests' build on an AMD EPYC (Zen 5).
     private static let reference = 8.1
 
     func testTheStepIsNotSlower() throws {

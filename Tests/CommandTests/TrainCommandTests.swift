@@ -20,7 +20,7 @@ final class TrainCommandTests: CommandTestCase {
             XCTAssertTrue(output.contains(text), "\(text): \(output)")
         }
 
-        // What was typed lies over the file, the file over the defaults.
+        // Typed settings override the file, and the file overrides the defaults.
         let config = try json("run/config.json")
         XCTAssertEqual(config["seed"] as? Int, 3)
         XCTAssertEqual(config["steps"] as? Int, 5)
@@ -47,9 +47,9 @@ final class TrainCommandTests: CommandTestCase {
         XCTAssertEqual(files.compactMap { $0["name"] as? String }, ["model.safetensors", "optimiser.safetensors"])
         for file in files {
             let name = try XCTUnwrap(file["name"] as? String)
-            let place = path("run/checkpoints/step-00000005/\(name)")
+            let location = path("run/checkpoints/step-00000005/\(name)")
             XCTAssertEqual(
-                try FileManager.default.attributesOfItem(atPath: place)[.size] as? Int, file["bytes"] as? Int)
+                try FileManager.default.attributesOfItem(atPath: location)[.size] as? Int, file["bytes"] as? Int)
         }
     }
 

@@ -1,7 +1,7 @@
 import Foundation
 import XCTest
 
-/// What is typed wrongly ends with one line that helps, and exit status 2.
+/// A wrong command line ends with one line that helps, and exit status 2.
 final class UsageTests: CommandTestCase {
     private static let commands = [
         "train": ["--data", "--output", "--config", "--steps", "--batch", "--seed", "--set", "--resume"],
@@ -49,12 +49,12 @@ final class UsageTests: CommandTestCase {
         try writeData()
         let train = trainArguments("run", steps: 1)
         let cases: [(arguments: [String], texts: [String])] = [
-            (["train", "--data", path("data")], ["--output is needed"]),
+            (["train", "--data", path("data")], ["--output is missing"]),
             (["train", "--output", path("run")], ["no data", "--data"]),
             (["train", "--output"], ["--output needs a value"]),
             (["train", "--output", ""], ["--output needs a value"]),
             (["train", "--data="], ["--data needs a value"]),
-            (train + ["--config", "/dev/null"], ["/dev/null: is no regular file"]),
+            (train + ["--config", "/dev/null"], ["/dev/null: is not a regular file"]),
             (train + ["--output", "b"], ["--output is given twice"]),
             (train + ["--resume=yes"], ["--resume takes no value"]),
             (train + ["--set", "batch"], ["--set batch", "KEY=VALUE"]),
@@ -62,19 +62,26 @@ final class UsageTests: CommandTestCase {
             (train + ["--set", String(repeating: "a.", count: 60_000) + "=1"], ["--set a.a.", "no setting has"]),
             (train + ["--set", "batch=1"], ["batch is 1", "2 to "]),
             (train + ["--set", "batch=many"], ["batch is \"many\"", "a whole number"]),
-            (train + ["--set", "batch=97"], ["batch of 97", "--batch 96"]),
+            (train + ["--set", "batch=97"], ["batch is 97", "--batch 96"]),
             (train + ["--set", "steps=1.5"], ["steps is 1.5", "a whole number"]),
             (train + ["--set", "optimiser.rate=NaN"], ["optimiser.rate is \"NaN\"", "a number"]),
             (train + ["--set", "optimiser.rate=0"], ["optimiser.rate is 0", "above 0"]),
             (train + ["--set", "objective.estimator=nce"], ["objective.estimator is \"nce\"", "infoNCE"]),
             (train + ["--set", "encoder.kind=basic32x32"], ["basic32x32", "28x28"]),
-            (train + ["--set", "data.augmentation.padCrop=30"], ["padCrop 30", "0 to 27"]),
+            (train + ["--set", "data.augmentation.padCrop=30"], ["padCrop is 30", "0 to 27"]),
             (train + ["--seed", "-1"], ["seed is -1"]),
             (train + ["--seed", "18446744073709551616"], ["seed is ", "0 to 18446744073709551615"]),
-            (train + ["--set", "critic.units=8"], ["--set critic.units=16 and --set critic.units=8", "set twice"]),
-            (train + ["--set", "critic={ units: 8 }"], ["critic.units is set twice"]),
+            (
+                train + ["--set", "critic.units=8"],
+                [
+                    "--set critic.units=16 and --set critic.units=8",
+                    "both set "
+                        + "critic.units",
+                ]
+            ),
+            (train + ["--set", "critic={ units: 8 }"], ["both set critic.units"]),
             (train + ["--set", "data={ split: 'train', split: 'test' }"], ["split is set twice, on line 1: keep one"]),
-            (train + ["--set", "data.layout=channelsFirst"], ["data.layout is channelsFirst", "for .npy images"]),
+            (train + ["--set", "data.layout=channelsFirst"], ["data.layout is channelsFirst", "no .npy images"]),
             (train + ["--set", "data.layout=NCHW"], ["data.layout is", "automatic, channelsLast, channelsFirst"]),
             (train + ["--transport", "pigeon"], ["--transport is pigeon", "mpi, threads or none"]),
             (train + ["--ranks", "2"], ["--ranks 2", "mpirun -np 2"]),
@@ -86,7 +93,7 @@ final class UsageTests: CommandTestCase {
                 ["eval", "--run", path("none"), "--probe", "knn,linear,knn"],
                 ["--probe is knn,linear,knn", "knn is given twice"]
             ),
-            (["estimate", "--x", "x.npy"], ["--y is needed"]),
+            (["estimate", "--x", "x.npy"], ["--y is missing"]),
             (["estimate", "--estimator", "dv"], ["--estimator is dv", "infoNCE, mine, donskerVaradhan"]),
             (["estimate", "--held-out", "1"], ["--held-out is 1", "0.1 to 0.9"]),
             (["bench", "step", "--units", "0"], ["--units is 0", "1 to 65536"]),
@@ -109,7 +116,7 @@ final class UsageTests: CommandTestCase {
         var single = images
         (single.labels, single.pixels) = ([images.labels[0]], [images.pixels[0]])
         try single.imagesFile.write(to: file)
-        try refused("images", [file.path, "1 image, expected at least 2"])
+        try refused("images", [file.path, "has 1 image, expected at least 2"])
         try images.labelsFile.write(to: file)
         try refused("images", [file.path, "magic 2049, expected 2051"])
         try images.imagesFile.dropLast().write(to: file)
@@ -128,14 +135,14 @@ final class UsageTests: CommandTestCase {
         try assertRefused(train, [path("run.json5"), "can't be opened"])
         for (text, said) in [
             ("{ batch: 12", [path("run.json5"), "not JSON5"]), ("", [path("run.json5"), "not JSON5"]),
-            ("{ batch: 'a\nb' }", [path("run.json5"), "at batch", "broken string"]),
+            ("{ batch: 'a\nb' }", [path("run.json5"), "the value of batch", "broken string"]),
             ("{ 'a\\nb': 1 }", [path("run.json5"), "line 1 has a key with a \\"]),
             ("{ batch: 24,\n 'batch': 32 }", [path("run.json5"), "batch is set twice, on lines 1 and 2: keep one"]),
             (String(repeating: " ", count: 1 << 16 + 1), [path("run.json5"), "65537 bytes", "at most 65536"]),
             (String(repeating: "[", count: 500) + String(repeating: "]", count: 500), ["run.json5", "too deeply"]),
-            // The line tells what is wrong at its start and what is right at its end.
+            // The line says what is wrong at its start and what is right at its end.
             ("{ threads: '\(String(repeating: "a", count: 60_000))' }", ["threads is \"aaa", " … ", "a whole number"]),
-            ("[1]", ["has parts", "batch"]), ("{ critic: 5 }", ["critic", "units"]),
+            ("[1]", ["must be an object", "batch"]), ("{ critic: 5 }", ["critic", "units"]),
             ("{ critic: { units: 'many' } }", ["critic.units is", "a whole number"]),
             ("{ critic: { unit: 5 } }", ["unknown setting critic.unit", "critic.units"]),
             ("{ optimiser: { rate: NaN } }", [path("run.json5"), "optimiser.rate", "finite"]),

@@ -91,10 +91,10 @@ struct BatchPlanTests {
     }
 
     @Test func refusesBatchesThatDoNotFit() throws {
-        expectInputError("batch of 101", "expected 1 to 100") { try plan(100, 101) }
-        expectInputError("batch of 0", "expected 1 to 100") { try plan(100, 0) }
+        expectInputError("batch is 101", "must be 1 to 100") { try plan(100, 101) }
+        expectInputError("batch is 0", "must be 1 to 100") { try plan(100, 0) }
         // 100 images in 64 shards of 1 or 2: 99 takes 2 of some shard of 1; 64 and 100 fit.
-        expectInputError("batch of 99", "64 virtual shards of 100 images", "--batch 64") { try plan(100, 99) }
+        expectInputError("batch is 99", "64 virtual shards of 100 images", "--batch 64") { try plan(100, 99) }
         #expect(try plan(100, 64).stepsPerEpoch == 1)
         #expect(try plan(100, 100).stepsPerEpoch == 1)
     }
@@ -113,17 +113,21 @@ struct BatchPlanTests {
     }
 
     @Test func refusesShardsThatDoNotFit() throws {
-        expectInputError("3 virtual shards for 100 images", "power of two from 1 to 64") {
+        expectInputError("data.virtualShards is 3: for 100 images", "power of two from 1 to 64") {
             try VirtualShards(imageCount: 100, count: 3)
         }
-        expectInputError("128 virtual shards for 100 images", "data.virtualShards=64") {
+        expectInputError("data.virtualShards is 128: for 100 images", "data.virtualShards=64") {
             try VirtualShards(imageCount: 100, count: 128)
         }
-        expectInputError("0 virtual shards") { try VirtualShards(imageCount: 100, count: 0) }
+        expectInputError("data.virtualShards is 0") { try VirtualShards(imageCount: 100, count: 0) }
         expectInputError("0 images") { try VirtualShards(imageCount: 0) }
         let shards = try VirtualShards(imageCount: 100, count: 4)
         try shards.check(worldSize: 4)
-        expectInputError("5 ranks on 4 virtual shards", "--set data.virtualShards=8") { try shards.check(worldSize: 5) }
-        expectInputError("65 ranks", "at most 64 ranks on these 100 images") { try shards.check(worldSize: 65) }
+        expectInputError(
+            "5 ranks but only 4 virtual shards",
+            "--set "
+                + "data.virtualShards=8"
+        ) { try shards.check(worldSize: 5) }
+        expectInputError("65 ranks", "at most 64 ranks for these 100 images") { try shards.check(worldSize: 65) }
     }
 }

@@ -65,7 +65,7 @@ struct CIFARTests {
         #expect(try ImageSource(path: ten, split: .test).format == .cifar10)
         #expect(try ImageSource(path: hundred, split: .test).format == .cifar100)
         let other = try folder.write("c.bin", [1, 2, 3])
-        expectInputError("c.bin: 3 bytes", "3073 (CIFAR-10)", "3074 (CIFAR-100)") {
+        expectInputError("c.bin: has 3 bytes", "3073 (CIFAR-10)", "3074 (CIFAR-100)") {
             try ImageSource(path: other, split: .test)
         }
     }
@@ -91,7 +91,7 @@ struct CIFARTests {
     @Test func refusesOtherFolders() throws {
         let folder = try TemporaryFolder()
         expectInputError(
-            folder.path, "looked for IDX (train-images-idx3-ubyte[.gz]), CIFAR-10 (data_batch_1.bin",
+            folder.path, "searched for IDX (train-images-idx3-ubyte[.gz]), CIFAR-10 (data_batch_1.bin",
             "CIFAR-100 (train.bin", "found nothing"
         ) { try ImageSource(path: folder.path, split: .train) }
         for i in 1...8 { try folder.write("\(i).txt", [0]) }

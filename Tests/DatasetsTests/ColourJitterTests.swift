@@ -7,7 +7,7 @@ import Testing
     private let image: [UInt8] = [200, 30, 90, 10, 240, 60, 128, 128, 128, 0, 0, 255]
     private let normalisation = Normalisation(mean: [0.5, 0.25, 0], deviation: [0.5, 0.25, 2])
 
-    /// The pixels behind a change, before normalisation.
+    /// The pixels after a change, before normalisation.
     private func changed(_ change: ColourChange) -> [[Float]] {
         let values = [Float](unsafeUninitializedCapacity: image.count) { result, count in
             image.withUnsafeBufferPointer { image in
@@ -30,8 +30,8 @@ import Testing
 
     private func luma(_ pixel: [Float]) -> Float { 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2] }
 
-    private func expectClose(_ found: [[Float]], _ expected: [[Float]], _ place: String) {
-        for (a, b) in zip(found.joined(), expected.joined()) { #expect(abs(a - b) < 2e-3, "\(place): \(a), not \(b)") }
+    private func expectClose(_ found: [[Float]], _ expected: [[Float]], _ label: String) {
+        for (a, b) in zip(found.joined(), expected.joined()) { #expect(abs(a - b) < 2e-3, "\(label): \(a), not \(b)") }
     }
 
     @Test func eachChangeIsItsDefinition() {
@@ -53,7 +53,8 @@ import Testing
         expectClose(changed(change), original.map { Array(repeating: luma($0), count: 3) }, "greyscale")
     }
 
-    /// A turn of hue keeps luma and greys, a third of a turn three times and a whole one are none, and red goes to green.
+    /// A turn of hue keeps luma and greys, a third of a turn three times and a whole one are none, and red goes to
+    /// green.
     @Test func hueTurns() {
         func turned(_ turn: Float) -> [[Float]] {
             // Little colour, so that nothing is cut.
@@ -82,7 +83,7 @@ import Testing
         // Four deviations of 4000 draws.
         #expect(abs(changes.count { $0.brightness != 1 } - 3200) < 102)
         #expect(abs(changes.count { $0.saturation == 0 } - 1000) < 110)
-        // The place of the crop is drawn before, and stays.
+        // The label of the crop is drawn before, and stays.
         var plain = augmentation
         plain.jitter = ColourJitter()
         plain.greyscale = 0

@@ -5,14 +5,15 @@ import XCTest
 
 /// In XCTest, as all that needs ranks.
 final class ColumnScaleTests: XCTestCase {
-    /// Columns as doubles and what comes of them as Float: each within Float's digits of its distance from the first row.
+    /// Columns as doubles and what comes of them as Float: each within Float's digits of its distance from the first
+    /// row.
     private func check(_ array: NumPyArray, _ distance: (_ row: Int, _ column: Int) -> Double, line: UInt = #line)
         throws
     {
         let scale = try ColumnScale(of: array)
         let values = try array.read(rows: 0..<array.rows, by: scale)
-        for (place, value) in values.enumerated() {
-            let (row, column) = place.quotientAndRemainder(dividingBy: array.rowSize)
+        for (index, value) in values.enumerated() {
+            let (row, column) = index.quotientAndRemainder(dividingBy: array.rowSize)
             let found = Double(value - values[column]) * scale.unit[column]
             let expected = distance(row, column)
             XCTAssertEqual(found, expected, accuracy: 1e-6 * scale.unit[column] * 10, "\(row), \(column)", line: line)
@@ -28,7 +29,7 @@ final class ColumnScaleTests: XCTestCase {
         }
         let path = try folder.writeArray("x.npy", "<f8", [200, 4], doubles)
         try check(NumPyArray(path: path)) { doubles[4 * $0 + $1] - doubles[$1] }
-        let floats = doubles.enumerated().map { place, value -> Float in place % 4 == 2 ? 0 : Float(value) }
+        let floats = doubles.enumerated().map { index, value -> Float in index % 4 == 2 ? 0 : Float(value) }
         let narrow = try folder.writeArray("x.npy", "<f4", [200, 4], floats)
         try check(NumPyArray(path: narrow)) { Double(floats[4 * $0 + $1]) - Double(floats[$1]) }
     }
@@ -73,9 +74,11 @@ final class ColumnScaleTests: XCTestCase {
     func testFewConstantColumnsAreNamed() {
         XCTAssertNil(constantsRemark([], of: 3, noun: "column"))
         XCTAssertEqual(
-            constantsRemark([2], of: 3, noun: "channel"), "channel 2 (of 0 to 2) is constant and tells nothing")
+            constantsRemark([2], of: 3, noun: "channel"),
+            "channel 2 (of 0 to 2) is constant and carries no "
+                + "information")
         XCTAssertEqual(
             constantsRemark(Array(0..<10), of: 12, noun: "column"),
-            "10 of 12 columns are constant and tell nothing: 0, 1, 2, 3, 4, 5, 6, 7 and 2 more, counted from 0")
+            "10 of 12 columns are constant and carry no information: 0, 1, 2, 3, 4, 5, 6, 7 and 2 more, counted from 0")
     }
 }

@@ -5,7 +5,7 @@ import XCTest
 
 @testable import Datasets
 
-/// What a scan of folders decides, and says of it.
+/// Scans of folders: their results and notes.
 struct FolderScanTests {
     /// A folder with these files, image files among them by their names.
     private func folder(_ names: [String]) throws -> TemporaryFolder {
@@ -15,7 +15,7 @@ struct FolderScanTests {
         return folder
     }
 
-    /// What is said, without the path that each line opens with.
+    /// The notes, without the path at the beginning of each line.
     private func notes(_ folder: TemporaryFolder, _ split: Split = .train) throws -> [String] {
         try ImageSource(path: folder.path, split: split).notes.map {
             $0.replacingOccurrences(of: folder.path + "/", with: "")
@@ -34,11 +34,11 @@ struct FolderScanTests {
         #expect(source.count == 4)
         #expect(
             try notes(folder) == [
-                "no folders train and test, so all of it is one set, of 2 classes: bee, cat",
+                "has no folders train and test, so all of it is one set, of 2 classes: bee, cat",
                 "left out 6 of 10 files, whose names don't end in .jpg, .jpeg, .png: 2 .webp, 1 without an ending, "
                     + "1 .bmp, 1 .jpe, 1 .tiff",
-                "no image file in bee/more, dog, owl",
-                "left out, for a dot opens their names: .thumbs, bee/.i.png",
+                "found no image file in bee/more, dog, owl",
+                "left out names that begin with a dot: .thumbs, bee/.i.png",
             ])
     }
 
@@ -50,7 +50,7 @@ struct FolderScanTests {
 
     @Test func whatIsNoImageIsCounted() throws {
         let folder = try folder(["x/1.webp", "x/2.webp", "y/3.gif"])
-        expectInputError("no images found; looked for", "found x, y; files in all folders: 2 .webp, 1 .gif") {
+        expectInputError("no images found; searched for", "found x, y; files in all folders: 2 .webp, 1 .gif") {
             try ImageSource(path: folder.path, split: .train)
         }
     }
@@ -69,8 +69,8 @@ struct FolderScanTests {
                 #expect(train.names(of: 0..<2) == Array(files.prefix(2)))
                 let test = try ImageSource(path: folder.path, split: .test)
                 #expect(test.count == 1 && test.names(of: 0..<1) == [files[2]])
-                let place = wrapping.dropLast()
-                let found = "its splits (\(names.sorted().joined(separator: ", "))) were found in \(place)"
+                let root = wrapping.dropLast()
+                let found = "its splits (\(names.sorted().joined(separator: ", "))) were found in \(root)"
                 #expect(try notes(folder) == (wrapping.isEmpty ? [] : [found]))
             }
         }
@@ -79,8 +79,8 @@ struct FolderScanTests {
     @Test func saysWhichSplitsAreLeftOut() throws {
         let three = try folder(["train/a/1.png", "Test/a/2.png", "val/a/3.png", "extra/a/4.png", "doc/x.txt"])
         let lines = [
-            "left out val, for the test split is Test", "left out folders that are no split: extra",
-            "no image file in doc",
+            "left out val, because the test split is Test", "left out folders that are not a split: extra",
+            "found no image file in doc",
         ]
         #expect(try notes(three) == lines)
         #expect(try notes(three, .test) == lines)
@@ -89,13 +89,13 @@ struct FolderScanTests {
         let other = try folder(["train/a/1.png", "test/2.png", "valid/a/3.png"])
         #expect(try notes(other) == ["left out test, for the test split is valid"])
         let empty = try folder(["train/a/1.png", "test/a/2.webp"])
-        #expect(try notes(empty) == ["no image file in test"])
+        #expect(try notes(empty) == ["found no image file in test"])
     }
 
     /// Vehicles have a class `train`, and what isn't found to be a split is seen among the classes, however many.
     @Test func classesOfAWholeAreListed() throws {
         let vehicles = try folder(["bus/1.png", "Train/2.png", "car/3.png"])
-        let opening = "no folders train and test, so all of it is one set, of "
+        let opening = "has no folders train and test, so all of it is one set, of "
         #expect(try notes(vehicles) == [opening + "3 classes: Train, bus, car"])
         let many = try folder((10..<40).map { "class\($0)/1.png" } + ["seg_test/1.png", "seg_train/2.png"])
         let line = try #require(try notes(many).first)
@@ -141,16 +141,16 @@ struct FolderScanTests {
         }
         #expect(
             try notes(folder) == [
-                "left out image files (.jpg, .jpeg, .png), for the folder is taken as numPy",
-                "left out arrays that are no split: val.npy, valid_labels.npy",
+                "left out image files (.jpg, .jpeg, .png), because the folder is read as numPy",
+                "left out arrays that are not a split: val.npy, valid_labels.npy",
             ])
     }
 
     @Test func imagesOutsideUTF8AreNamed() throws {
         let folder = try folder(["a/1.png", "b/2.png"])
         try write(Array("caf".utf8) + [0xE9] + Array(".PNG".utf8), in: folder.path + "/a")
-        let line = "a/caf\\xe9.PNG: its name is not UTF-8: rename it"
-        expectInputError("\(folder.path)/\(line); --skip-broken leaves such files out") {
+        let line = "a/caf\\xe9.PNG: has a name that is not UTF-8: rename it"
+        expectInputError("\(folder.path)/\(line); to leave out such files, add --skip-broken") {
             try ImageSource(path: folder.path, split: .train)
         }
         let kept = try open(ImageRequest(path: folder.path, skipBroken: true))
@@ -158,7 +158,10 @@ struct FolderScanTests {
         #expect(kept.skipped == ["\(folder.path)/\(line)"])
         let alone = try TemporaryFolder()
         try write([0xE9] + Array(".jpg".utf8), in: alone.path)
-        expectInputError("none of its 1 images can be decoded; first \(alone.path)/\\xe9.jpg: its name is not UTF-8") {
+        expectInputError(
+            "none of the 1 images can be decoded; the first: \(alone.path)/\\xe9.jpg: has a name that is "
+                + "not UTF-8"
+        ) {
             try open(ImageRequest(path: alone.path, skipBroken: true))
         }
     }
@@ -179,7 +182,7 @@ struct FolderScanTests {
         }
         #expect(
             try changes(["Train/a/1.png", "Test/a/2.png"])
-                == ["the train split of DATA is DATA/Train now, and was all of it"])
+                == ["the train split of DATA is now DATA/Train, and was all of it"])
         #expect(try changes(["x/train/a/1.png", "x/test/a/2.png"]).count == 1)
         #expect(try changes(["train/1.png", "valid/2.png"]).count == 1)
         for same in [["a/1.png"], ["1.png"], ["train/a/1.png", "valid/a/2.png"], ["train/1.png", "val/2.png"]] {
@@ -187,7 +190,7 @@ struct FolderScanTests {
         }
         #expect(
             try changes(["train/a/1.png", "testing/a/2.png", "val/a/2.png"], .test)
-                == ["the test split of DATA is DATA/testing now, and was DATA/val"])
+                == ["the test split of DATA is now DATA/testing, and was DATA/val"])
         #expect(try changes(["Train/a/1.png", "Test/a/2.png"], .test) == [])  // was refused
     }
 }
@@ -197,17 +200,19 @@ final class ImageRemarkTests: XCTestCase {
     func testRemarksAreCountedOverRanks() throws {
         let folder = try TemporaryFolder()
         let names = ["rgb.png", "grey12.png", "alpha.png", "grey12.png", "alpha.png", "gamma.png", "rgb.png"]
-        for (place, name) in names.enumerated() {
-            try folder.write("\(place).png", try ImageFixtures.file(name))
+        for (index, name) in names.enumerated() {
+            try folder.write("\(index).png", try ImageFixtures.file(name))
         }
         var settings = ViewSettings()
         (settings.path, settings.virtualShards) = (folder.path, 4)
         let (asked, path) = (settings, folder.path)
         let notes = [
-            "2 of 7 image files have 16 bits a value, of which the upper 8 are taken; \(path)/1.png is one",
-            "2 of 7 image files have 16 bits a value and none above 4095 (12-bit data?), so the upper 8 that are taken are "
-                + "all but black: multiply the values in the files by 16; \(path)/1.png is one",
-            "2 of 7 image files are transparent in places, which are blended on black; \(path)/2.png is one",
+            "2 of 7 image files have 16 bits for each value, of which the upper 8 are used; an example is "
+                + "\(path)/1.png",
+            "2 of 7 image files have 16 bits for each value but none above 4095 (12-bit data?); the upper 8 bits, "
+                + "which are used, are nearly black: multiply the values in the files by 16; an example is "
+                + "\(path)/1.png",
+            "2 of 7 image files have transparent parts, which are blended with black; an example is \(path)/2.png",
         ].map { "\(path): \($0)" }
         for worldSize in 1...3 {
             try ThreadRank.run(worldSize) { ranks in

@@ -34,7 +34,7 @@ struct IDXTests {
         try check(ImageSource(path: folder.path + "/t10k-images-idx3-ubyte.gz", split: .train))
     }
 
-    /// More than a piece of what is decompressed at once, so that skipping is exercised.
+    /// More than one block of decompressed bytes, so that skipping is tested.
     @Test func readsTheEndOfALargeCompressedFile() throws {
         let folder = try TemporaryFolder()
         let large = imagesFile(count: 2000, height: 20, width: 20)
@@ -47,10 +47,10 @@ struct IDXTests {
     @Test func imagesNeedNoLabels() throws {
         let folder = try TemporaryFolder()
         let path = try folder.write("train-images-idx3-ubyte", images)
-        for place in [folder.path, path] {
-            let source = try ImageSource(path: place, split: .train)
+        for location in [folder.path, path] {
+            let source = try ImageSource(path: location, split: .train)
             #expect(try source.load(images: 0..<1).labels == nil)
-            #expect(source.hasSplits == (place == folder.path))
+            #expect(source.hasSplits == (location == folder.path))
         }
     }
 
@@ -100,7 +100,7 @@ struct IDXTests {
                 return try ImageSource(path: path, split: .train)
             }
         }
-        refused(labelsFile([1, 2]), "2 labels, expected 5, one for each image of \(path)")
+        refused(labelsFile([1, 2]), "has 2 labels, expected 5, one for each image of \(path)")
         refused(images, "magic 2051, expected 2049")
         refused(labels + [1], "more than 13 bytes, expected 13 for 5 labels")
         refused(Array(labels.dropLast()), "12 bytes, expected 13 for 5 labels")

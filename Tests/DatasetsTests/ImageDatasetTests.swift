@@ -43,8 +43,8 @@ struct ImageDatasetTests {
     }
 
     /// Where a pixel past the edge comes from: 2 1 | 0 1 2 3 | 2 1.
-    private func reflected(_ place: Int, _ size: Int) -> Int {
-        place < 0 ? -place : place >= size ? 2 * size - 2 - place : place
+    private func reflected(_ position: Int, _ size: Int) -> Int {
+        position < 0 ? -position : position >= size ? 2 * size - 2 - position : position
     }
 
     /// Against a plain version: reflect, cut out, mirror, one pixel at a time.
@@ -121,7 +121,7 @@ struct ImageDatasetTests {
         let shape = ImageShape(height: 256, width: 256, channels: 3)
         for (valueSize, memory) in [(1, 196_608_000), (4, 786_432_000)] as [(Int, UInt64)] {
             try ImageDataset.check(1000, shape, valueSize: valueSize, path: "x", memory: memory)
-            expectInputError("x: 1001 images of 256x256x3 on one rank take 0.", " GB, and the machine has 0.") {
+            expectInputError("x: the 1001 images of 256x256x3 of one rank take 0.", " GB, but the machine has 0.") {
                 try ImageDataset.check(1001, shape, valueSize: valueSize, path: "x", memory: memory)
             }
         }
@@ -130,9 +130,9 @@ struct ImageDatasetTests {
     @Test func refusesACropThatCouldMiss() throws {
         let shape = ImageShape(height: 28, width: 20, channels: 1)
         try Augmentation(padCrop: 19).check(shape: shape)
-        expectInputError("padCrop 20", "28x20", "expected 0 to 19") {
+        expectInputError("padCrop is 20", "28x20", "must be 0 to 19") {
             try Augmentation(padCrop: 20).check(shape: shape)
         }
-        expectInputError("padCrop -1") { try Augmentation(padCrop: -1).check(shape: shape) }
+        expectInputError("padCrop is -1") { try Augmentation(padCrop: -1).check(shape: shape) }
     }
 }

@@ -8,7 +8,8 @@ import Testing
 struct ImageDecoderTests {
     private static let names: [String] = (try? ImageFixtures.load())?.rgb.keys.sorted() ?? []
 
-    /// Palettes, 1 to 16 bits, transparency of each kind, interlaced, and whatever is said of the light: bytes are bytes.
+    /// Palettes, 1 to 16 bits, transparency of each kind, interlaced, and whatever is said of the light: bytes are
+    /// bytes.
     @Test(arguments: names) func decodesAsPillowDoes(_ name: String) throws {
         let fixtures = try ImageFixtures.load()
         for (channels, file) in [(3, fixtures.rgb[name]), (1, fixtures.grey[name])] {
@@ -37,7 +38,8 @@ struct ImageDecoderTests {
         #expect(found.map { String($0.dropLast(4)) }.joined(separator: " ") == expected)
     }
 
-    /// By version 1 of reading, in colour and in grey: what is given is what libpng's own conversion made other bytes of.
+    /// By version 1 of reading, in colour and in grey: what is given is what libpng's own conversion made other bytes
+    /// of.
     @Test func knowsWhichPixelsWereOther() throws {
         func found(channels: Int) throws -> [String] {
             try Self.names.filter { name in
@@ -121,8 +123,8 @@ struct ImageDecoderTests {
         }
     }
 
-    /// Nothing is allocated for a size that only a header claims: neither for one that is never decoded, nor for one that
-    /// so few bytes can't hold.
+    /// Nothing is allocated for a size that only a header claims: neither for one that is never decoded, nor for one
+    /// that so few bytes can't hold.
     @Test(arguments: [(60000, "expected 1 to 134217728"), (8000, "bytes hold")])
     func refusesHugeHeaders(_ side: Int, _ reason: String) throws {
         let folder = try TemporaryFolder()
@@ -136,7 +138,7 @@ struct ImageDecoderTests {
         jpeg.replaceSubrange(frame + 5..<frame + 9, with: sides + sides)
         for (name, file) in [("x.png", png), ("x.jpg", jpeg)] {
             let path = try folder.write(name, file)
-            expectInputError("\(name): \(side)x\(side) pixels", reason) {
+            expectInputError("\(name): has \(side)x\(side) pixels", reason) {
                 try ImageDecoder.decode(path, channels: 3, side: 32)
             }
         }

@@ -29,7 +29,7 @@ struct ImageFolderTests {
         #expect(try source.load(images: 0..<1).labels == nil)
         let grey = try open(ImageRequest(path: folder.path, channels: 1))
         #expect(grey.shape.channels == 1)
-        expectInputError("has no folder unlabelled") { try ImageSource(path: folder.path, split: .unlabelled) }
+        expectInputError("has no unlabelled split") { try ImageSource(path: folder.path, split: .unlabelled) }
     }
 
     @Test func foldersAreClasses() throws {
@@ -46,7 +46,7 @@ struct ImageFolderTests {
         #expect(found?.classes == ["cat", "dog", "train"])  // a lone class of that name is no split
         #expect(try names(found) == ["4.jpg", "3.jpg", "1.jpg", "2.jpg", "5.jpg"])
         try folder.write("stray.jpg", file)
-        expectInputError("holds images both itself (stray.jpg) and in folders (cat)") {
+        expectInputError("holds images both directly (stray.jpg) and in folders (cat)") {
             try ImageSource(path: folder.path, split: .train)
         }
     }
@@ -180,7 +180,12 @@ final class SkipBrokenTests: XCTestCase {
         }
         XCTAssertThrowsError(try ImageSource(ImageRequest(path: folder.path), ranks: SingleRank())) {
             let text = "\($0)"
-            XCTAssert(text.contains("even/10.jpg: ") && text.contains("--skip-broken leaves such files out"), text)
+            XCTAssert(
+                text.contains("even/10.jpg: ")
+                    && text.contains(
+                        "to leave out such files, add "
+                            + "--skip-broken"),
+                text)
         }
         let request = ImageRequest(path: folder.path, skipBroken: true)
         let alone = try ImageSource(request, ranks: SingleRank())
@@ -216,7 +221,7 @@ final class SkipBrokenTests: XCTestCase {
         for name in ["0/a.png", "1/b.png"] { try folder.write(name, try ImageFixtures.file("rgb.png")) }
         try ThreadRank.run(2) { ranks in
             XCTAssertThrowsError(try ImageSource(ImageRequest(path: "\(path)/\(ranks.rank)"), ranks: ranks)) {
-                XCTAssert("\($0)".contains("ranks see other files"), "\($0)")
+                XCTAssert("\($0)".contains("ranks see different files"), "\($0)")
             }
         }
     }
@@ -231,7 +236,7 @@ final class SkipBrokenTests: XCTestCase {
                     try ImageSource(ImageRequest(path: path, skipBroken: true), ranks: ranks)
                 ) {
                     XCTAssertEqual(($0 as? AgreedError)?.status, .badInput)
-                    XCTAssert("\($0)".contains("none of its 5 images"), "\($0)")
+                    XCTAssert("\($0)".contains("none of the 5 images"), "\($0)")
                     XCTAssert("\($0)".contains("0.png: starts with 01 02 03 00"), "\($0)")
                 }
             }

@@ -38,9 +38,9 @@ final class NormalisationTests: XCTestCase {
         for worldSize in 1...3 {
             try ThreadRank.run(worldSize) { ranks in
                 let together = try statistics(of: path, ranks: ranks).normalisation
-                let place = "rank \(ranks.rank) of \(ranks.worldSize)"
-                XCTAssertEqual(together.mean.map(\.bitPattern), alone.mean.map(\.bitPattern), place)
-                XCTAssertEqual(together.deviation.map(\.bitPattern), alone.deviation.map(\.bitPattern), place)
+                let label = "rank \(ranks.rank) of \(ranks.worldSize)"
+                XCTAssertEqual(together.mean.map(\.bitPattern), alone.mean.map(\.bitPattern), label)
+                XCTAssertEqual(together.deviation.map(\.bitPattern), alone.deviation.map(\.bitPattern), label)
             }
         }
         // Against a plain two-pass computation over the bytes.
@@ -87,7 +87,7 @@ final class NormalisationTests: XCTestCase {
         }
     }
 
-    /// Columns that float32 couldn't tell from constants: seconds of 2023 with their quarters, and lengths of atoms.
+    /// Columns that are constants in float32: seconds of 2023 with their quarters, and lengths of atoms.
     func testDoublesKeepWhatFloatsLose() throws {
         let folder = try TemporaryFolder()
         @Sendable func value(_ row: Int, _ column: Int) -> Double {
@@ -103,16 +103,16 @@ final class NormalisationTests: XCTestCase {
                 XCTAssertEqual(found.constants, [2])
                 XCTAssertEqual(
                     found.remark(on: ImageShape(height: 1, width: 1, channels: 5)),
-                    "column 2 (of 0 to 4) is constant and tells nothing")
+                    "column 2 (of 0 to 4) is constant and carries no information")
                 for column in [0, 1, 3, 4] {
                     let own = (0..<53).map { value($0, column) - value(0, column) }
                     let mean = own.reduce(0, +) / 53
                     let deviation = (own.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 53).squareRoot()
-                    let place = "column \(column), \(worldSize) ranks"
+                    let label = "column \(column), \(worldSize) ranks"
                     XCTAssertEqual(
-                        found.normalisation.mean[column], value(0, column) + mean, accuracy: 1e-6 * deviation, place)
+                        found.normalisation.mean[column], value(0, column) + mean, accuracy: 1e-6 * deviation, label)
                     XCTAssertEqual(
-                        found.normalisation.deviation[column], deviation, accuracy: 1e-6 * deviation, place)
+                        found.normalisation.deviation[column], deviation, accuracy: 1e-6 * deviation, label)
                 }
             }
         }
@@ -124,8 +124,8 @@ final class NormalisationTests: XCTestCase {
         batch.withUnsafeMutableBufferPointer {
             if let base = $0.baseAddress { data.fill(base, indices: Array(0..<53), normalisation: normalisation) }
         }
-        for (place, found) in batch.enumerated() {
-            let (row, column) = (place / 5, place % 5)
+        for (index, found) in batch.enumerated() {
+            let (row, column) = (index / 5, index % 5)
             let expected = (value(row, column) - normalisation.mean[column]) / normalisation.deviation[column]
             XCTAssertEqual(Double(found), expected, accuracy: 2e-6, "row \(row), column \(column)")
         }

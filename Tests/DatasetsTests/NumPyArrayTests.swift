@@ -95,12 +95,12 @@ struct NumPyArrayTests {
     @Test func othersAreRefusedWithAdviceThatKeepsThem() throws {
         let folder = try TemporaryFolder()
         for (descriptor, advice) in [
-            ("<U8", "array.astype('<f8'), names of classes as numpy.unique"), ("|O", "array.astype('<f8')"),
+            ("<U8", "array.astype('<f8'), and names of classes as numpy.unique"), ("|O", "array.astype('<f8')"),
             ("<c8", "numpy.stack([array.real, array.imag], -1)"), ("<f16", "array.astype('<f8')"),
             ("<M8[ns]", "array.astype('<i8')"),
         ] {
             let path = try folder.writeArray("x.npy", descriptor, [1], [UInt8](repeating: 0, count: 32))
-            expectInputError("x.npy: elements are '\(descriptor)', expected real numbers", advice) {
+            expectInputError("x.npy: has elements of type '\(descriptor)', expected real numbers", advice) {
                 try NumPyArray(path: path, accepting: NumPyElement.allCases)
             }
         }
@@ -147,7 +147,10 @@ struct NumPyArrayTests {
             file("{'descr': '<f4', 'fortran_order': True, 'shape': (1,), }", data: 4), "Fortran order",
             "expected C order")
         refused(file("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", data: 4), "single number", "one axis")
-        refused(file("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3), }", data: 0), "[0, 3]", "expected some")
+        refused(
+            file("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3), }", data: 0), "[0, 3]",
+            "holds no "
+                + "values")
         let ones = "{'descr': '<f4', 'fortran_order': False, 'shape': (\(String(repeating: "1,", count: 65))), }"
         refused(Self.opening(1, length: [246, 0], ones, size: 246) + [0, 0, 0, 0], "65 axes", "expected at most 64")
         refused(
@@ -155,9 +158,12 @@ struct NumPyArrayTests {
             "[4294967296, 4294967296]", "more than 2^62")
         refused(file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", data: 4), "header", "descr")
         refused(file("{'descr': '<f4', 'shape': (1,), }", data: 4), "header", "lacks")
-        refused(file("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", data: 4), "header", "no dictionary")
+        refused(
+            file("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", data: 4), "header",
+            "not a "
+                + "dictionary")
         expectInputError("/none.npy: can't be opened: No such file") { try NumPyArray(path: folder.path + "/none.npy") }
-        expectInputError(folder.path, "no regular file") { try NumPyArray(path: folder.path) }
+        expectInputError(folder.path, "not a regular file") { try NumPyArray(path: folder.path) }
         expectInputError("/none/x.npy", "No such file") {
             try NumPyArray.create(path: folder.path + "/none/x.npy", shape: [1])
         }

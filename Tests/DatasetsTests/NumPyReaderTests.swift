@@ -27,7 +27,7 @@ struct NumPyReaderTests {
         let block = try source.load(images: 1..<2)
         #expect(block.pixels == .bytes(Array(pixels[60...])))
         #expect(block.labels == [1])
-        let grey = try write(folder, "grey", .uint8, [2, 3, 4], Array(pixels.prefix(24)))  // told by its content
+        let grey = try write(folder, "grey", .uint8, [2, 3, 4], Array(pixels.prefix(24)))  // recognised by its content
         #expect(try ImageSource(path: grey, split: .train).shape == ImageShape(height: 3, width: 4, channels: 1))
     }
 
@@ -98,7 +98,7 @@ struct NumPyReaderTests {
         let folder = try TemporaryFolder()
         for (value, text) in [(Double.nan, "nan"), (.infinity, "inf")] {
             let path = try write(folder, "x.npy", .float64, [3, 2], bytes([1, 2, 3, 4, 5, value]))
-            expectInputError("x.npy: value \(text) at row 2, column 1 of 2", "expected finite ones") {
+            expectInputError("x.npy: value \(text) at row 2, column 1 of 2", "is not finite") {
                 try ImageSource(path: path, split: .train).load(images: 1..<3)
             }
         }
@@ -143,11 +143,11 @@ struct NumPyReaderTests {
         let source = try open(ImageRequest(path: file, layout: .channelsFirst))
         let scale = try #require(source.scale)
         guard case .floats(let values) = try source.load(images: 0..<2).pixels else { return }
-        for (place, value) in values.enumerated() {
-            let (image, channel, pixel) = (place / 60, place % 3, place % 60 / 3)
+        for (index, value) in values.enumerated() {
+            let (image, channel, pixel) = (index / 60, index % 3, index % 60 / 3)
             let expected = doubles[image * 60 + channel * 20 + pixel]
             let found = scale.undone(value, column: channel)
-            #expect(abs(found - expected) <= 1e-6 * scale.unit[channel] * 120, "\(place): \(found) of \(expected)")
+            #expect(abs(found - expected) <= 1e-6 * scale.unit[channel] * 120, "\(index): \(found) of \(expected)")
         }
     }
 
@@ -165,7 +165,7 @@ struct NumPyReaderTests {
                 continue
             }
             expectInputError(
-                "x.npy: shape \(shape)", "--set data.layout=channelsFirst", "transpose(0, 2, 3, 1)",
+                "x.npy: has shape \(shape)", "--set data.layout=channelsFirst", "transpose(0, 2, 3, 1)",
                 "--set data.layout=channelsLast"
             ) { try ImageSource(path: path, split: .train) }
         }
@@ -186,7 +186,7 @@ struct NumPyReaderTests {
         }
         refused(.float32, [4], "shape [4], expected [N, D], [N, height, width]")
         refused(.float32, [1, 2, 3, 4, 5], "shape [1, 2, 3, 4, 5], expected")
-        refused(.uint8, [1, 2, 2, 65], "of 1 to 64")
+        refused(.uint8, [1, 2, 2, 65], "with 1 to 64 channels")
         refused(.uint8, [1, 4097, 1], "sides of at most 4096")
         refused(.uint8, [1, 65537], "at most 65536 columns")
     }
@@ -219,8 +219,11 @@ struct NumPyReaderTests {
             request.isLabelled = false
             #expect(try open(request).load(images: 0..<2).labels == nil)
         }
-        try refused("<i8", [3], [0, 1, 2], "shape [3], expected [2], one for each of \(path)")
-        try refused("<i8", [2, 2], [0, 1, 1, 0], "shape [2, 2], expected [2], one for each of \(path); save one-hot")
+        try refused("<i8", [3], [0, 1, 2], "shape [3], expected [2], a label for each row of \(path)")
+        try refused(
+            "<i8", [2, 2], [0, 1, 1, 0],
+            "shape [2, 2], expected [2], a label for each row of \(path): save "
+                + "one-hot")
         try refused(
             "<i8", [2], [0, -2], "label -2 at row 1, expected whole numbers from 0 to 2147483647, or -1 for none")
         try refused("<i8", [2], [1 << 31, 0], "label 2147483648 at row 0")

@@ -27,8 +27,8 @@ struct ResizingTests {
         for texture in try ImageFixtures.load().textures {
             let (height, width, side) = (texture.height, texture.width, texture.side)
             let shape = ImageShape(height: height, width: width, channels: 1)
-            let image: [UInt8] = (0..<height * width).map { place in
-                let (y, x) = (place / width, place % width)
+            let image: [UInt8] = (0..<height * width).map { index in
+                let (y, x) = (index / width, index % width)
                 let value = 7 * x * x + 11 * x * y + 5 * y * y
                 return UInt8(value % 256)
             }
@@ -42,7 +42,7 @@ struct ResizingTests {
         }
     }
 
-    /// Wider than high and of two channels, so that a wrong place shows, and a weight that is missing.
+    /// Wider than high and of two channels, so that a wrong index shows, and a weight that is missing.
     @Test(arguments: [28, 32, 64, 96, 224]) func aConstantStaysAtAnyStep(side: Int) throws {
         let larger =
             side <= 64
@@ -60,8 +60,8 @@ struct ResizingTests {
         let shape = ImageShape(height: 7, width: 12, channels: 5)
         let image = (0..<shape.size).map { Float($0 % 5) * 1000 - 2000 }
         let values = try resized(image, shape, to: 4)
-        for (place, value) in values.enumerated() {
-            #expect(abs(value - (Float(place % 5) * 1000 - 2000)) < 1e-2)
+        for (index, value) in values.enumerated() {
+            #expect(abs(value - (Float(index % 5) * 1000 - 2000)) < 1e-2)
         }
     }
 
@@ -93,7 +93,7 @@ struct ResizingTests {
         }
         #expect(Array(all[8..<16]) == own)
         #expect(try source.load(images: 1..<1).pixels == .bytes([]))
-        expectInputError("images: images have 1 channels", "data.channels=3") {
+        expectInputError("images: has images of 1 channels", "data.channels=3") {
             try open(ImageRequest(path: path, channels: 3))
         }
     }

@@ -59,16 +59,16 @@ struct STL10Tests {
     @Test func refusesBrokenFiles() throws {
         let folder = try TemporaryFolder()
         try folder.write("train_X.bin", stored(2) + [1])
-        expectInputError("train_X.bin: 55297 bytes", "multiple of 27648") {
+        expectInputError("train_X.bin: has 55297 bytes", "multiple of 27648") {
             try ImageSource(path: folder.path, split: .train)
         }
         try folder.write("train_X.bin", stored(2))
         try folder.write("train_y.bin", [1])
-        expectInputError("train_y.bin: 1 bytes, expected 2") { try ImageSource(path: folder.path, split: .train) }
+        expectInputError("train_y.bin: has 1 bytes, expected 2") { try ImageSource(path: folder.path, split: .train) }
         try folder.write("train_y.bin", [1, 2, 3])
-        expectInputError("train_y.bin: more than 2 bytes") { try ImageSource(path: folder.path, split: .train) }
+        expectInputError("train_y.bin: has more than 2 bytes") { try ImageSource(path: folder.path, split: .train) }
         try folder.write("train_y.bin", [1, 0])
-        expectInputError("train_y.bin: label 0 at image 1, expected 1 to 10") {
+        expectInputError("train_y.bin: has label 0 at image 1, expected 1 to 10") {
             try ImageSource(path: folder.path, split: .train).load(images: 1..<2)
         }
     }

@@ -130,7 +130,7 @@ struct ImageFixtures: Decodable {
     }
 }
 
-/// The largest distance of two values in the same place; nil where the counts differ.
+/// The largest distance of two values at the same index; nil where the counts differ.
 func largestDistance(_ a: [UInt8], _ b: [UInt8]) -> Int? {
     a.count == b.count ? zip(a, b).map { abs(Int($0) - Int($1)) }.max() : nil
 }

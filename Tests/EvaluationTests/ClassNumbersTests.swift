@@ -43,12 +43,12 @@ final class ClassNumbersTests: XCTestCase {
         try check(train: [3, 5, 7], test: [5, 5, 5, 5]) { classes, _ in
             XCTAssertEqual(classes.notes.count, 1)
             XCTAssertTrue(
-                classes.notes[0].hasPrefix("all 4 test images with a label are of 1 of 3 classes"), "\(classes.notes)")
+                classes.notes[0].hasPrefix("all 4 test images with a label are of 1 class of 3"), "\(classes.notes)")
         }
         try check(train: [0, 1, 0], test: [1, 2, 2, 9, 0]) { classes, _ in
             XCTAssertEqual(
                 classes.notes,
-                ["3 of 5 test images are of 2 classes that no training image has: no probe can put them right"])
+                ["3 of 5 test images are of 2 classes without training images, so no probe can classify them"])
         }
     }
 
@@ -76,6 +76,6 @@ final class ClassNumbersTests: XCTestCase {
                 }
                 _ = try LinearProbe()(train: sets[0], test: sets[1], seed: 1, ranks: ranks, device: device)
             }
-        ) { XCTAssertTrue("\($0)".contains("1099511627776 classes of 1 features take"), "\($0)") }
+        ) { XCTAssertTrue("\($0)".contains("1099511627776 classes of 1 features takes"), "\($0)") }
     }
 }

@@ -8,8 +8,8 @@ final class EqualRowsTests: XCTestCase {
     private func equal(_ x: [Float], _ y: [Float], areLabels: Bool = false, worldSize: Int = 1) throws -> EqualRows {
         try onRanks(worldSize) { ranks, device in
             let holders = worldSize == 3 ? 2 : worldSize  // the last of three has none
-            let place = min(ranks.rank, holders)
-            let own = x.count * place / holders..<x.count * min(place + 1, holders) / holders
+            let holder = min(ranks.rank, holders)
+            let own = x.count * holder / holders..<x.count * min(holder + 1, holders) / holders
             return try EqualRows(
                 x: device.tensor([own.count, 1], Array(x[own])), y: device.tensor([own.count, 1], Array(y[own])),
                 areLabels: areLabels, ranks: ranks)

@@ -39,7 +39,7 @@ final class LinearProbeTests: XCTestCase {
         XCTAssertEqual(accuracies[2], accuracies[0], accuracy: 0.005)
     }
 
-    /// What a value doesn't show is in its notes.
+    /// Notes say what a value doesn't show.
     func testNotesSayWhatWasLimited() throws {
         let results = try onRanks(2) { ranks, device in
             let blobs = twoBlobs(distance: 2)
@@ -58,11 +58,11 @@ final class LinearProbeTests: XCTestCase {
         }
         for notes in results {
             XCTAssertEqual(notes[0], [])
-            XCTAssertEqual(notes[1], ["the last fit was stopped at 1 steps, before it was done"])
+            XCTAssertEqual(notes[1], ["the last fit was stopped after 1 steps, before it converged"])
             for notes in notes[2...5] {
                 XCTAssert(notes.contains { $0.hasPrefix("1 training row: too few to hold some out") }, "\(notes)")
             }
-            XCTAssertEqual(notes[6], ["all 1 training rows vote: fewer than 20 neighbours"])
+            XCTAssertEqual(notes[6], ["there are fewer than 20 training rows, so all 1 vote"])
         }
         XCTAssertEqual(InputInformation().notes(trainingImages: 20_000), [])
         XCTAssertEqual(InputInformation().notes(trainingImages: 20_001).count, 1)
@@ -82,7 +82,7 @@ final class LinearProbeTests: XCTestCase {
     }
 
     func testChoosesAHeavyPenaltyWhereThereIsMuchToOverfit() throws {
-        // 120 rows to fit in 100 dimensions of noise and 1 that tells: without a penalty the noise is fitted.
+        // 120 rows in 100 dimensions of noise and 1 with information: without a penalty the noise is fitted.
         let results = try onRanks(2) { ranks, device in
             func sample(_ row: Int) -> (values: [Float], label: Int) {
                 var stream = RandomStream(row: row)
@@ -92,7 +92,7 @@ final class LinearProbeTests: XCTestCase {
             let train = try makeFeatures(rows: 240, classes: 2, ranks: ranks, device: device, sample: sample)
             let test = try makeFeatures(rows: 1000, classes: 2, ranks: ranks, device: device) { sample($0 + 240) }
             var probe = LinearProbe()
-            probe.heldOutShare = 0.5
+            probe.heldOutFraction = 0.5
             let chosen = try probe(train: train, test: test, seed: 1, ranks: ranks, device: device)
             probe.penalties = [1e-6]
             let light = try probe(train: train, test: test, seed: 1, ranks: ranks, device: device)
@@ -161,7 +161,7 @@ final class LinearProbeTests: XCTestCase {
                     var small = MultilayerProbe()
                     small.hiddenUnits = 16
                     small.leastSteps = 200
-                    small.heldOutShare = 0
+                    small.heldOutFraction = 0
                     (small.rates, small.decays) = ([1e-2], [0])
                     return try small(train: train, test: test, seed: 1, ranks: ranks, device: device)
                 }

@@ -17,7 +17,7 @@ final class MultilayerProbeTests: XCTestCase {
                 (probe.rates, probe.decays) = ([1e-2], [0])
                 probe.epochs = 15
                 probe.leastSteps = 0
-                probe.heldOutShare = 0
+                probe.heldOutFraction = 0
                 let linear = try score(.linear, train: train, test: test, seed: 1, ranks: ranks, device: device).value
                 return [linear, try probe(train: train, test: test, seed: 1, ranks: ranks, device: device)]
             }
@@ -45,7 +45,7 @@ final class MultilayerProbeTests: XCTestCase {
                 probe.epochs = 100
                 probe.patience = 5
                 probe.leastSteps = 0
-                probe.heldOutShare = 0.3
+                probe.heldOutFraction = 0.3
                 (probe.rates, probe.decays) = ([1e-2], [0])
                 var lines: [String] = []
                 _ = try probe(train: train, test: train, seed: 1, ranks: ranks, device: device) {
@@ -94,7 +94,7 @@ final class MultilayerProbeTests: XCTestCase {
                 probe.batch = 10
                 probe.epochs = 2
                 probe.leastSteps = 0
-                probe.heldOutShare = 0
+                probe.heldOutFraction = 0
                 (probe.rates, probe.decays) = ([1e-2], [0])
                 var lines: [String] = []
                 _ = try probe(train: train, test: train, seed: 1, ranks: ranks, device: device) { lines.append($0) }

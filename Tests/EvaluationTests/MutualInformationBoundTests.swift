@@ -62,31 +62,31 @@ final class MutualInformationBoundTests: XCTestCase {
                 }
                 let variance = influences.reduce(0) { $0 + $1 * $1 } / Double(n * (n - 1))
                 for worldSize in 1...3 {
-                    let place = "\(estimator), scale \(scale), \(worldSize) ranks"
+                    let label = "\(estimator), scale \(scale), \(worldSize) ranks"
                     let results = try onRanks(worldSize) { ranks, device in
                         // None on the last rank of three.
                         let counts = [[9], [4, 5], [6, 3, 0]][worldSize - 1]
                         let shares = Shares(counts: counts, rank: ranks.rank)
                         var statistics = BoundStatistics(estimator, scale: scale)
                         try statistics.add(shares: shares, ranks: ranks, device: device) { rows, tile in
-                            for (place, row) in rows.enumerated() {
-                                for j in 0..<n { tile.row(place)[j] = Float(Self.score(shares.first + row, j)) }
+                            for (index, row) in rows.enumerated() {
+                                for j in 0..<n { tile.row(index)[j] = Float(Self.score(shares.first + row, j)) }
                             }
                         }
                         return try statistics.bound(ranks: ranks)
                     }
                     for result in results {
-                        XCTAssertEqual(result.nats, expected, accuracy: 1e-9 * max(1, abs(expected)), place)
+                        XCTAssertEqual(result.nats, expected, accuracy: 1e-9 * max(1, abs(expected)), label)
                         XCTAssertEqual(
-                            result.standardError, variance.squareRoot(), accuracy: 1e-5 * variance.squareRoot(), place)
+                            result.standardError, variance.squareRoot(), accuracy: 1e-5 * variance.squareRoot(), label)
                         let ceiling: Double? =
                             switch estimator {
                             case .infoNCE: log(9)
                             case .smile: nil
                             default: log(73)
                             }
-                        XCTAssertEqual(result.ceiling == nil, ceiling == nil, place)
-                        XCTAssertEqual(result.ceiling ?? 0, ceiling ?? 0, accuracy: 1e-12, place)
+                        XCTAssertEqual(result.ceiling == nil, ceiling == nil, label)
+                        XCTAssertEqual(result.ceiling ?? 0, ceiling ?? 0, accuracy: 1e-12, label)
                     }
                 }
             }
@@ -104,8 +104,8 @@ final class MutualInformationBoundTests: XCTestCase {
                 let shares = Shares(counts: counts, rank: ranks.rank)
                 for _ in 0..<blocks {
                     try statistics.add(shares: shares, ranks: ranks, device: device) { rows, tile in
-                        for (place, i) in rows.enumerated() {
-                            for j in 0..<20 { tile.row(place)[j] = score(shares.first + i, j) }
+                        for (index, i) in rows.enumerated() {
+                            for j in 0..<20 { tile.row(index)[j] = score(shares.first + i, j) }
                         }
                     }
                 }
@@ -142,7 +142,7 @@ final class MutualInformationBoundTests: XCTestCase {
             XCTAssertEqual(high.standardError, low.standardError, accuracy: 1e-9)
             XCTAssertEqual(high.effectivePairs ?? 0, low.effectivePairs ?? 1, accuracy: 1e-6)
         }
-        // All own pairs a million above all others: 20 · 19 pairs can't tell more than their logarithm.
+        // All own pairs are a million above all others: 20 · 19 pairs can't show more than their logarithm.
         for estimator in [MutualInformationEstimator.donskerVaradhan, .mine] {
             let bound = try bound(estimator) { i, j in i == j ? 1e6 : -1e6 }
             XCTAssertEqual(bound.nats, log(381), accuracy: 1e-9)
@@ -163,7 +163,7 @@ final class MutualInformationBoundTests: XCTestCase {
         }
     }
 
-    /// What is said of a bound of 1,000 test rows, all standing well but for what the case changes.
+    /// The warnings about a bound on 1,000 test rows, which are all right except for what the case changes.
     private func warnings(
         _ estimator: MutualInformationEstimator, nats: Double, error: Double = 0.01, ceiling: Double? = nil,
         effectivePairs: Double? = nil, trainingNats: Double? = nil, testRows: Int = 1000, copies: Int = 0,
@@ -189,15 +189,21 @@ final class MutualInformationBoundTests: XCTestCase {
         XCTAssertEqual(warnings(.mine, nats: 4, effectivePairs: 1000), [])
         XCTAssertEqual(warnings(.smile, nats: 4, effectivePairs: 10), [])
         let cases: [(found: [String], expected: [String])] = [
-            (warnings(.infoNCE, nats: 6.2, ceiling: log(1000)), ["can't pass 6.91 nats", "a batch of 512"]),
-            (warnings(.infoNCE, nats: 5.5, ceiling: log(1000)), ["a batch of 512 teaches infoNCE little beyond 6.24"]),
+            (warnings(.infoNCE, nats: 6.2, ceiling: log(1000)), ["can't exceed 6.91 nats", "batches of 512"]),
+            (
+                warnings(.infoNCE, nats: 5.5, ceiling: log(1000)),
+                [
+                    "with batches of 512 infoNCE learns little beyond "
+                        + "6.24"
+                ]
+            ),
             (warnings(.smile, nats: 5.1, effectivePairs: 1000), ["smile clips scores to 5.0"]),
-            (warnings(.nwj, nats: 6, effectivePairs: 12), ["over 999000 pairs is carried by 12"]),
-            (warnings(.nwj, nats: 6, effectivePairs: 120), ["over a batch's 261632 pairs is carried by 31"]),
+            (warnings(.nwj, nats: 6, effectivePairs: 12), ["over 999000 pairs depends on only 12"]),
+            (warnings(.nwj, nats: 6, effectivePairs: 120), ["over a batch's 261632 pairs depends on only 31"]),
             (warnings(.jensenShannon, nats: 6, effectivePairs: 120), []),
-            (warnings(.mine, nats: 1, effectivePairs: 1000, testRows: 150), ["only 150 to report on"]),
+            (warnings(.mine, nats: 1, effectivePairs: 1000, testRows: 150), ["only 150 test rows"]),
             (warnings(.mine, nats: 0.2, error: 0.06, effectivePairs: 1000), ["the standard error is 0.06"]),
-            (warnings(.mine, nats: 2, effectivePairs: 1000, trainingNats: 2.5), ["2.5 nats on rows"]),
+            (warnings(.mine, nats: 2, effectivePairs: 1000, trainingNats: 2.5), ["2.5 nats on training rows"]),
             (
                 warnings(.mine, nats: 12.9, ceiling: log(999_001), effectivePairs: 1000),
                 ["can't show more than 13.81 nats"]
@@ -208,7 +214,7 @@ final class MutualInformationBoundTests: XCTestCase {
             ),
             (
                 warnings(.infoNCE, nats: 1.73, reference: reference(2.31, 0.01)),
-                ["nearest neighbours, which know nothing of critics, find 2.31 nats"]
+                ["nearest neighbours, without a critic, find 2.31 nats"]
             ),
             (warnings(.infoNCE, nats: 1.73, reference: reference(1.82, 0.001)), []),  // 0.1 nats may be anything
             (warnings(.infoNCE, nats: 1.73, reference: reference(1.9, 0.06)), []),  // and so may 3 standard errors
@@ -220,18 +226,18 @@ final class MutualInformationBoundTests: XCTestCase {
             (warnings(.mine, nats: 1, training: CriticTraining(step: 350, steps: 1500, fall: 0.01)), []),
             (warnings(.mine, nats: 1, training: CriticTraining(step: 1350, steps: 1500, fall: 0.2)), []),
             (warnings(.mine, nats: 1, copies: 3000), ["equal rows: 3000 of 6500 are copies"]),
-            // What divergence did isn't laid to the rows.
+            // The effect of divergence isn't blamed on the rows.
             (
                 warnings(.nwj, nats: -.infinity, error: .infinity, effectivePairs: 1000),
-                ["training diverged: the critic's scores are wild"]
+                ["training diverged: the critic's scores are far too large"]
             ),
             (
                 warnings(.mine, nats: 0, error: 9, effectivePairs: 1000, trainingNats: 2, unscaled: -30),
-                ["training diverged: the critic's scores are wild"]
+                ["training diverged: the critic's scores are far too large"]
             ),
             (  // the start was kept, and what came after went wild
                 warnings(.mine, nats: 0, training: CriticTraining(steps: 150, lastTrainingNats: -30)),
-                ["training diverged: the critic's scores are wild"]
+                ["training diverged: the critic's scores are far too large"]
             ),
             (
                 warnings(.mine, nats: 1, training: CriticTraining(step: 50, failures: 3)),

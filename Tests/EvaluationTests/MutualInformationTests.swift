@@ -12,8 +12,8 @@ final class MutualInformationTests: XCTestCase {
         change: (_ row: Int, _ x: Float) -> Float = { _, x in 3 + 10 * x }  // whatever the units
     ) -> (x: Tensor, y: Tensor) {
         let holders = ranks.worldSize == 3 ? 2 : ranks.worldSize  // the last of three has none
-        let place = min(ranks.rank, holders)
-        let own = rows * place / holders..<rows * min(place + 1, holders) / holders
+        let holder = min(ranks.rank, holders)
+        let own = rows * holder / holders..<rows * min(holder + 1, holders) / holders
         var (x, y): ([Float], [Float]) = ([], [])
         for row in own {
             var stream = RandomStream(row: row)
@@ -81,7 +81,7 @@ final class MutualInformationTests: XCTestCase {
         }
     }
 
-    /// 12 nats, of which 16 candidates can tell 2.8.
+    /// 12 nats, of which 16 candidates can show 2.8.
     func testACeilingIsSaid() throws {
         var settings = Self.small(.infoNCE)
         settings.batch = 16
@@ -94,7 +94,7 @@ final class MutualInformationTests: XCTestCase {
         XCTAssert(found.warnings.contains { $0.contains("near the ceiling") }, "\(found.warnings)")
     }
 
-    /// What keeps the order of a column's values, or moves one of thousands, changes nothing.
+    /// A change that keeps the order of a column's values, or moves one of thousands, changes nothing.
     func testOutliersAndHeavyTailsDoNoHarm() throws {
         let changes: [(String, @Sendable (Int, Float) -> Float)] = [
             ("outlier among held-out rows", { row, x in row == 77 ? 1e30 : x }),
@@ -134,7 +134,7 @@ final class MutualInformationTests: XCTestCase {
         XCTAssert(found.warnings.contains { $0.contains("still rising") }, "\(found.warnings)")
     }
 
-    /// Rows that are all different, against themselves: no end of information, of which 60 rows tell ln(60 · 59).
+    /// Rows that are all different, paired with themselves: unlimited information, of which 60 rows show ln(60 · 59).
     func testWhatSoManyRowsTellIsTheLimit() throws {
         let found = try onRanks(1) { ranks, device in
             let (x, _) = Self.gaussians(rows: 300, dimensions: 20, rho: 0, ranks: ranks, device: device)

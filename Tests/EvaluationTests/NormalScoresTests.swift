@@ -13,8 +13,8 @@ final class NormalScoresTests: XCTestCase {
         for (p, x) in quantiles { XCTAssertEqual(normalQuantile(p), x, accuracy: 1e-9) }
     }
 
-    /// 40 training rows of 0, 5, ... 35, five of each, and 2 rows more; by column as they are, with an outlier in row 7,
-    /// with one beside the training rows, and constant.
+    /// 40 training rows of 0, 5, ... 35, five of each, and 2 rows more; by column as they are, with an outlier in row
+    /// 7, with one beside the training rows, and constant.
     private static func value(_ row: Int, _ column: Int) -> Float {
         switch column {
         case 1 where row == 7: 1e30
@@ -37,7 +37,7 @@ final class NormalScoresTests: XCTestCase {
             }
             for (own, found) in zip(parts, results) {
                 XCTAssertEqual(found.columns, [1, 2])
-                for (place, row) in own.enumerated() {
+                for (index, row) in own.enumerated() {
                     let group = Double(row % 8)  // five equal values share the middle of their ranks
                     let shared = (5 * group + 2.5) / 40
                     // The outlier takes the last rank, and four are left of its group.
@@ -47,7 +47,7 @@ final class NormalScoresTests: XCTestCase {
                         Double(Self.value(row, 0)), normalQuantile(first), normalQuantile(second), 4,
                     ]
                     for (column, value) in expected.enumerated() {
-                        XCTAssertEqual(Double(found.values[4 * place + column]), value, accuracy: 1e-6, "\(row)")
+                        XCTAssertEqual(Double(found.values[4 * index + column]), value, accuracy: 1e-6, "\(row)")
                     }
                 }
             }

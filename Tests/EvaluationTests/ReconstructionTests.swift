@@ -13,17 +13,17 @@ final class ReconstructionTests: XCTestCase {
             return (0.3 + 0.5 * stream.uniform(), 2 * stream.uniform() - 1)
         }
         // Of three ranks the middle one has nothing.
-        let place = ranks.worldSize == 3 ? [0, 1, 1, 3] : Array(0...ranks.worldSize)
-        let start = rows.count * place[ranks.rank] / ranks.worldSize
-        let end = rows.count * place[ranks.rank + 1] / ranks.worldSize
+        let edges = ranks.worldSize == 3 ? [0, 1, 1, 3] : Array(0...ranks.worldSize)
+        let start = rows.count * edges[ranks.rank] / ranks.worldSize
+        let end = rows.count * edges[ranks.rank + 1] / ranks.worldSize
         let own = Array(rows[(rows.lowerBound + start)..<(rows.lowerBound + end)])
         let values = own.flatMap { row in [parameters(row).amplitude, parameters(row).phase] }
         let pictures = Pictures(shape: ImageShape(height: side, width: side, channels: 1)) { indices, destination in
             for (slot, index) in indices.enumerated() {
                 let (amplitude, phase) = parameters(own[index])
                 for pixel in 0..<side * side {
-                    let place = Float(pixel % side + 2 * (pixel / side)) / 6
-                    destination[slot * side * side + pixel] = amplitude * sin(place + 2 * phase)
+                    let position = Float(pixel % side + 2 * (pixel / side)) / 6
+                    destination[slot * side * side + pixel] = amplitude * sin(position + 2 * phase)
                 }
             }
         }

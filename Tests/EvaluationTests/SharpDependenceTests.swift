@@ -13,9 +13,9 @@ final class SharpDependenceTests: XCTestCase {
         try onRanks(worldSize) { ranks, device in
             let own = rows * ranks.rank / worldSize..<rows * (ranks.rank + 1) / worldSize
             var (x, y): ([Float], [Float]) = ([], [])
-            for place in own {
-                var stream = RandomStream(row: place)
-                let made = row(place, &stream)
+            for index in own {
+                var stream = RandomStream(row: index)
+                let made = row(index, &stream)
                 x += made.x
                 y += made.y
             }
@@ -58,13 +58,13 @@ final class SharpDependenceTests: XCTestCase {
         XCTAssertEqual(found.warnings, [])
     }
 
-    /// One of 30 labels says which of 30 places in 6 columns: ln 30.
+    /// One of 30 labels says which of 30 positions in 6 columns: ln 30.
     func testLabels() throws {
         for isX in [true, false] {
             let found = try estimate(Self.small, rows: 3000) { row, stream in
                 let label = row * 7 % 30
-                var place = RandomStream(row: 100_000 + label)
-                let features = (0..<6).map { _ in 6 * place.normal() + stream.normal() }
+                var position = RandomStream(row: 100_000 + label)
+                let features = (0..<6).map { _ in 6 * position.normal() + stream.normal() }
                 // In another unit, as files are read.
                 let number = (Float(label) - 14) / 7
                 return isX ? ([number], features) : (features, [number])
@@ -74,8 +74,8 @@ final class SharpDependenceTests: XCTestCase {
         }
     }
 
-    /// A rate at which validation rows soon fall, and what is left to learn at a lower one: sin 12u + noise, 1.15 nats by
-    /// nearest neighbours.
+    /// A rate at which validation rows soon fall, and what is left to learn at a lower one: sin 12u + noise, 1.15 nats
+    /// by nearest neighbours.
     func testASineIsLearned() throws {
         var settings = Self.small
         settings.steps = 600

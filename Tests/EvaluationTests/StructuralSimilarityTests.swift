@@ -37,7 +37,8 @@ import Testing
     }
 
     @Test func constantImagesDifferByLuminanceAlone() throws {
-        // All contrast terms are C₂/C₂ = 1; luminance, at the second of two scales, has the weight .2856/(.0448 + .2856).
+        // All contrast terms are C₂/C₂ = 1; luminance, at the second of two scales, has the weight .2856/(.0448 +
+        // .2856).
         let index = try StructuralSimilarity(height: 32, width: 22, channels: 2, range: 2)
         let (a, b, c1) = (0.6, -0.2, 0.02 * 0.02)
         let count = 32 * 22 * 2

@@ -16,7 +16,7 @@ func makeFeatures(
         classes: classes, ranks: ranks)
 }
 
-/// What each rank's body returned, in rank order.
+/// The results of each rank's body, in rank order.
 func onRanks<Result: Sendable>(
     _ worldSize: Int, _ body: @escaping @Sendable (any Ranks, Device) throws -> Result
 ) throws -> [Result] {

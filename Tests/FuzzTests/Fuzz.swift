@@ -9,7 +9,7 @@ private nonisolated(unsafe) let parser: (name: String, parser: Parser) = {
     do { return (name, try make()) } catch { fatalError("\(error)") }
 }()
 
-/// Without a parser named, tells the names of all; with DIM_DIST_SEEDS, writes valid inputs into that folder. Either
+/// Without the name of a parser, prints all names; with DIM_DIST_SEEDS, writes valid inputs into that folder. Either
 /// ends the program.
 @_cdecl("LLVMFuzzerInitialize")
 public func initialize(
@@ -39,13 +39,13 @@ public func testOneInput(_ input: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
     return 0
 }
 
-/// What is no finding: Foundation leaks 4096 bytes for each empty file that it reads.
+/// Not a finding: Foundation leaks 4096 bytes for each empty file that it reads.
 @_cdecl("__lsan_default_suppressions")
 public func suppressions() -> UnsafePointer<CChar>? { leaksOfOthers }
 
 private nonisolated(unsafe) let leaksOfOthers = UnsafePointer(strdup("leak:FoundationEssentials17readBytesFromFile"))
 
-/// Puts the checksums of most changed PNG files right: libpng looks at nothing behind a wrong one.
+/// Puts the checksums of most changed PNG files right: libpng ignores everything after a wrong one.
 @_cdecl("LLVMFuzzerCustomMutator")
 public func mutate(_ input: UnsafeMutablePointer<UInt8>, _ size: Int, _ limit: Int, _ seed: CUnsignedInt) -> Int {
     let size = LLVMFuzzerMutate(input, size, limit)

@@ -3,7 +3,7 @@ import Foundation
 
 @testable import Datasets
 
-/// What reads bytes of others, as the fuzzer and `CorpusTests` see it.
+/// A parser of foreign bytes, as the fuzzer and `CorpusTests` use it.
 struct Parser {
     /// Valid inputs, from which the fuzzer starts, by name.
     let seeds: [String: [UInt8]]
@@ -23,7 +23,7 @@ struct Parser {
         case refused(String)
     }
 
-    /// What bad input must not lead to.
+    /// A result that bad input must not have.
     struct Unexpected: Error, CustomStringConvertible {
         let description: String
     }
@@ -45,7 +45,7 @@ struct Parser {
     }
 }
 
-/// What bad input is refused with, or nil. Throws any other error.
+/// The message that refuses bad input, or nil. Throws any other error.
 func refusal(_ work: () throws -> Void) throws -> String? {
     do {
         try work()

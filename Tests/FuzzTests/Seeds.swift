@@ -94,7 +94,7 @@ enum Seeds {
         var rows: [UInt8] = []
         for row in 0..<4 as Range<UInt8> {
             rows.append(row + 1)
-            for place in 0..<10 as Range<UInt8> { rows.append(20 * place + row) }
+            for column in 0..<10 as Range<UInt8> { rows.append(20 * column + row) }
         }
         var size = uLong(64 + rows.count)
         var packed = [UInt8](repeating: 0, count: Int(size))
@@ -115,15 +115,15 @@ enum Seeds {
     /// A PNG whose chunks have the checksums that belong to them, up to the first that goes beyond the end.
     static func withRightChecksums(_ file: [UInt8]) -> [UInt8] {
         var file = file
-        var place = 8
-        while place + 12 <= file.count {
-            let length = file[place..<place + 4].reduce(0) { $0 << 8 | Int($1) }
-            guard length <= file.count - place - 12 else { break }
-            let checksum = file[(place + 4)...].withUnsafeBytes {
+        var offset = 8
+        while offset + 12 <= file.count {
+            let length = file[offset..<offset + 4].reduce(0) { $0 << 8 | Int($1) }
+            guard length <= file.count - offset - 12 else { break }
+            let checksum = file[(offset + 4)...].withUnsafeBytes {
                 crc32_z(0, $0.bindMemory(to: UInt8.self).baseAddress, 4 + length)
             }
-            file.replaceSubrange(place + 8 + length..<place + 12 + length, with: bigEndian(Int(checksum)))
-            place += 12 + length
+            file.replaceSubrange(offset + 8 + length..<offset + 12 + length, with: bigEndian(Int(checksum)))
+            offset += 12 + length
         }
         return file
     }

@@ -27,7 +27,7 @@ extension Parser {
         }
     }
 
-    /// What configures a run is what its directory keeps, and what the first steps do with it comes to an end.
+    /// The settings of a run are those that its directory keeps, and the first steps with them end.
     private static func check(_ configuration: Configuration) throws {
         func again(_ configuration: Configuration) throws -> Configuration {
             try Configuration(layers: [configuration.tree()])
@@ -56,7 +56,7 @@ extension Parser {
         }
     }
 
-    /// Words behind a command, a line each.
+    /// Words after a command, a line each.
     static func arguments() throws -> Parser {
         let options = [
             Option("data", "PATH", "a path", setting: "data.path"), Option("set", "KEY=VALUE", "", repeats: true),

@@ -6,8 +6,8 @@ import Objectives
 import Tensors
 import Testing
 
-/// The three losses and their gradients against the formulas in Double. The penalty's gradient is a second derivative of
-/// the discriminator.
+/// The three losses and their gradients against the formulas in Double. The penalty's gradient is a second derivative
+/// of the discriminator.
 @Suite struct PriorMatchingTests {
     private static let images = 5, width = 3, hidden = (first: 9, second: 7), seed: UInt64 = 4, step = 3
 
@@ -125,8 +125,8 @@ import Testing
 
     private func slope(_ loss: (_ step: Double) -> Double) -> Double { (loss(1e-5) - loss(-1e-5)) / 2e-5 }
 
-    private func expect(_ found: [Float], _ expected: [Double], _ place: String) {
+    private func expect(_ found: [Float], _ expected: [Double], _ label: String) {
         let size = max(expected.map(abs).max() ?? 0, 1e-3)
-        for (a, b) in zip(found, expected) { #expect(abs(Double(a) - b) < 1e-3 * size, "\(place): \(a), \(b)") }
+        for (a, b) in zip(found, expected) { #expect(abs(Double(a) - b) < 1e-3 * size, "\(label): \(a), \(b)") }
     }
 }

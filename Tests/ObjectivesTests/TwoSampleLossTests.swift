@@ -39,8 +39,8 @@ private let twoSample = Estimator.allCases.filter { $0 != .infoNCE }
     }
 
     @Test(arguments: golden.indices)
-    func bestCriticsReachTheDivergences(place: Int) throws {
-        let (estimator, critic, value) = Self.golden[place]
+    func bestCriticsReachTheDivergences(index: Int) throws {
+        let (estimator, critic, value) = Self.golden[index]
         // Ten samples of P and four of Q, in their proportions.
         let ratios = Self.p.map { $0 / 0.25 }
         let positives = zip([4, 1, 1, 4], ratios).flatMap { Array(repeating: Float(critic($1)), count: $0) }

@@ -42,21 +42,21 @@ final class ContrastiveLossTests: XCTestCase {
             for item in LossCase.all {
                 let expected = batch.gradients(item)
                 for tileScores in [1, 50, 1 << 20] {
-                    let place = "\(item), scale \(scale), tiles of \(tileScores), \(World.place)"
+                    let label = "\(item), scale \(scale), tiles of \(tileScores), \(World.label)"
                     let result = try streamed(batch, item, tileScores: tileScores)
                     let loss = item.loss(batch.scores)
-                    XCTAssertEqual(result.loss, loss, accuracy: tolerance * max(abs(loss), 1e-2), place)
+                    XCTAssertEqual(result.loss, loss, accuracy: tolerance * max(abs(loss), 1e-2), label)
                     let m = batch.locations * batch.dimensions
                     let own = result.range
                     XCTAssertLessThan(
                         relativeDistance(
                             result.locals, Array(expected.locals[own.lowerBound * m..<own.upperBound * m])),
-                        tolerance, "locals, \(place)")
+                        tolerance, "locals, \(label)")
                     let d = batch.dimensions
                     XCTAssertLessThan(
                         relativeDistance(
                             result.globals, Array(expected.globals[own.lowerBound * d..<own.upperBound * d])),
-                        tolerance, "globals, \(place)")
+                        tolerance, "globals, \(label)")
                 }
             }
         }
@@ -70,8 +70,8 @@ final class ContrastiveLossTests: XCTestCase {
         for item in LossCase.all {
             let result = try streamed(batch, item, tileScores: 1 << 20)
             let loss = item.loss(batch.scores)
-            XCTAssertEqual(result.loss, loss, accuracy: 2e-5 * abs(loss), "\(item), \(World.place)")
-            XCTAssert((result.locals + result.globals).allSatisfy(\.isFinite), "\(item), \(World.place)")
+            XCTAssertEqual(result.loss, loss, accuracy: 2e-5 * abs(loss), "\(item), \(World.label)")
+            XCTAssert((result.locals + result.globals).allSatisfy(\.isFinite), "\(item), \(World.label)")
         }
     }
 
@@ -96,7 +96,7 @@ final class ContrastiveLossTests: XCTestCase {
                     case .donskerVaradhan, .jensenShannon, .reverseKL, .squaredHellinger, .pearsonChiSquared: 0
                     }
                 let loss = try streamed(batch, item, tileScores: 1 << 16).loss
-                XCTAssertEqual(loss, closedForm, accuracy: 1e-6 * max(closedForm, 1), "\(item), \(World.place)")
+                XCTAssertEqual(loss, closedForm, accuracy: 1e-6 * max(closedForm, 1), "\(item), \(World.label)")
             }
         }
     }

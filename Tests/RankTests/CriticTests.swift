@@ -10,14 +10,14 @@ final class CriticTests: XCTestCase {
     private static let images = 6, side = 2, channels = 5, code = 4, units = 6
     private static var locations: Int { side * side }
 
-    /// What goes in, and the same in rows of Double.
+    /// The inputs, and the same in rows of Double.
     private struct Inputs {
         let locals: [[Float]] = values(images * locations, channels, 2, -0.5, 0)
         let codes: [[Float]] = values(images, code, 4, -2, 1)
 
-        private static func values(_ rows: Int, _ width: Int, _ scale: Float, _ shift: Float, _ place: Int) -> [[Float]]
+        private static func values(_ rows: Int, _ width: Int, _ scale: Float, _ shift: Float, _ index: Int) -> [[Float]]
         {
-            var stream = RandomStream(seed: 3, purpose: .synthetic, sample: place)
+            var stream = RandomStream(seed: 3, purpose: .synthetic, sample: index)
             return (0..<rows).map { _ in (0..<width).map { _ in scale * stream.uniform() + shift } }
         }
     }
@@ -27,9 +27,9 @@ final class CriticTests: XCTestCase {
             for normalisation in CriticSettings.Normalisation.allCases {
                 var critic = CriticSettings()
                 (critic.kind, critic.units, critic.normalisation) = (kind, Self.units, normalisation)
-                for (place, item) in LossCase.all.enumerated() {
+                for (index, item) in LossCase.all.enumerated() {
                     // The critic's gradient is the same path for every loss: three of them are enough.
-                    try check(critic, item, withGradients: [0, 2, 4].contains(place))
+                    try check(critic, item, withGradients: [0, 2, 4].contains(index))
                 }
             }
         }
@@ -76,8 +76,8 @@ final class CriticTests: XCTestCase {
         }
         var (locals, codes) = (inputs.locals.map { $0.map(Double.init) }, inputs.codes.map { $0.map(Double.init) })
         func reference() -> Double { item.loss(direct.scores(locals: locals, codes: codes)) }
-        let place = "\(critic.kind) \(critic.normalisation) \(item), \(World.place)"
-        XCTAssertEqual(total, reference(), accuracy: 2e-5 * max(abs(reference()), 0.1), place)
+        let label = "\(critic.kind) \(critic.normalisation) \(item), \(World.label)"
+        XCTAssertEqual(total, reference(), accuracy: 2e-5 * max(abs(reference()), 0.1), label)
         guard withGradients else { return }
 
         for parameter in parameters.parameters {
@@ -88,7 +88,7 @@ final class CriticTests: XCTestCase {
                     return reference()
                 }
             }
-            XCTAssertLessThan(relativeDistance(parameter.gradient.array, expected), 2e-4, "\(parameter.name), \(place)")
+            XCTAssertLessThan(relativeDistance(parameter.gradient.array, expected), 2e-4, "\(parameter.name), \(label)")
         }
         let expectedLocal = ownRows.flatMap { r in
             (0..<Self.channels).map { c in
@@ -99,7 +99,7 @@ final class CriticTests: XCTestCase {
                 }
             }
         }
-        XCTAssertLessThan(relativeDistance(localGradient.array, expectedLocal), 2e-4, "locals, \(place)")
+        XCTAssertLessThan(relativeDistance(localGradient.array, expectedLocal), 2e-4, "locals, \(label)")
         let expectedCode = own.flatMap { r in
             (0..<Self.code).map { c in
                 slope { step in
@@ -109,7 +109,7 @@ final class CriticTests: XCTestCase {
                 }
             }
         }
-        XCTAssertLessThan(relativeDistance(codeGradient.array, expectedCode), 2e-4, "code, \(place)")
+        XCTAssertLessThan(relativeDistance(codeGradient.array, expectedCode), 2e-4, "code, \(label)")
     }
 
     private func slope(_ loss: (_ step: Double) -> Double) -> Double { (loss(1e-5) - loss(-1e-5)) / 2e-5 }

@@ -71,34 +71,34 @@ final class DeepInfoMaxTests: XCTestCase {
                     prior.weight = distribution == nil ? 0 : 0.1
                     prior.distribution = distribution ?? .uniform
                     for item in LossCase.all {
-                        let place =
+                        let label =
                             "\(kind) \(normalisation) \(distribution.map { "\($0)" } ?? "no") prior, \(item), "
-                            + World.place
+                            + World.label
                         let split = try evaluate(
                             item, critic, prior, counts: World.shares(of: Self.images), ranks: World.ranks)
                         let whole = try evaluate(item, critic, prior, counts: [Self.images], ranks: SingleRank())
-                        try compare(split, whole, place)
+                        try compare(split, whole, label)
                     }
                 }
             }
         }
     }
 
-    private func compare(_ split: Outcome, _ whole: Outcome, _ place: String) throws {
-        XCTAssertEqual(split.terms.keys.sorted(), whole.terms.keys.sorted(), place)
+    private func compare(_ split: Outcome, _ whole: Outcome, _ label: String) throws {
+        XCTAssertEqual(split.terms.keys.sorted(), whole.terms.keys.sorted(), label)
         for (name, expected) in whole.terms {
             XCTAssertEqual(
-                split.terms[name] ?? .nan, expected, accuracy: 1e-5 * max(abs(expected), 0.1), "\(name), \(place)")
+                split.terms[name] ?? .nan, expected, accuracy: 1e-5 * max(abs(expected), 0.1), "\(name), \(label)")
         }
         let largest = whole.gradients.values.flatMap { $0 }.map(abs).max() ?? 0
-        XCTAssertGreaterThan(largest, 0, place)
+        XCTAssertGreaterThan(largest, 0, label)
         for (name, expected) in whole.gradients {
             let found = split.gradients[name] ?? []
-            XCTAssertEqual(found.count, expected.count, "\(name), \(place)")
+            XCTAssertEqual(found.count, expected.count, "\(name), \(label)")
             // A gradient that is 0 but for rounding can't be compared by its own size.
             let norm = expected.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
             guard norm > 1e-6 * Double(largest) else { continue }
-            XCTAssertLessThan(relativeDistance(found, expected), 1e-3, "gradient by \(name), \(place)")
+            XCTAssertLessThan(relativeDistance(found, expected), 1e-3, "gradient by \(name), \(label)")
         }
     }
 }

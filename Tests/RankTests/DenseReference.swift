@@ -1,5 +1,5 @@
-// The losses written down as in the papers, over the whole score tensor in Double: what the streaming versions are
-// held against. Gradients by central differences of these, so that no rule is checked against itself.
+// The losses as in the papers, over the whole score tensor in Double. The streaming versions are compared with them.
+// Gradients by central differences of these, so that no rule is checked against itself.
 
 import Foundation
 import Objectives

@@ -17,7 +17,7 @@ final class LauncherTests: XCTestCase {
         XCTAssertFalse(Launcher.isPresent(in: ["PATH": "/usr/bin", "SLURM_JOB_ID": "7"]))
     }
 
-    /// What mpirun says of this world is what MPI connects.
+    /// The world that mpirun announces is the one that MPI connects.
     func testThisWorldIsConnected() throws {
         let environment = ProcessInfo.processInfo.environment
         let meant = environment["OMPI_COMM_WORLD_SIZE"].flatMap { Int($0) } ?? 1

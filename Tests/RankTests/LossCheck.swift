@@ -16,8 +16,8 @@ struct LossCheck {
 
     init(widths: [Int]) {
         self.widths = widths
-        inputs = widths.enumerated().map { place, width in
-            var stream = RandomStream(seed: 6, purpose: .synthetic, sample: place)
+        inputs = widths.enumerated().map { index, width in
+            var stream = RandomStream(seed: 6, purpose: .synthetic, sample: index)
             return (0..<Self.images * width).map { _ in stream.normal() }
         }
     }
@@ -46,11 +46,11 @@ struct LossCheck {
         }
         let expected = reference(whole)
         let total = try ranks.sum([Double(part.value.base[0])])[0]
-        XCTAssertEqual(total, expected, accuracy: 1e-5 * max(abs(expected), 0.1), "\(name), \(World.place)")
+        XCTAssertEqual(total, expected, accuracy: 1e-5 * max(abs(expected), 0.1), "\(name), \(World.label)")
         for k in widths.indices {
             let found = try ranks.gather(gradients[k].array, filler: 0)
-            let slopes = (0..<inputs[k].count).map { place in
-                let (i, c) = (place / widths[k], place % widths[k])
+            let slopes = (0..<inputs[k].count).map { index in
+                let (i, c) = (index / widths[k], index % widths[k])
                 let value = whole[k][i][c]
                 defer { whole[k][i][c] = value }
                 let ends = [1e-5, -1e-5].map { step in
@@ -59,7 +59,7 @@ struct LossCheck {
                 }
                 return 3 * (ends[0] - ends[1]) / 2e-5
             }
-            XCTAssertLessThan(relativeDistance(found, slopes), 1e-4, "\(name), gradient \(k), \(World.place)")
+            XCTAssertLessThan(relativeDistance(found, slopes), 1e-4, "\(name), gradient \(k), \(World.label)")
         }
     }
 }

@@ -9,7 +9,8 @@ import XCTest
 @testable import Training
 
 /// The law of ranks for whole runs of every method: these ranks equal one rank, for losses, gradients and parameters,
-/// also where a rank has no sample, where a run goes on from another number of ranks, and where batches pass in pieces.
+/// also where a rank has no sample, where a run goes on from another number of ranks, and where batches pass in
+/// micro-batches.
 ///
 /// At small sizes; with DIM_DIST_LONG=1 in the environment at large ones (`launch/test --all`).
 final class MethodLawTests: XCTestCase {
@@ -61,38 +62,38 @@ final class MethodLawTests: XCTestCase {
     }
 
     private func check<M: Method>(_ method: M.Type, _ row: MethodSize.Row) throws {
-        let place = "\(M.name), \(row.name), \(World.place)"
+        let label = "\(M.name), \(row.name), \(World.label)"
         let name = "\(M.name)-\(row.name)"
         let plain: Configuration<M> = try configuration(row)
-        try compareGradients(plain, place)
+        try compareGradients(plain, label)
         let alone = try runAlone(plain, "\(name)-alone")
-        XCTAssertGreaterThan(relativeDistance(alone.parameters, alone.start), size.leastMove, "\(place): hardly moved")
+        XCTAssertGreaterThan(relativeDistance(alone.parameters, alone.start), size.leastMove, "\(label): hardly moved")
 
-        try compare(try run(plain, "\(name)-split", World.ranks), alone, place)
+        try compare(try run(plain, "\(name)-split", World.ranks), alone, label)
 
         // Nodes of one and of two ranks, which sum over the network while backward runs.
         for largest in [1, 2] where World.ranks.worldSize > largest {
             World.ranks.largestNode = largest
             defer { World.ranks.largestNode = nil }
             try compare(
-                try run(plain, "\(name)-nodes-\(largest)", World.ranks), alone, "\(place), nodes of \(largest)")
+                try run(plain, "\(name)-nodes-\(largest)", World.ranks), alone, "\(label), nodes of \(largest)")
         }
 
         // One step on one rank, the others on all.
         if World.ranks.isFirst { _ = try run(plain, "\(name)-parts", SingleRank(), isStopped: true) }
         try World.ranks.barrier()
-        try compare(try run(plain, "\(name)-parts", World.ranks), alone, "\(place), resumed")
+        try compare(try run(plain, "\(name)-parts", World.ranks), alone, "\(label), resumed")
 
-        let pieces: Configuration<M> = try configuration(row, size.pieces)
-        try compare(try run(pieces, "\(name)-pieces", World.ranks), alone, "\(place), in pieces")
+        let microBatched: Configuration<M> = try configuration(row, size.microBatches)
+        try compare(try run(microBatched, "\(name)-micro", World.ranks), alone, "\(label), in micro-batches")
 
         // So few samples that of three ranks one has none in some step.
         let few: Configuration<M> = try configuration(row, size.fewSamples)
         let fewAlone = try runAlone(few, "\(name)-few-alone")
         let split = try run(few, "\(name)-few", World.ranks)
-        if World.ranks.worldSize >= 3 { XCTAssertTrue(split.hadEmptyRank, place) }
+        if World.ranks.worldSize >= 3 { XCTAssertTrue(split.hadEmptyRank, label) }
         // Batch norms over three rows multiply what rounding leaves.
-        try compare(split, fewAlone, "\(place), few samples", losses: 1e-3, parameters: 1e-3)
+        try compare(split, fewAlone, "\(label), few samples", losses: 1e-3, parameters: 1e-3)
     }
 
     private struct Outcome {
@@ -110,7 +111,7 @@ final class MethodLawTests: XCTestCase {
     }
 
     /// A run of the configuration, or what is left of it, in a folder of this name.
-    /// - Parameter isStopped: behind its first step.
+    /// - Parameter isStopped: whether it stops after its first step.
     private func run<M: Method>(
         _ configuration: Configuration<M>, _ name: String, _ ranks: any Ranks, isStopped: Bool = false
     ) throws -> Outcome {
@@ -138,7 +139,7 @@ final class MethodLawTests: XCTestCase {
         return outcome
     }
 
-    /// A run of the first rank, which the others are told of.
+    /// A run of rank 0, whose result the others get.
     private func runAlone<M: Method>(_ configuration: Configuration<M>, _ name: String) throws -> Outcome {
         let ranks = World.ranks
         var outcome = try ranks.agree { ranks.isFirst ? try run(configuration, name, SingleRank()) : Outcome() }
@@ -150,40 +151,41 @@ final class MethodLawTests: XCTestCase {
     }
 
     private func compare(
-        _ found: Outcome, _ expected: Outcome, _ place: String, losses: Double? = nil, parameters: Double = 1e-4
+        _ found: Outcome, _ expected: Outcome, _ label: String, losses: Double? = nil, parameters: Double = 1e-4
     ) throws {
         let tolerance = losses ?? size.lossTolerance
-        XCTAssertEqual(found.losses.count, expected.losses.count, place)
+        XCTAssertEqual(found.losses.count, expected.losses.count, label)
         for (a, b) in zip(found.losses, expected.losses) {
-            XCTAssertEqual(a, b, accuracy: tolerance * max(abs(b), 0.1), place)
+            XCTAssertEqual(a, b, accuracy: tolerance * max(abs(b), 0.1), label)
         }
-        XCTAssertLessThan(relativeDistance(found.parameters, expected.parameters), parameters, "parameters, \(place)")
-        XCTAssertLessThan(relativeDistance(found.states, expected.states), parameters, "states, \(place)")
+        XCTAssertLessThan(relativeDistance(found.parameters, expected.parameters), parameters, "parameters, \(label)")
+        XCTAssertLessThan(relativeDistance(found.states, expected.states), parameters, "states, \(label)")
     }
 
     /// The gradients of each pass of the first step, and whether only players have some.
     ///
-    /// A rectifier that rounding turns over moves gradients by up to a hundredth. It does in one draw; a fault does in all.
-    private func compareGradients<M: Method>(_ configuration: Configuration<M>, _ place: String) throws {
+    /// A rectifier that rounding turns over moves gradients by up to a hundredth. It does in one draw; a fault does in
+    /// all.
+    private func compareGradients<M: Method>(_ configuration: Configuration<M>, _ label: String) throws {
         var configuration = configuration
-        var far = try distances(configuration, place)
+        var far = try distances(configuration, label)
         for _ in 1..<size.draws where try World.ranks.sum([far.count])[0] > 0 {
             configuration.seed += 1
-            let next = try distances(configuration, place)
+            let next = try distances(configuration, label)
             far = far.filter { next[$0.key] != nil }
         }
-        for (name, distance) in far { XCTFail("gradient of \(name): \(distance) off, \(place)") }
+        for (name, distance) in far { XCTFail("gradient of \(name): \(distance) off, \(label)") }
     }
 
     /// How far gradients are from those of one rank, where that is more than a thousandth.
     private func distances<M: Method>(
-        _ configuration: Configuration<M>, _ place: String
+        _ configuration: Configuration<M>, _ label: String
     ) throws -> [String: Double] {
         let split = try gradients(configuration, World.ranks)
         let alone = try gradients(configuration, SingleRank())
-        XCTAssertEqual(split.keys.sorted(), alone.keys.sorted(), place)
+        XCTAssertEqual(split.keys.sorted(), alone.keys.sorted(), label)
         let largest = alone.values.flatMap { $0 }.map(abs).max() ?? 0
-        XCTAssertGreaterThan(largest, 0, place)
+        XCTAssertGreaterThan(largest, 0, label)
         var result: [String: Double] = [:]
         for (name, expected) in alone {
             // A gradient that is 0 but for rounding can't be compared by its own size.
@@ -195,7 +197,7 @@ final class MethodLawTests: XCTestCase {
         return result
     }
 
-    /// By the place of the pass and the name of the parameter, summed over ranks.
+    /// By the index of the pass and the name of the parameter, summed over ranks.
     private func gradients<M: Method>(
         _ configuration: Configuration<M>, _ ranks: any Ranks
     ) throws -> [String: [Float]] {
@@ -208,13 +210,13 @@ final class MethodLawTests: XCTestCase {
         for scheduled in ScheduledPass.all(of: model.method.turns(at: 0)) {
             let batch = try data.batch(scheduled.draw, device: device)
             let pass = Pass(
-                scheduled.turn, step: 0, place: scheduled.place, seed: configuration.seed, device: device, ranks: ranks,
+                scheduled.turn, step: 0, index: scheduled.index, seed: configuration.seed, device: device, ranks: ranks,
                 shares: batch.shares)
             try pass.backward(try model.method.terms(pass, batch))
             for parameter in scheduled.turn.players.flatMap(\.parameters.parameters) {
                 var gradient = parameter.gradient.array
                 try gradient.withUnsafeMutableBufferPointer { try ranks.sum($0) }
-                result["\(scheduled.place) \(parameter.name)"] = gradient
+                result["\(scheduled.index) \(parameter.name)"] = gradient
             }
         }
         return result

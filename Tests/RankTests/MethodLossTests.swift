@@ -35,10 +35,10 @@ final class MethodLossTests: XCTestCase {
         }
     }
 
-    /// The noise belongs to the place in the global batch.
+    /// The noise belongs to the index in the global batch.
     func testSamplesAreThoseOfTheirPlaces() throws {
         let width = 5
-        func stream(_ place: Int) -> RandomStream { RandomStream(seed: 8, purpose: .synthetic, step: 1, sample: place) }
+        func stream(_ index: Int) -> RandomStream { RandomStream(seed: 8, purpose: .synthetic, step: 1, sample: index) }
         try LossCheck(widths: [width, width])("sample") { tape, inputs in
             tape.meanSquaredNorm(tape.gaussianSample(mean: inputs[0], logVariance: inputs[1], noise: stream))
         } reference: { inputs in
@@ -55,7 +55,7 @@ final class MethodLossTests: XCTestCase {
 
     func testBernoulliLossEqualsItsDefinition() throws {
         let size = 18
-        func pixel(_ image: Int, _ place: Int) -> Float { Float((5 * image + 3 * place) % 9) / 8 }
+        func pixel(_ image: Int, _ index: Int) -> Float { Float((5 * image + 3 * index) % 9) / 8 }
         try LossCheck(widths: [size])("Bernoulli loss") { tape, inputs in
             let shape = [tape.shares.own, 3, 3, 2]
             let target = (0..<tape.shares.own * size).map { pixel(tape.shares.first + $0 / size, $0 % size) }
@@ -64,8 +64,8 @@ final class MethodLossTests: XCTestCase {
         } reference: { inputs in
             mean(
                 inputs[0].enumerated().map { i, row in
-                    row.indices.reduce(0) { sum, place in
-                        let (p, t) = (1 / (1 + exp(-row[place])), Double(pixel(i, place)))
+                    row.indices.reduce(0) { sum, index in
+                        let (p, t) = (1 / (1 + exp(-row[index])), Double(pixel(i, index)))
                         return sum - t * log(p) - (1 - t) * log(1 - p)
                     }
                 })
@@ -109,7 +109,7 @@ final class MethodLossTests: XCTestCase {
                 [shares.own, width],
                 (0..<shares.own * width).map { value(shares.first + $0 / width, $0 % width) })
             let own = try permutedColumns(z, shares: shares, device: device, ranks: ranks, stream: stream)
-            XCTAssertEqual(try ranks.gather(own.array, filler: 0), expected, World.place)
+            XCTAssertEqual(try ranks.gather(own.array, filler: 0), expected, World.label)
         }
     }
 
@@ -117,7 +117,7 @@ final class MethodLossTests: XCTestCase {
         let ranks = World.ranks
         let device = try Device()
         let counts = World.shares(of: Self.images)
-        /// Logits of this rank's rows of a batch: the first `right` rows are told right.
+        /// Logits of this rank's rows of a batch: the first `right` rows are classified correctly.
         func logits(_ counts: [Int], _ label: Int, right: Int) -> Tensor {
             let shares = Shares(counts: counts, rank: ranks.rank)
             let rows = shares.first..<shares.first + shares.own
@@ -127,7 +127,7 @@ final class MethodLossTests: XCTestCase {
         let tape = Tape(device: device, ranks: ranks, shares: Shares(counts: counts, rank: ranks.rank))
         let part = tape.discriminatorAccuracy(
             joint: logits(counts, 0, right: 2), permuted: logits(counts.reversed(), 1, right: 6))
-        XCTAssertEqual(try ranks.sum([part])[0], 8.0 / 14, accuracy: 1e-12, World.place)
+        XCTAssertEqual(try ranks.sum([part])[0], 8.0 / 14, accuracy: 1e-12, World.label)
     }
 
     // MARK: - Networks
@@ -162,12 +162,12 @@ final class MethodLossTests: XCTestCase {
     ) throws {
         let split = try evaluate(width: width, counts: World.shares(of: Self.images), ranks: World.ranks, build)
         let whole = try evaluate(width: width, counts: [Self.images], ranks: SingleRank(), build)
-        XCTAssertEqual(split.loss, whole.loss, accuracy: 1e-5 * abs(whole.loss), "\(name), \(World.place)")
+        XCTAssertEqual(split.loss, whole.loss, accuracy: 1e-5 * abs(whole.loss), "\(name), \(World.label)")
         XCTAssertEqual(split.gradients.keys.sorted(), whole.gradients.keys.sorted())
         for (key, expected) in whole.gradients {
             XCTAssertGreaterThan(expected.map(abs).max() ?? 0, 0, "\(name), \(key)")
             XCTAssertLessThan(
-                relativeDistance(split.gradients[key] ?? [], expected), 1e-3, "\(name), \(key), \(World.place)")
+                relativeDistance(split.gradients[key] ?? [], expected), 1e-3, "\(name), \(key), \(World.label)")
         }
     }
 

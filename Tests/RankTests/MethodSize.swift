@@ -1,6 +1,6 @@
 import Methods
 
-/// A size at which MethodLawTests hold every method to the law of ranks. Settings are as behind `--set`.
+/// A size at which MethodLawTests hold every method to the law of ranks. Settings are as for `--set`.
 struct MethodSize {
     struct Row {
         let kind: MethodKind
@@ -16,13 +16,13 @@ struct MethodSize {
     let side: Int
     /// Settings of all methods.
     let common: [String]
-    /// What makes batches pass in pieces.
-    let pieces: [String]
+    /// Settings that make batches pass in micro-batches.
+    let microBatches: [String]
     /// How far parameters have to move, of themselves: several times what compared runs may be apart.
     let leastMove: Double
     /// By how much losses may differ, of themselves.
     let lossTolerance: Double
-    /// What leaves a rank of three without a sample in some step.
+    /// Settings that leave one of three ranks without a sample in some step.
     let fewSamples: [String]
     /// Seeds at which first gradients are tried, until they agree.
     let draws: Int
@@ -35,7 +35,8 @@ struct MethodSize {
         "optimiser.warmupSteps=0",
     ]
 
-    /// Seconds for all methods. Without such epsilons Adam makes whole steps of gradients that are nothing but rounding.
+    /// Seconds for all methods. Without such epsilons Adam makes whole steps of gradients that are nothing but
+    /// rounding.
     static let small = MethodSize(
         side: 12,
         common: always + [
@@ -43,7 +44,7 @@ struct MethodSize {
             "encoder.fullyConnected=[16]",
             "encoder.blocks=[{channels: 6}]",
         ],
-        pieces: ["microBatch=2"],
+        microBatches: ["microBatch=2"],
         leastMove: 1e-3,
         lossTolerance: 1e-4,
         fewSamples: ["batch=3", "steps=5"],
@@ -76,12 +77,12 @@ struct MethodSize {
     static let large = MethodSize(
         side: 28,
         common: always + ["batch=48", "steps=10", "optimiser.rate=1e-5", "optimiser.epsilon=1e-4"],
-        pieces: ["microBatch=5"],
+        microBatches: ["microBatch=5"],
         leastMove: 5e-4,
-        // One rank differs from itself by 2e-4 with other instructions (ONEDNN_MAX_CPU_ISA=AVX), as in pieces.
+        // One rank differs from itself by 2e-4 with other instructions (ONEDNN_MAX_CPU_ISA=AVX), as in micro-batches.
         lossTolerance: 1e-3,
-        // Batch norms over three rows make a hundredth of rounding within some steps: on one rank with other instructions
-        // (ONEDNN_MAX_CPU_ISA=SSE41) just as on three.
+        // Batch norms over three rows make a hundredth of rounding within some steps: on one rank with other
+        // instructions (ONEDNN_MAX_CPU_ISA=SSE41) just as on three.
         fewSamples: ["batch=3", "steps=3", "optimiser.rate=1e-6"],
         draws: 3,
         rows: [

@@ -36,7 +36,7 @@ final class ModelTests: XCTestCase {
                 device: device, ranks: ranks, shares: batch.shares)
             let terms = try model.method.terms(pass, batch)
             let take = engine.expect(players)
-            // The first step's gradients are looked at, so they are summed behind it, the others on the way.
+            // The first step's gradients are inspected, so they are summed after it; the others during the step.
             try pass.backward(terms, finished: step == 0 ? nil : take)
             if step == 0 {
                 for parameter in model.store.parameters {
@@ -99,7 +99,7 @@ final class ModelTests: XCTestCase {
                 }
                 try assertRanksEqualOneRank(
                     configuration, card: card(size: size, channels: channels),
-                    "\(isMixture ? "mixture" : "local"), \(size)x\(size), \(World.place)")
+                    "\(isMixture ? "mixture" : "local"), \(size)x\(size), \(World.label)")
             }
         }
     }
@@ -127,8 +127,8 @@ final class ModelTests: XCTestCase {
                 let before = players.map(\.parameters.values.array)
                 var losses = LossTerms(terms)
                 let update = try engine.update(players, &losses, at: 0, of: 1)
-                XCTAssertFalse(update.isFinite, "group \(bad), nodes of \(largest ?? 0), \(World.place)")
-                XCTAssertTrue(players.map(\.parameters.values.array) == before, World.place)
+                XCTAssertFalse(update.isFinite, "group \(bad), nodes of \(largest ?? 0), \(World.label)")
+                XCTAssertTrue(players.map(\.parameters.values.array) == before, World.label)
             }
         }
     }
@@ -142,7 +142,7 @@ final class ModelTests: XCTestCase {
         for largest in [1, 2] {
             World.ranks.largestNode = largest
             try assertRanksEqualOneRank(
-                configuration, card: card(size: 28, channels: 1), "nodes of \(largest), \(World.place)")
+                configuration, card: card(size: 28, channels: 1), "nodes of \(largest), \(World.label)")
         }
     }
 
@@ -160,13 +160,13 @@ final class ModelTests: XCTestCase {
         mixture.objective.globalWeight = 0.5
         mixture.objective.coordinatesWeight = 0.2
         try assertRanksEqualOneRank(
-            mixture, card: card(height: 13, width: 22, channels: 2), "own blocks, \(World.place)")
+            mixture, card: card(height: 13, width: 22, channels: 2), "own blocks, \(World.label)")
         configuration.encoder = EncoderSettings()
         try assertRanksEqualOneRank(
-            configuration, card: card(height: 1, width: 1, channels: 30), "vectors, \(World.place)")
+            configuration, card: card(height: 1, width: 1, channels: 30), "vectors, \(World.label)")
     }
 
-    /// Two-phase accumulation in pieces of 2 images, and of all but one, is the one-phase step.
+    /// Two-phase accumulation in micro-batches of 2 images, and of all but one, is the one-phase step.
     func testPiecesEqualTheWhole() throws {
         var configuration = makeConfiguration()
         configuration.critic.units = 24
@@ -180,33 +180,33 @@ final class ModelTests: XCTestCase {
             }
             try assertRanksEqualOneRank(
                 configuration, card: card(size: 28, channels: 1), microBatch: size,
-                "\(isMixture ? "mixture" : "local") in pieces of \(size), \(World.place)")
+                "\(isMixture ? "mixture" : "local") in micro-batches of \(size), \(World.label)")
         }
     }
 
     private func assertRanksEqualOneRank(
-        _ configuration: Configuration, card: ViewCard, microBatch: Int = 0, _ place: String
+        _ configuration: Configuration, card: ViewCard, microBatch: Int = 0, _ label: String
     ) throws {
-        var pieces = configuration
-        pieces.microBatch = microBatch
+        var microBatched = configuration
+        microBatched.microBatch = microBatch
         let split = try run(
-            pieces, card: card, counts: World.shares(of: 10), ranks: World.ranks, steps: 3)
+            microBatched, card: card, counts: World.shares(of: 10), ranks: World.ranks, steps: 3)
         let whole = try run(configuration, card: card, counts: [10], ranks: SingleRank(), steps: 3)
         for (mine, expected) in zip(split.losses, whole.losses) {
-            XCTAssertEqual(mine, expected, accuracy: 1e-5 * max(abs(expected), 1e-2), place)
+            XCTAssertEqual(mine, expected, accuracy: 1e-5 * max(abs(expected), 1e-2), label)
         }
         for (name, gradient) in whole.firstGradients {
             XCTAssertLessThan(
                 relativeDistance(split.firstGradients[name] ?? [], gradient), 1e-4,
-                "gradient of \(name), \(place)")
+                "gradient of \(name), \(label)")
         }
         let names = whole.parameters.keys.sorted()
         XCTAssertLessThan(
             relativeDistance(
                 names.flatMap { split.parameters[$0] ?? [] }, names.flatMap { whole.parameters[$0] ?? [] }),
-            1e-4, "parameters after 3 steps, \(place)")
+            1e-4, "parameters after 3 steps, \(label)")
         for (name, values) in whole.states {
-            XCTAssertLessThan(relativeDistance(split.states[name] ?? [], values), 1e-3, "\(name), \(place)")
+            XCTAssertLessThan(relativeDistance(split.states[name] ?? [], values), 1e-3, "\(name), \(label)")
         }
     }
 
@@ -217,13 +217,13 @@ final class ModelTests: XCTestCase {
         let card = card(size: 28, channels: 1)
         let first = try run(configuration, card: card, counts: counts, ranks: World.ranks, steps: 3)
         let second = try run(configuration, card: card, counts: counts, ranks: World.ranks, steps: 3)
-        XCTAssertEqual(first.losses, second.losses, World.place)
-        XCTAssertEqual(first.parameters, second.parameters, World.place)
+        XCTAssertEqual(first.losses, second.losses, World.label)
+        XCTAssertEqual(first.parameters, second.parameters, World.label)
         // And on every rank: the maximum over ranks is everybody's own.
         for (name, values) in first.parameters.sorted(by: { $0.key < $1.key }) {
             var largest = values
             try largest.withUnsafeMutableBufferPointer { try World.ranks.maximum($0) }
-            XCTAssertEqual(largest, values, "\(name), \(World.place)")
+            XCTAssertEqual(largest, values, "\(name), \(World.label)")
         }
     }
 
@@ -237,7 +237,7 @@ final class ModelTests: XCTestCase {
         let hidden = try run(configuration, card: card, counts: counts, ranks: World.ranks, steps: 1)
         XCTAssertGreaterThan(abs(whole.losses[0] - hidden.losses[0]), 1e-3)
         for (name, values) in whole.states where name.hasPrefix("encoder.") {
-            XCTAssertEqual(hidden.states[name], values, "\(name), \(World.place)")
+            XCTAssertEqual(hidden.states[name], values, "\(name), \(World.label)")
         }
     }
 

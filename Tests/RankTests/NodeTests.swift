@@ -14,9 +14,9 @@ final class NodeTests: XCTestCase {
         let node = try ranks.node(sharing: 4096, each: 4096)
         for count in [0, 16, 48, 1024] {
             let slice = node.slice(of: count)
-            XCTAssertEqual(slice.lowerBound % 16, 0, World.place)
+            XCTAssertEqual(slice.lowerBound % 16, 0, World.label)
             let sizes = try ranks.gather(slice.count)
-            XCTAssertEqual(sizes.reduce(0, +), count * node.nodes, "\(count) floats, \(World.place)")
+            XCTAssertEqual(sizes.reduce(0, +), count * node.nodes, "\(count) floats, \(World.label)")
         }
     }
 
@@ -27,16 +27,16 @@ final class NodeTests: XCTestCase {
 
     private static func exchange(_ ranks: any Ranks) throws {
         let node = try ranks.node(sharing: 4096, each: 4096)
-        let parts = try node.memory(100 + node.place)  // of different sizes
+        let parts = try node.memory(100 + node.index)  // of different sizes
         XCTAssertEqual(parts.count, node.size)
         XCTAssertEqual(parts.map(\.count), (0..<node.size).map { 100 + $0 })
         XCTAssertTrue(parts.allSatisfy { $0.allSatisfy { $0 == 0 } })
         try node.meet()
         for round in 1...3 {
-            parts[node.place].update(repeating: Float(round * 10 + node.place))
+            parts[node.index].update(repeating: Float(round * 10 + node.index))
             try node.meet()
-            for (place, part) in parts.enumerated() {
-                XCTAssertEqual(Set(part), [Float(round * 10 + place)], "round \(round), \(World.place)")
+            for (index, part) in parts.enumerated() {
+                XCTAssertEqual(Set(part), [Float(round * 10 + index)], "round \(round), \(World.label)")
             }
             try node.meet()
         }
@@ -59,7 +59,7 @@ final class NodeTests: XCTestCase {
             let factor = Float(size * (size - 1) / 2 + size * round)
             for (index, sum) in sums.enumerated() {
                 let isRight = sum.indices.allSatisfy { sum[$0] == Float($0 % 97 + index) * factor }
-                XCTAssertTrue(isRight, "sum \(index), round \(round), \(World.place)")
+                XCTAssertTrue(isRight, "sum \(index), round \(round), \(World.label)")
             }
         }
     }
@@ -91,11 +91,11 @@ final class NodeTests: XCTestCase {
         let isPaired = size % 2 == 0
         XCTAssertEqual(node.owners, isPaired ? 2 : 1)
         XCTAssertEqual(node.nodes, isPaired ? size / 2 : size)
-        let memory = try node.memory(64)[node.place]
+        let memory = try node.memory(64)[node.index]
         memory.update(repeating: Float(World.ranks.rank + 1))
         let slice = node.slice(of: 64)
         try sumOverNodes(UnsafeMutableBufferPointer(rebasing: memory[slice]), of: node)
-        let expected = stride(from: node.place, to: size, by: node.owners).reduce(0) { $0 + $1 + 1 }
-        XCTAssertEqual(Set(memory[slice]), [Float(expected)], World.place)
+        let expected = stride(from: node.index, to: size, by: node.owners).reduce(0) { $0 + $1 + 1 }
+        XCTAssertEqual(Set(memory[slice]), [Float(expected)], World.label)
     }
 }

@@ -33,11 +33,11 @@ final class PartitionAverageTests: XCTestCase {
                 ], globals: device.tensor([shares.own, d], batch.globals[own].map { Float($0) }), locations: 1,
                 shares: shares, device: device, ranks: ranks)
 
-            let place = "scale \(scale), \(World.place)"
+            let label = "scale \(scale), \(World.label)"
             let found = try XCTUnwrap(average.logarithm)
-            XCTAssertEqual(found, log(denominator), accuracy: 1e-5, place)
+            XCTAssertEqual(found, log(denominator), accuracy: 1e-5, label)
             let bits = try ranks.gather([found.bitPattern], filler: 0)
-            XCTAssertEqual(Set(bits).count, 1, "ranks have averages of their own, \(place)")
+            XCTAssertEqual(Set(bits).count, 1, "ranks have averages of their own, \(label)")
             // dloss/du: -1/N of a pair, e^u/(average·N(N - 1)) of others
             for row in 0..<shares.own {
                 let j = shares.first + row
@@ -48,7 +48,7 @@ final class PartitionAverageTests: XCTestCase {
                         return sum + byScore * batch.globals[i * d + k]
                     }
                     XCTAssertEqual(
-                        Double(result.locals[0].matrix.row(row)[k]), slope, accuracy: 1e-4 * max(1, abs(slope)), place)
+                        Double(result.locals[0].matrix.row(row)[k]), slope, accuracy: 1e-4 * max(1, abs(slope)), label)
                 }
             }
         }

@@ -13,8 +13,8 @@ enum World {
         } catch { fatalError("MPI does not start: \(error)") }
     }()
 
-    /// What a failure message opens with.
-    static var place: String { "rank \(ranks.rank) of \(ranks.worldSize)" }
+    /// The beginning of a failure message.
+    static var label: String { "rank \(ranks.rank) of \(ranks.worldSize)" }
 
     /// How `total` images are spread here: unevenly, and with none on the last of three or more ranks.
     static func shares(of total: Int) -> [Int] {

@@ -26,20 +26,20 @@ import Testing
         Example("one pixel out", images: 1, size: (4, 4), channels: (7, 9), kernel: 4, padding: 0),
     ]
 
-    /// Visits every product that a convolution sums: places in the output, the input (NHWC) and the weights (OIHW).
+    /// Visits every product that a convolution sums: indices in the output, the input (NHWC) and the weights (OIHW).
     private func forEachTerm(_ shape: ConvolutionShape, _ body: (_ y: Int, _ x: Int, _ w: Int) -> Void) {
         for y in 0..<shape.output.reduce(1, *) {
             let (pixel, out) = y.quotientAndRemainder(dividingBy: shape.outputChannels)
             let column = pixel % shape.outputWidth
             let row = pixel / shape.outputWidth % shape.outputHeight
             let image = pixel / shape.outputWidth / shape.outputHeight
-            for place in 0..<shape.kernel * shape.kernel {
-                let h = row * shape.stride + place / shape.kernel - shape.padding
-                let v = column * shape.stride + place % shape.kernel - shape.padding
+            for position in 0..<shape.kernel * shape.kernel {
+                let h = row * shape.stride + position / shape.kernel - shape.padding
+                let v = column * shape.stride + position % shape.kernel - shape.padding
                 guard (0..<shape.height).contains(h) && (0..<shape.width).contains(v) else { continue }
                 let x = ((image * shape.height + h) * shape.width + v) * shape.inputChannels
                 for channel in 0..<shape.inputChannels {
-                    let w = (out * shape.inputChannels + channel) * shape.kernel * shape.kernel + place
+                    let w = (out * shape.inputChannels + channel) * shape.kernel * shape.kernel + position
                     body(y, x + channel, w)
                 }
             }

@@ -20,7 +20,7 @@ import Testing
         #expect(target.values == targets)
     }
 
-    /// What a sum of softplus less a sum of products would lose.
+    /// Precision that a sum of softplus minus a sum of products would lose.
     @Test func certainLogitsKeepSmallLosses() throws {
         let device = try Device()
         let logits: [Float] = [1000, -1000, 1e30, -1e30, 12, -12, 1000]

@@ -22,7 +22,7 @@ import Testing
         GappedMatrix(device, rows: rows, columns: columns, values: values)
     }
 
-    /// The sum over rows of `term` of an element's place.
+    /// The sum over rows of `term` of an element's index.
     private func sums(_ term: (Int) -> Double) -> [Double] {
         (0..<columns).map { c in (0..<rows).reduce(0) { $0 + term($1 * columns + c) } }
     }

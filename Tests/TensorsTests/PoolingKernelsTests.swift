@@ -16,21 +16,21 @@ import Testing
             let column = pixel % shape.outputWidth
             let row = pixel / shape.outputWidth % shape.outputHeight
             let image = pixel / shape.outputWidth / shape.outputHeight
-            let places = (0..<window * window).map { place in
-                let (h, w) = (row * stride + place / window, column * stride + place % window)
+            let winners = (0..<window * window).map { position in
+                let (h, w) = (row * stride + position / window, column * stride + position % window)
                 return ((image * 5 + h) * 9 + w) * 17 + channel
             }
-            let best = places.reduce(places[0]) { x[$1] > x[$0] ? $1 : $0 }
+            let best = winners.reduce(winners[0]) { x[$1] > x[$0] ? $1 : $0 }
             y.append(Double(x[best]))
             dx[best] += Double(gradient)
         }
         let (output, winners) = (
             device.tensor(shape.output, filledWith: .nan), device.tensor(shape.output, filledWith: .nan)
         )
-        shape.forward(device.tensor([2, 5, 9, 17], x), into: output, places: winners)
+        shape.forward(device.tensor([2, 5, 9, 17], x), into: output, winners: winners)
         expectClose(output.array, y, within: 0, "output")
         let gradient = device.tensor([2, 5, 9, 17], filledWith: 0)
-        shape.backward(device.tensor(shape.output, dy), places: winners, addingTo: gradient)
+        shape.backward(device.tensor(shape.output, dy), winners: winners, addingTo: gradient)
         expectClose(gradient.array, dx, within: 1e-6, "gradient")
     }
 
@@ -38,10 +38,10 @@ import Testing
     @Test func ofEqualsTheFirstGetsTheGradient() throws {
         let shape = PoolingShape(images: 1, height: 2, width: 2, channels: 1, window: 2, stride: 2)
         let device = try Device()
-        let (y, places) = (device.tensor(shape.output), device.tensor(shape.output))
-        shape.forward(device.tensor([1, 2, 2, 1], filledWith: 0), into: y, places: places)
+        let (y, winners) = (device.tensor(shape.output), device.tensor(shape.output))
+        shape.forward(device.tensor([1, 2, 2, 1], filledWith: 0), into: y, winners: winners)
         let dx = device.tensor([1, 2, 2, 1], filledWith: 0)
-        shape.backward(device.tensor(shape.output, [3]), places: places, addingTo: dx)
+        shape.backward(device.tensor(shape.output, [3]), winners: winners, addingTo: dx)
         #expect(y.array == [0])
         #expect(dx.array == [3, 0, 0, 0])
     }

@@ -17,7 +17,7 @@ import Testing
         Sizes(rows: 3, inner: 300, columns: 50),
     ]
 
-    /// `values` (rows x columns) as a matrix with gaps behind its rows, or as the transpose of one.
+    /// `values` (rows x columns) as a matrix with gaps after its rows, or as the transpose of one.
     private func make(
         _ device: Device, rows: Int, columns: Int, _ values: [Float], isTransposed: Bool
     ) -> GappedMatrix {

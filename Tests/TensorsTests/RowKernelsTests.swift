@@ -19,7 +19,7 @@ import Testing
         func matrix(_ values: [Float]) -> GappedMatrix {
             GappedMatrix(device, rows: rows, columns: columns, gap: 3, values: Array(values.prefix(rows * columns)))
         }
-        func each(_ body: (_ row: Int, _ place: Int) -> Double) -> [Double] {
+        func each(_ body: (_ row: Int, _ index: Int) -> Double) -> [Double] {
             (0..<rows * columns).map { body($0 / columns, $0) }
         }
         let other = matrix(b)

@@ -2,8 +2,8 @@ import Tensors
 import Testing
 
 extension RandomStream {
-    /// Stream `place` of those that tests draw from.
-    init(test place: Int) { self.init(seed: 17, purpose: .synthetic, sample: place) }
+    /// Stream `index` of those that tests draw from.
+    init(test index: Int) { self.init(seed: 17, purpose: .synthetic, sample: index) }
 
     /// Numbers uniform in `range`.
     mutating func numbers(_ count: Int, in range: ClosedRange<Float> = -2...2) -> [Float] {
@@ -11,7 +11,7 @@ extension RandomStream {
     }
 }
 
-/// A matrix whose rows have a gap of NaN behind them: a kernel that reads it spoils its result, and one that writes to
+/// A matrix whose rows have a gap of NaN after them: a kernel that reads it spoils its result, and one that writes to
 /// it is found out by `gapsAreUntouched`.
 struct GappedMatrix {
     let matrix: Matrix

@@ -58,8 +58,8 @@ import Testing
             return result
         }
         let expected: [Float] = (0..<count + 20).map { i in
-            let piece = i / 16 * 16
-            return Float(i < count ? -i - 100 * piece : i)
+            let block = i / 16 * 16
+            return Float(i < count ? -i - 100 * block : i)
         }
         #expect(tensor.array == expected)
     }

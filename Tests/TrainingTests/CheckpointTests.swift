@@ -31,19 +31,19 @@ import Testing
         /// Other values everywhere, among them those that a decimal number would lose.
         func scramble() {
             for (groupPlace, group) in groups.enumerated() {
-                for (place, parameter) in group.parameters.parameters.enumerated() {
-                    parameter.value.base[parameter.value.count - 1] = Float(bitPattern: 0x7FC0_1234 + UInt32(place))
+                for (index, parameter) in group.parameters.parameters.enumerated() {
+                    parameter.value.base[parameter.value.count - 1] = Float(bitPattern: 0x7FC0_1234 + UInt32(index))
                     parameter.value.base[0] = -0.0
                     let start = parameter.value.base - group.parameters.values.base
                     for i in start..<start + parameter.value.count {
-                        group.slots[0].base[i] = Float(place) + 0x1p-20 * Float(i & 1023)
+                        group.slots[0].base[i] = Float(index) + 0x1p-20 * Float(i & 1023)
                         group.slots[1].base[i] = .leastNonzeroMagnitude * Float(i & 1023)
                     }
                 }
                 group.updates = 12345 + groupPlace
             }
-            for (place, state) in model.store.states.enumerated() {
-                state.values = state.values.indices.map { Float($0) / 3 - Float(place) }
+            for (index, state) in model.store.states.enumerated() {
+                state.values = state.values.indices.map { Float($0) / 3 - Float(index) }
             }
         }
 
@@ -188,7 +188,7 @@ import Testing
             ("optimiser.safetensors", "truncated", { $0.append(0) }),
             ("manifest.json", "damaged", { $0.removeLast(20) }),
             ("manifest.json", "damaged", { $0.removeAll() }),
-            // A digit of what no other file tells: Adam's count of updates, and a mean of the images.
+            // A digit of values that are in no other file: Adam's number of updates, and a mean of the images.
             ("manifest.json", "damaged", { $0 = Self.replacing("\"adversary\" : 0", by: "\"adversary\" : 1", in: $0) }),
             ("manifest.json", "damaged", { $0 = Self.replacing("0.1307", by: "0.1317", in: $0) }),
         ]
@@ -216,7 +216,7 @@ import Testing
 
         try folder.write("checkpoints/step-00000003/model.safetensors", "")
         var warnings: [String] = []
-        expectInputError("no whole checkpoint in \(store.folder)", "step-00000003/model.safetensors") {
+        expectInputError("all checkpoints in \(store.folder) are damaged", "step-00000003/model.safetensors") {
             try store.newest { warnings.append($0) }
         }
         #expect(warnings.count == 2)

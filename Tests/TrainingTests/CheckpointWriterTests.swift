@@ -34,15 +34,15 @@ final class CheckpointWriterTests: XCTestCase {
         }
     }
 
-    /// What is written is what there was when it began, whatever training does to it meanwhile.
+    /// The checkpoint holds the state at its start, even if training changes it meanwhile.
     func testACheckpointIsOfOneMoment() throws {
         let configuration = try makeConfiguration(data: images, steps: 6, ["checkpoint.every": .integer(2)])
         _ = try train(configuration, output: folder.path + "/run", worldSize: 3)
         let short = try makeConfiguration(data: images, steps: 4)
         _ = try train(short, output: folder.path + "/short", worldSize: 3)
-        let place = "checkpoints/step-00000004"
+        let folder = "checkpoints/step-00000004"
         for file in ["model.safetensors", "optimiser.safetensors"] {
-            XCTAssertEqual(try contents("run/\(place)/\(file)"), try contents("short/\(place)/\(file)"), file)
+            XCTAssertEqual(try contents("run/\(folder)/\(file)"), try contents("short/\(folder)/\(file)"), file)
         }
     }
 
@@ -58,7 +58,7 @@ final class CheckpointWriterTests: XCTestCase {
                 try FileManager.default.removeItem(atPath: path + "/checkpoints")
                 try Data().write(to: URL(fileURLWithPath: path + "/checkpoints"))
                 let metrics = path + "/metrics.jsonl"
-                Thread.detachNewThread {  // makes room behind the second step
+                Thread.detachNewThread {  // makes room after the second step
                     while (FileManager.default.contents(atPath: metrics) ?? .init()).count(where: { $0 == 10 }) < 2 {
                         usleep(500)
                     }
@@ -77,7 +77,7 @@ final class CheckpointWriterTests: XCTestCase {
         XCTAssertNotNil(try CheckpointStore(run: path).load(6))
     }
 
-    /// The last one has nobody behind it to try again: the run has failed, or is interrupted with that problem.
+    /// The last checkpoint can't be retried: the run has failed, or is interrupted with that problem.
     func testALastCheckpointThatCannotBeWrittenIsTold() throws {
         for isStopped in [false, true] {
             let configuration = try makeConfiguration(data: images, steps: 3)
@@ -99,7 +99,7 @@ final class CheckpointWriterTests: XCTestCase {
                 } catch let error as AgreedError { return error.description }
             }
             for outcome in outcomes {
-                XCTAssertTrue(outcome.contains("checkpoint of step \(isStopped ? 1 : 3) not written"), outcome)
+                XCTAssertTrue(outcome.contains("checkpoint of step \(isStopped ? 1 : 3) can't be written"), outcome)
                 XCTAssertTrue(outcome.contains("\(path)/checkpoints"), outcome)
             }
             XCTAssertFalse(FileManager.default.fileExists(atPath: path + "/STOP"))

@@ -114,8 +114,8 @@ struct ConfigurationTests {
     @Test func contradictionsAreRefused() {
         for (estimator, anchor, compatibility, message) in [
             ("jensenShannon", "local", "exact", "only infoNCE has an anchor"),
-            ("nwj", "global", "published", "infoNCE anchored at globals only"),
-            ("infoNCE", "local", "published", "infoNCE anchored at globals only"),
+            ("nwj", "global", "published", "only for infoNCE with anchor global or both"),
+            ("infoNCE", "local", "published", "only for infoNCE with anchor global or both"),
         ] {
             expectInputError("objective.", message) {
                 try Configuration(layers: [
@@ -124,7 +124,10 @@ struct ConfigurationTests {
                 ])
             }
         }
-        expectInputError("nothing to learn from") { try configuration("objective.localWeight", .integer(0)) }
+        expectInputError(
+            "all weights of the objective are "
+                + "0"
+        ) { try configuration("objective.localWeight", .integer(0)) }
     }
 
     @Test func modelsLargerThanTheMachineAreRefused() throws {
@@ -199,8 +202,8 @@ struct ConfigurationTests {
             try configuration("critic.unit", .integer(4))
         }
         expectInputError("unknown setting stepz", "steps") { try configuration("stepz", .integer(4)) }
-        expectInputError("setting critic has parts", "units") { try configuration("critic", .integer(4)) }
-        expectInputError("the file has parts", "batch") { try Configuration(layers: [.integer(4)]) }
+        expectInputError("setting critic must be an object", "units") { try configuration("critic", .integer(4)) }
+        expectInputError("the file must be an object", "batch") { try Configuration(layers: [.integer(4)]) }
     }
 
     @Test func aRunKeepsWhatDecidedItsSteps() throws {
@@ -217,7 +220,7 @@ struct ConfigurationTests {
             }
         }
         #expect(try Configuration().resuming(Configuration()) == Configuration())
-        // What was automatic stays as it was found to be.
+        // Automatic settings keep the values found earlier.
         var found = Configuration()
         found.encoder.kind = .basic28x28
         found.data.virtualShards = 32

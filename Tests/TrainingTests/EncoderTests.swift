@@ -49,7 +49,8 @@ struct EncoderTests {
         #expect(try alex.parameterCount(of: map(64, 64, 3), code: 64, codeBias: false) == expected - 64)
     }
 
-    /// What is declared is what was counted, under the names that checkpoints have; their order decides how each starts.
+    /// The declared parameters are those that were counted, with the names in checkpoints. Their order decides each
+    /// one's start.
     @Test func namesAndShapes() throws {
         func declared(_ layer: String, _ image: MapShape) throws -> [String: [Int]] {
             let declare = Declarations()
@@ -114,7 +115,7 @@ struct EncoderTests {
         #expect(vectors.kind == .fullyConnected && vectors.fullyConnected == [1024, 1024])
     }
 
-    /// What a block leaves out has its default, and the tree of the settings reads back as itself.
+    /// Missing settings of a block have their defaults, and the tree of the settings can be read back.
     @Test func blocksAreCompletedAndReadBack() throws {
         let found = try settings("{ kind: 'convolutional', blocks: [{ channels: 4, pool: 3 }, { channels: 5 }] }")
         #expect(found.blocks[0] == EncoderBlock(4, kernel: 4, stride: 2, padding: 1, pool: 3))
@@ -177,10 +178,10 @@ struct EncoderTests {
 
     @Test(arguments: [
         ("{ kind: 'convolutional' }", "encoder.blocks is empty"),
-        ("{ blocks: [{ channels: 4 }] }", "encoder.blocks is set, and encoder.kind is automatic"),
+        ("{ blocks: [{ channels: 4 }] }", "encoder.blocks is set, but encoder.kind is automatic"),
         ("{ kind: 'alex64x64', fullyConnected: [4] }", "encoder.fullyConnected is set"),
-        ("{ kind: 'fullyConnected', local: 2 }", "encoder.local is set, and encoder.kind is fullyConnected"),
-        ("{ kind: 'basic64x64' }", "encoder.kind basic64x64 doesn't fit images of 9x20: use automatic"),
+        ("{ kind: 'fullyConnected', local: 2 }", "encoder.local is set, but encoder.kind is fullyConnected"),
+        ("{ kind: 'basic64x64' }", "encoder.kind is basic64x64, but images are 9x20: use automatic"),
         (
             "{ kind: 'convolutional', blocks: [{ channels: 4 }, { channels: 4, kernel: 7 }] }",
             "encoder.blocks[1]: its window of 7x7 is larger than its map of 4x10, 6x12 with padding"
@@ -191,7 +192,7 @@ struct EncoderTests {
         ),
         (
             "{ kind: 'convolutional', blocks: [{ channels: 65536, stride: 1 }], fullyConnected: [65536] }",
-            "more than 1073741824: its first fully connected layer takes 8x19x65536"
+            "more than 1073741824: the input of its first fully connected layer is 8x19x65536"
         ),
         (
             "{ kind: 'fullyConnected', fullyConnected: [65536, 65536] }",

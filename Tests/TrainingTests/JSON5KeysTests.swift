@@ -40,7 +40,7 @@ struct JSON5KeysTests {
         _ = try JSONValue.parse(Data(text.utf8))
     }
 
-    /// What isn't well formed has an end.
+    /// Reading a malformed text ends.
     @Test(arguments: ["", "{", "}", "]{", "{ a: 1, a", "{ 'a", "{ a: 1, 'a\\", "/", "/*", "/*/", "{ a /", "//", ",:"])
     func comesToAnEnd(_ text: String) throws {
         try JSON5Keys.check(Data(text.utf8))

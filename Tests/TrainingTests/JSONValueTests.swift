@@ -25,7 +25,7 @@ struct JSONValueTests {
         #expect(try parse("'true'") == .string("true"))
     }
 
-    /// Beyond 2^63, where Double tells every 2048th only.
+    /// Beyond 2^63, where Double holds only every 2048th.
     @Test func wholeNumbersAreReadAsSuch() throws {
         #expect(try parse("9223372036854775807") == .integer(.max))
         #expect(try parse("-9223372036854775808") == .integer(.min))
@@ -38,7 +38,7 @@ struct JSONValueTests {
         #expect(try parse("18446744073709551616") == .number(0x1p64))
     }
 
-    /// Foundation's own reader would take digits that lie behind the text in memory for its own, and crash.
+    /// Foundation's own reader would read digits after the text in memory, and crash.
     @Test func numbersEndWhereTheTextDoes() throws {
         let data = Data("18446744073709551616777 0.5777".utf8)
         #expect(try JSONValue.parse(data.prefix(20)) == .number(0x1p64))
@@ -108,10 +108,10 @@ struct JSONValueTests {
 
     @Test func aTreeIsNotALeaf() throws {
         let base = try parse("{ optimiser: { rate: 3, beta1: 4 } }")
-        expectInputError("setting optimiser has parts", "beta1, rate") {
+        expectInputError("setting optimiser must be an object", "beta1, rate") {
             try base.overlaid(with: .leaf("optimiser", .integer(1)))
         }
-        expectInputError("has parts", "optimiser") { try base.overlaid(with: .array([])) }
+        expectInputError("must be an object", "optimiser") { try base.overlaid(with: .array([])) }
     }
 
     @Test func leafBuildsATree() {

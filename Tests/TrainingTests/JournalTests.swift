@@ -44,7 +44,7 @@ struct JournalTests {
         #expect(journal.brokenLines == (end.isEmpty ? 0 : 1))
     }
 
-    /// What isn't UTF-8 must not take the rest along.
+    /// A line that isn't UTF-8 must not remove the others.
     @Test func survivesBytesThatAreNoText() throws {
         let folder = try TemporaryFolder()
         let bytes = Data("{\"step\":1,\"name\":\"\"}\n".utf8) + [0xFF, 0xFE, 0x0A]

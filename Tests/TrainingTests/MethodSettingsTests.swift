@@ -4,7 +4,7 @@ import Testing
 
 @testable import Training
 
-/// What holds of every method's settings.
+/// Rules for the settings of every method.
 struct MethodSettingsTests {
     /// A new setting fails here until it has a line of help.
     @Test(arguments: MethodKind.allCases) func everySettingHasALineOfHelp(_ kind: MethodKind) throws {
@@ -16,7 +16,7 @@ struct MethodSettingsTests {
             // Defaults are settings like any others.
             #expect(try Training.Configuration<M>(layers: []) == M.defaults)
             #expect(try Training.Configuration<M>(layers: [defaults]) == M.defaults)
-            // What may change is a setting.
+            // Every changeable path is a setting.
             for path in M.Settings.wholeChangeable { #expect(defaults.leaves.contains(path), "\(path)") }
             for path in M.Settings.wholeExpectations.keys { #expect(defaults.leaves.contains(path), "\(path)") }
         }
@@ -58,7 +58,7 @@ struct MethodSettingsTests {
                 try kind.refuseOthers([.leaf(setting, .number(0.5))])
             }
         }
-        // What nobody has is for the method's own refusal, which knows the nearest.
+        // A setting that no method has is refused by the method itself, which knows the nearest.
         try MethodKind.byol.refuseOthers([.leaf("momentm", .number(0.5)), .leaf("encoder.code", .integer(3))])
     }
 

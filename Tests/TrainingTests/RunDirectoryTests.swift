@@ -30,7 +30,7 @@ import Testing
         var warnings: [String] = []
         let directory = try RunDirectory(folder.path, patience: 0.3) {
             warnings.append($0)
-            close(lock)  // in the longer wait, which this tells
+            close(lock)  // during the longer wait, which this warning announces
         }
         #expect(warnings.count == 1 && warnings[0].contains("process 1 on elsewhere"), "\(warnings)")
         withExtendedLifetime(directory) {}

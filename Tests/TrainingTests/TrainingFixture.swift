@@ -93,7 +93,7 @@ func makeConfiguration(data: String, steps: Int, _ more: [String: JSONValue] = [
     return try Configuration(layers: settings.map { JSONValue.leaf($0.key, $0.value) })
 }
 
-/// What a rank had when its run ended.
+/// The state of a rank at the end of its run.
 struct RankResult: Sendable {
     let outcome: TrainingRun.Outcome
     let parameters: [Float]
@@ -122,7 +122,7 @@ extension Training.Model {
     var parameters: [Float] { store.groups.flatMap(\.parameters.values.array) }
 }
 
-/// What each rank's body returned, in rank order.
+/// The results of each rank's body, in rank order.
 func onRanks<Result: Sendable>(
     _ worldSize: Int, _ body: @escaping @Sendable (any Ranks) throws -> Result
 ) throws -> [Result] {

@@ -49,16 +49,16 @@ final class TrainingRunTests: XCTestCase {
 
     private func assertClose(
         _ found: (losses: [Double], result: RankResult), _ expected: (losses: [Double], result: RankResult),
-        _ place: String, line: UInt = #line
+        _ label: String, line: UInt = #line
     ) {
-        XCTAssertEqual(found.losses.count, expected.losses.count, place, line: line)
+        XCTAssertEqual(found.losses.count, expected.losses.count, label, line: line)
         for (step, (a, b)) in zip(found.losses, expected.losses).enumerated() {
-            XCTAssertEqual(a, b, accuracy: lossTolerance, "\(place), step \(step + 1)", line: line)
+            XCTAssertEqual(a, b, accuracy: lossTolerance, "\(label), step \(step + 1)", line: line)
         }
         let distance = relativeDistance(found.result.parameters, expected.result.parameters)
-        XCTAssertLessThan(distance, parameterTolerance, "parameters, \(place)", line: line)
+        XCTAssertLessThan(distance, parameterTolerance, "parameters, \(label)", line: line)
         let states = relativeDistance(found.result.states.flatMap { $0 }, expected.result.states.flatMap { $0 })
-        XCTAssertLessThan(states, parameterTolerance, "states, \(place)", line: line)
+        XCTAssertLessThan(states, parameterTolerance, "states, \(label)", line: line)
     }
 
     func testResultsDoNotDependOnTheNumberOfRanks() throws {
@@ -154,7 +154,7 @@ final class TrainingRunTests: XCTestCase {
         for resume in [false, true] {
             XCTAssertThrowsError(
                 try train(configuration, output: output("run"), worldSize: 2, resume: resume)
-            ) { XCTAssertTrue("\($0)".contains("step-00000001 has no manifest, and no other"), "\($0)") }
+            ) { XCTAssertTrue("\($0)".contains("step-00000001 has no manifest, and there is no other"), "\($0)") }
         }
     }
 
@@ -215,11 +215,11 @@ final class TrainingRunTests: XCTestCase {
             } catch { return "\(error)" }
         }
         for message in messages {
-            XCTAssertTrue(message.contains("rank 2 was given other settings than rank 0"), message)
+            XCTAssertTrue(message.contains("rank 2 has other settings than rank 0"), message)
         }
     }
 
-    /// A parameter goes astray, before and behind a rectifier, which hides a NaN from the loss.
+    /// A parameter becomes NaN, before and after a rectifier, which hides a NaN from the loss.
     func testStepsThatAreNotFiniteAreSkippedAndEndTheRun() throws {
         for name in ["encoder.conv1.weight", "encoder.code.bias", "critic.local.first.weight"] {
             let configuration = try makeConfiguration(data: images, steps: 40)
@@ -253,10 +253,10 @@ final class TrainingRunTests: XCTestCase {
             let step: Int, rank: Int
             let images: [Int], broken: [Int]
         }
-        let place = run + "/nonfinite/step-1/rank-"
+        let prefix = run + "/nonfinite/step-1/rank-"
         let found = try (0..<2).map { rank in
             try JSONDecoder().decode(
-                Description.self, from: Data(contentsOf: URL(fileURLWithPath: "\(place)\(rank).json")))
+                Description.self, from: Data(contentsOf: URL(fileURLWithPath: "\(prefix)\(rank).json")))
         }
         XCTAssertEqual(found.map(\.step), [1, 1])
         XCTAssertEqual(found.map(\.rank), [0, 1])
@@ -270,7 +270,7 @@ final class TrainingRunTests: XCTestCase {
         }
         for rank in 0..<2 {
             XCTAssertEqual(found[rank].images, expected[rank].0)
-            let array = try NumPyArray(path: "\(place)\(rank).npy")
+            let array = try NumPyArray(path: "\(prefix)\(rank).npy")
             XCTAssertEqual(array.shape, [expected[rank].0.count, 28, 28, 1])
             XCTAssertEqual(try array.read(rows: 0..<array.rows), expected[rank].1)
         }

@@ -32,26 +32,32 @@ import Testing
             hosts: hosts)
         #expect(
             line
-                == "step 5 stands still: ranks 0-1, 3 wait in collective 9, sum, for 31 s (--stall-timeout); not there: "
-                + "rank 2 on b (computing behind call 8, for 31 s), rank 4 on c (no word from it: stopped, dead or cut off)"
+                == "step 5 stands still: ranks 0-1, 3 wait in collective 9, sum, for 31 s (--stall-timeout); not "
+                + "there: "
+                + "rank 2 on b (computing after call 8, for 31 s), rank 4 on c (no report: stopped, dead or cut off)"
         )
         let all = Watchdog.description(report(0, 9, "sum"), reports: [report(0, 9, "sum")], hosts: ["a"])
         #expect(all.contains("rank 0 waits in") && all.contains("all ranks wait"))
         let alone = Watchdog.description(
             report(2, 9, "sum"), reports: [nil, nil, report(2, 9, "sum")], hosts: hosts, unwritten: "run/stalled/1")
-        #expect(alone.contains("rank 2 waits in collective 9") && alone.hasSuffix("for run/stalled/1 can't be written"))
+        #expect(
+            alone.contains("rank 2 waits in collective 9")
+                && alone.hasSuffix(
+                    "because run/stalled/1 can't be "
+                        + "written")
+        )
         #expect(!alone.contains("rank 0"))
-        // What rank 1 sent of sum 9 before it stopped was enough for rank 2 and not for rank 0.
+        // Before it stopped, rank 1 had sent enough of sum 9 for rank 2, but not for rank 0.
         let apart = Watchdog.description(
             report(0, 9, "sum"), reports: [report(0, 9, "sum"), nil, report(2, 10, "sum")], hosts: hosts)
         #expect(apart.contains("rank 0 waits in collective 9, sum, rank 2 waits in collective 10, sum, for"))
-        #expect(apart.hasSuffix("not there: rank 1 on a (no word from it: stopped, dead or cut off)"))
+        #expect(apart.hasSuffix("not there: rank 1 on a (no report: stopped, dead or cut off)"))
     }
 
     /// One rank of three computes for ever, one comes late to the call before but isn't blamed.
     @Test func whoIsWaitedForTooLongIsNamed() throws {
         let folder = try TemporaryFolder()
-        let told = Mutex<[Int: String?]>([:])
+        let reported = Mutex<[Int: String?]>([:])
         let isTold = DispatchSemaphore(value: 0)
         try ThreadRank.run(3) { ranks in
             let watched = WatchedRanks(ranks)
@@ -59,23 +65,23 @@ import Testing
             let watchdog = Watchdog(
                 watched.activity, rank: ranks.rank, hosts: ["x", "y", "z"], folder: folder.path + "/stalled", timeout: 2
             ) { message in
-                told.withLock { $0[rank] = .some(message) }
+                reported.withLock { $0[rank] = .some(message) }
                 isTold.signal()
             }
             if ranks.rank == 2 { usleep(1_500_000) }  // slow, and not too slow
             try watched.barrier()
-            if ranks.rank == 1 {  // the others wait for it until they have told
+            if ranks.rank == 1 {  // the others wait for it until they have reported
                 for _ in 0..<2 { #expect(isTold.wait(timeout: .now() + 20) == .success) }
             }
             try watched.barrier()
             watchdog.stop()
         }
-        let messages = told.withLock { $0 }
+        let messages = reported.withLock { $0 }
         #expect(messages.keys.sorted() == [0, 2])
         // The lower of them, or both where one hadn't read of the other yet.
         let line = try #require((messages[0] ?? nil) ?? (messages[2] ?? nil))
         #expect(line.contains("ranks 0, 2 wait in collective 2, barrier"), "\(line)")
-        #expect(line.contains("rank 1 on y (computing behind call 1"), "\(line)")
+        #expect(line.contains("rank 1 on y (computing after call 1"), "\(line)")
     }
 
     @Test func theSlowestIsToldFromTheOthers() {

@@ -1,41 +1,41 @@
 import Collectives
 
-/// By what the columns of an array are shifted and divided, in double, before they are narrowed to Float: (v - centre) /
-/// unit.
+/// The shift and unit of each column of an array. Values are shifted and divided in Double before they are rounded to
+/// Float: (v - centre) / unit.
 ///
-/// Float has 24 bits. A time stamp of 1.7e9 takes 31 before its first second, so that a column which varies by seconds
-/// around it becomes a constant, and one of 1e-30 has squares that vanish. Both are whole again after a shift and a
-/// division that no estimate and no normalisation by column minds.
+/// Float has 24 bits. A time stamp of 1.7e9 needs 31 bits for whole seconds, so in Float a column that varies by
+/// seconds around it becomes constant. Values of 1e-30 have squares that become 0. A shift and a division solve both.
+/// They don't change estimates or normalisation by column.
 ///
-/// Both numbers come from rows spread evenly over the file, the same on every rank, at any number of them.
+/// Both numbers come from rows spread evenly over the file. They are the same on every rank, for any number of ranks.
 package struct ColumnScale: Equatable, Sendable {
     /// The median of those rows; 0 where a column stays as it is.
     let centre: [Double]
     /// The median distance from it, above 0; 1 where a column stays as it is.
     let unit: [Double]
-    /// The farthest apart, in units, that values lie which only the rounding of the file's own type tells apart: what
-    /// varies no more is a constant.
+    /// The largest difference of values, in units, that may come from rounding in the file's own type. A column that
+    /// doesn't vary by more is constant.
     package let rounding: [Float]
 
     private static let mostRows = 1024
     private static let mostValues = 1 << 22
-    /// Squares of columns whose usual distance lies outside of this leave Float's range.
+    /// Units outside this range have squares beyond Float's range.
     private static let units = 1e-15...1e15
-    /// Roundings of the file's type that a sum of a few numbers may be off by.
+    /// Roundings of the file's type by which a sum of a few numbers may be wrong.
     private static let mostRoundings = 8.0
 
     /// - Parameters:
-    ///   - columns: how many there are.
-    ///   - limit: columns whose centre isn't farther from 0 than so many units stay as they are.
-    ///   - column: of each place in a row, in 0..<columns.
+    ///   - columns: number of columns.
+    ///   - limit: a column whose centre is at most this many units from 0 stays as it is.
+    ///   - column: the column of each offset in a row, in 0..<columns.
     /// - Throws: `InputError` where the file can't be read.
-    init(of array: NumPyArray, columns: Int, limit: Double, column: (_ place: Int) -> Int) throws {
+    init(of array: NumPyArray, columns: Int, limit: Double, column: (_ offset: Int) -> Int) throws {
         let count = min(array.rows, max(1, min(Self.mostRows, Self.mostValues / array.rowSize)))
         var values = [[Double]](repeating: [], count: columns)
         for sample in 0..<count {
             let row = sample * array.rows / count
-            for (place, value) in try array.readDoubles(rows: row..<row + 1).enumerated() where value.isFinite {
-                values[column(place)].append(value)
+            for (offset, value) in try array.readDoubles(rows: row..<row + 1).enumerated() where value.isFinite {
+                values[column(offset)].append(value)
             }
         }
         var scales: [(centre: Double, unit: Double, rounding: Float)] = []
@@ -45,7 +45,7 @@ package struct ColumnScale: Equatable, Sendable {
                 continue
             }
             let distances = values.map { abs($0 - centre) }
-            // A column that is mostly one value is measured by its others.
+            // If most values of a column are equal, the others give its unit.
             var unit = Self.median(distances) ?? 0
             if unit == 0 { unit = Self.median(distances.filter { $0 > 0 }) ?? 1 }
             if !unit.isFinite { unit = 1 }
@@ -59,7 +59,7 @@ package struct ColumnScale: Equatable, Sendable {
         rounding = scales.map(\.rounding)
     }
 
-    /// Of an array whose rows are taken as they come, a column for each value of a row: each is centred, however little.
+    /// The scale of an array with a column for each value of a row. Every column is centred.
     package init(of array: NumPyArray) throws {
         try self.init(of: array, columns: array.rowSize, limit: 0) { $0 }
     }
@@ -68,31 +68,31 @@ package struct ColumnScale: Equatable, Sendable {
         (self.centre, self.unit, self.rounding) = (centre, unit, rounding)
     }
 
-    /// The lower one of two; nil of none.
+    /// The median, the lower one of two; nil without values.
     private static func median(_ values: [Double]) -> Double? {
         values.isEmpty ? nil : values.sorted()[(values.count - 1) / 2]
     }
 
-    /// For each place in a row that of its column.
-    func spread(over places: Int, column: (_ place: Int) -> Int) -> ColumnScale {
-        let columns = (0..<places).map(column)
+    /// The scale with an entry for each offset in a row: that of its column.
+    func spread(over rowSize: Int, column: (_ offset: Int) -> Int) -> ColumnScale {
+        let columns = (0..<rowSize).map(column)
         return ColumnScale(
             centre: columns.map { centre[$0] }, unit: columns.map { unit[$0] }, rounding: columns.map { rounding[$0] })
     }
 
-    /// What a scaled value was before.
+    /// The original of a scaled value.
     func undone(_ value: Float, column: Int) -> Double { centre[column] + unit[column] * Double(value) }
 
-    /// Which columns of rows, `[n, columns]`, are constant over all ranks, rising. Collective.
+    /// The indices of columns that are constant over all ranks' rows, `[n, columns]`, rising. Collective.
     package func constantColumns(of values: [Float], ranks: any Ranks) throws -> [Int] {
         try Datasets.constantColumns(of: values, columns: centre.count, rounding: rounding, ranks: ranks)
     }
 }
 
-/// Which columns of rows, `[n, columns]`, don't vary by more than `rounding`, `[columns]`, over all ranks, rising.
-/// Collective. Values aren't NaN.
+/// The indices of columns that vary by at most `rounding`, `[columns]`, over all ranks' rows, `[n, columns]`, rising.
+/// Values must not be NaN. Collective.
 func constantColumns(of values: [Float], columns: Int, rounding: [Float], ranks: any Ranks) throws -> [Int] {
-    // The largest value of each column and the largest of the negative ones.
+    // The largest value of each column, and the largest negated one.
     var ends = [Float](repeating: -.infinity, count: 2 * columns)
     ends.withUnsafeMutableBufferPointer { ends in
         values.withUnsafeBufferPointer { values in
@@ -109,18 +109,20 @@ func constantColumns(of values: [Float], columns: Int, rounding: [Float], ranks:
     return (0..<columns).filter { ends[$0] + ends[columns + $0] <= rounding[$0] }
 }
 
-/// A phrase that names columns which tell nothing, at most a few of them; nil where there are none.
+/// A phrase that names the first few constant columns; nil where there are none.
 /// - Parameters:
-///   - columns: constant ones, rising, of `count` in all.
-///   - noun: what a column is called.
+///   - columns: constant ones, rising, of `count` in total.
+///   - noun: the word for a column.
 package func constantsRemark(_ columns: [Int], of count: Int, noun: String) -> String? {
     let most = 8
     let names = columns.prefix(most).map(String.init).joined(separator: ", ")
     let more = columns.count > most ? " and \(columns.count - most) more" : ""
     return switch columns.count {
     case 0: nil
-    case count: "every \(noun) is constant, so that there is nothing to learn"
-    case 1: "\(noun) \(names) (of 0 to \(count - 1)) is constant and tells nothing"
-    default: "\(columns.count) of \(count) \(noun)s are constant and tell nothing: \(names)\(more), counted from 0"
+    case count: "every \(noun) is constant, so there is nothing to learn"
+    case 1: "\(noun) \(names) (of 0 to \(count - 1)) is constant and carries no information"
+    default:
+        "\(columns.count) of \(count) \(noun)s are constant and carry no information: \(names)\(more), counted "
+            + "from 0"
     }
 }

@@ -5,25 +5,25 @@ import Foundation
 /// A `.npz` file: arrays by name, each a `.npy` file in a zip archive, as `numpy.load` reads it.
 package enum NumPyArchive {
     package enum Content: Sendable {
-        /// Path of a `.npy` file, which is copied and stays.
+        /// Path of a `.npy` file, which is copied and kept.
         case file(String)
         case array(NumPyData)
     }
 
-    /// Writes an archive in the place of what bears its name. A kill at any time leaves the old file or the new one,
-    /// whole; the new one is on the disk.
+    /// Writes an archive, which replaces a file of that name. A kill at any time leaves either the old file or the new
+    /// one, complete. When the function returns, the new one is on the disk.
     ///
-    /// The same arrays make the same bytes. Nothing is compressed: features hardly shrink, and take long to. The folder
-    /// needs room for the whole archive beside what is there.
-    /// - Parameter entries: at least one; names differ, and are those that `numpy.load` knows the arrays by.
-    /// - Throws: `InputError` where a file is no `.npy`, or the archive can't be written.
+    /// The same arrays give the same bytes. Nothing is compressed: compressing features is slow and saves little. The
+    /// folder needs room for the whole archive in addition to the files that are there.
+    /// - Parameter entries: at least one. Names differ; `numpy.load` returns the arrays by these names.
+    /// - Throws: `InputError` where a file is not a `.npy`, or the archive can't be written.
     package static func write(path: String, _ entries: [(name: String, content: Content)]) throws {
         let temporary = path + ".packing"
         do {
             try pack(entries, into: temporary)
             try SystemFile(temporary, .update).synchronise()
             guard rename(temporary, path) == 0 else {
-                throw InputError("\(path): can't be given its name: \(systemReason())")
+                throw InputError("\(path): can't be renamed from \(temporary): \(systemReason())")
             }
         } catch {
             unlink(temporary)
@@ -38,11 +38,11 @@ package enum NumPyArchive {
             var error = zip_error_t()
             zip_error_init_with_code(&error, code)
             defer { zip_error_fini(&error) }
-            throw InputError("\(path): can't be made: \(String(cString: zip_error_strerror(&error)))")
+            throw InputError("\(path): can't be written: \(String(cString: zip_error_strerror(&error)))")
         }
         do {
             for (name, content) in entries { try add(content, as: name + ".npy", to: archive, path) }
-            // Only now is anything read or written.
+            // Files are read and written only now.
             guard zip_close(archive) == 0 else { throw failure(archive, path) }
         } catch {
             zip_discard(archive)
@@ -54,7 +54,7 @@ package enum NumPyArchive {
         let source: OpaquePointer?
         switch content {
         case .file(let file):
-            _ = try NumPyArray(path: file, accepting: NumPyElement.allCases)  // whole, and what its name says
+            _ = try NumPyArray(path: file, accepting: NumPyElement.allCases)  // checks that it is a complete .npy file
             source = zip_source_file(archive, file, 0, 0)
         case .array(let data):
             let file = try data.encode(for: path)
@@ -67,12 +67,12 @@ package enum NumPyArchive {
             zip_source_free(source)
             throw failure(archive, path)
         }
-        // Of the first day that zip knows, as NumPy has it, and readable by all: neither the clock nor who writes has a
-        // part in the bytes.
-        let place = UInt64(index)
-        guard zip_set_file_compression(archive, place, ZIP_CM_STORE, 0) == 0,
-            zip_file_set_dostime(archive, place, 0, 1 << 5 | 1, 0) == 0,
-            zip_file_set_external_attributes(archive, place, 0, UInt8(ZIP_OPSYS_UNIX), (S_IFREG | 0o644) << 16) == 0
+        // The date is the first that zip knows, as in NumPy, and all may read the file: the bytes depend neither on the
+        // clock nor on the user.
+        let entry = UInt64(index)
+        guard zip_set_file_compression(archive, entry, ZIP_CM_STORE, 0) == 0,
+            zip_file_set_dostime(archive, entry, 0, 1 << 5 | 1, 0) == 0,
+            zip_file_set_external_attributes(archive, entry, 0, UInt8(ZIP_OPSYS_UNIX), (S_IFREG | 0o644) << 16) == 0
         else { throw failure(archive, path) }
     }
 

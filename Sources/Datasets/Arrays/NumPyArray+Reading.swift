@@ -1,12 +1,12 @@
 import Collectives
 
 extension NumPyArray {
-    /// Values that are converted at once.
+    /// Values converted at a time.
     private static let chunk = 1 << 22
 
-    /// Rows as Float, `[range.count, shape[1], ...]`. Float rounds what has more than its 24 bits; what lies beyond its
-    /// range becomes infinite.
-    /// - Parameter scale: a column for each value of a row; nil leaves values as they are.
+    /// Rows as Float, `[range.count, shape[1], ...]`. Values of more than 24 bits are rounded, and those beyond Float's
+    /// range become infinite.
+    /// - Parameter scale: has a column for each value of a row; nil leaves values as they are.
     package func read(rows range: Range<Int>, by scale: ColumnScale? = nil) throws -> [Float] {
         if element == .float32, scale == nil { return try load(range, of: Float.self) }
         var result: [Float] = []
@@ -27,8 +27,8 @@ extension NumPyArray {
         return result
     }
 
-    /// Rows as Double, each value less that of its place in `centre`, `[rowSize]`: the difference is rounded once, also
-    /// where Double doesn't hold the value, of 64 bits, itself. The centres of whole numbers are whole.
+    /// Rows as Double, each value minus that of its column in `centre`, `[rowSize]`. The difference is rounded once,
+    /// even where Double can't hold the 64-bit value itself. The centres of whole numbers are whole.
     func readDoubles(rows range: Range<Int>, less centre: [Double]? = nil) throws -> [Double] {
         switch element {
         case .bool, .uint8: try differences(range, of: UInt8.self, centre)
@@ -78,9 +78,9 @@ extension NumPyArray {
     }
 }
 
-/// A number as files hold it.
+/// A number as stored in files.
 private protocol StoredNumber: BitwiseCopyable, ExpressibleByIntegerLiteral {
-    /// It less a centre, rounded once.
+    /// The number minus a centre, rounded once.
     func less(_ centre: Double) -> Double
 }
 
@@ -91,9 +91,9 @@ extension StoredNumber where Self: BinaryFloatingPoint {
 extension StoredNumber where Self: FixedWidthInteger {
     func less(_ centre: Double) -> Double {
         guard Self.bitWidth == 64, centre != 0 else { return Double(self) - centre }
-        // A median as Double may have been rounded beyond the range.
+        // A median as Double may be rounded beyond the type's range.
         let whole = Self(exactly: centre) ?? (centre > 0 ? .max : .min)
-        // The distance always fits the unsigned type of as many bits.
+        // The distance always fits the unsigned type of the same size.
         return self >= whole
             ? Double(Magnitude(truncatingIfNeeded: self &- whole))
             : -Double(Magnitude(truncatingIfNeeded: whole &- self))
@@ -113,15 +113,15 @@ extension Float: StoredNumber {}
 extension Double: StoredNumber {}
 
 extension NumPyArray {
-    /// Why a value that came out of `read` as infinite or NaN is refused.
-    /// - Parameter place: among the values of rows from `first` on.
-    /// - Throws: where it can't be read again.
-    package func refusal(ofValue place: Int, inRowsFrom first: Int) throws -> InputError {
-        let (row, column) = place.quotientAndRemainder(dividingBy: rowSize)
+    /// The error for a value that `read` returned as infinite or NaN.
+    /// - Parameter index: index among the values of rows from `first` on.
+    /// - Throws: `InputError` where the value can't be read again.
+    package func refusal(ofValue index: Int, inRowsFrom first: Int) throws -> InputError {
+        let (row, column) = index.quotientAndRemainder(dividingBy: rowSize)
         let value = try readDoubles(rows: first + row..<first + row + 1)[column]
         let found = "\(path): value \(value) at row \(first + row), column \(column) of \(rowSize)"
-        guard value.isFinite else { return InputError("\(found), expected finite ones: leave such rows out") }
+        guard value.isFinite else { return InputError("\(found) is not finite: leave such rows out") }
         return InputError(
-            "\(found), too far from the column's others for float32: clip it, or leave the row out")
+            "\(found) is too far from the column's other values for float32: clip it, or leave the row out")
     }
 }

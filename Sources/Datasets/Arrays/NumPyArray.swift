@@ -2,8 +2,8 @@ import Collectives
 
 /// An array in a `.npy` file, of at least one axis, in C order.
 ///
-/// Nothing but the header is held: a rank reads or writes the rows (slices of the first axis) that are its own.
-/// The format is described in NumPy's `lib/format.py`. Every error is an `InputError` that opens with the path.
+/// Only the header is kept in memory. A rank reads or writes its own rows (slices of the first axis). The format is
+/// described in NumPy's `lib/format.py`. Every error is an `InputError` that begins with the path.
 package struct NumPyArray: Sendable {
     package let path: String
     /// Sizes of the axes, each at least 1.
@@ -20,17 +20,17 @@ package struct NumPyArray: Sendable {
     package var rowSize: Int { shape.dropFirst().reduce(1, *) }
 
     static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
-    /// NumPy's own headers take a few hundred bytes.
+    /// Most bytes of a header. NumPy's own take a few hundred.
     private static let longestHeader = 1 << 20
-    /// As NumPy 2 has it.
+    /// Most axes, as in NumPy 2.
     static let mostAxes = 64
 
-    /// Reads the header, of format 1.0, 2.0 or 3.0, and holds the shape against the size of the file.
-    /// - Parameter elements: types that are taken; others are refused.
+    /// Reads the header, of format 1.0, 2.0 or 3.0, and compares the shape with the size of the file.
+    /// - Parameter elements: accepted types; others are refused.
     package init(path: String, accepting elements: [NumPyElement] = NumPyElement.floats) throws {
         let size = try fileSize(path)
         let file = try SystemFile(path, .read)
-        guard size >= 12 else { throw InputError("\(path): \(size) bytes, expected at least the 12 that open a .npy") }
+        guard size >= 12 else { throw InputError("\(path): has \(size) bytes, expected at least 12 (a .npy file)") }
         var opening = [UInt8](repeating: 0, count: 12)
         try opening.withUnsafeMutableBytes { try file.read(into: $0, at: 0) }
         guard opening.starts(with: Self.magic) else {
@@ -38,13 +38,14 @@ package struct NumPyArray: Sendable {
             throw InputError("\(path): starts with \(found), expected 93 4e 55 4d 50 59 (a .npy file)")
         }
         guard (1...3).contains(opening[6]), opening[7] == 0 else {
-            throw InputError("\(path): .npy format \(opening[6]).\(opening[7]), expected 1.0, 2.0 or 3.0")
+            throw InputError("\(path): has .npy format \(opening[6]).\(opening[7]), expected 1.0, 2.0 or 3.0")
         }
         let prefix = opening[6] == 1 ? 10 : 12
         let length = opening[8..<prefix].reversed().reduce(0) { $0 << 8 | Int($1) }
         guard length <= Self.longestHeader, prefix + length <= size else {
             throw InputError(
-                "\(path): \(size) bytes, expected a header of \(length) (at most \(Self.longestHeader)) and the data")
+                "\(path): has \(size) bytes, expected a header of \(length) (at most \(Self.longestHeader)) and the "
+                    + "data")
         }
         var text = [UInt8](repeating: 0, count: length)
         try text.withUnsafeMutableBytes { try file.read(into: $0, at: prefix) }
@@ -52,24 +53,26 @@ package struct NumPyArray: Sendable {
         try self.init(path: path, header: header, dataOffset: prefix + length)
         let expected = dataOffset + rows * rowSize * element.size
         guard size == expected else {
-            throw InputError("\(path): \(size) bytes, expected \(expected) for shape \(shape) of '\(element.rawValue)'")
+            throw InputError(
+                "\(path): has \(size) bytes, expected \(expected) for shape \(shape) of "
+                    + "'\(element.rawValue)'")
         }
     }
 
     /// Throws unless the shape's size in bytes fits an `Int`.
-    /// - Parameter dataOffset: where the file has its data; as in files that we write by default.
+    /// - Parameter dataOffset: offset of the data in the file; that of files that we write by default.
     private init(path: String, header: NumPyHeader, dataOffset: Int? = nil) throws {
         let shape = header.shape
-        guard !shape.isEmpty else { throw InputError("\(path): a single number, expected at least one axis") }
+        guard !shape.isEmpty else { throw InputError("\(path): holds a single number, expected at least one axis") }
         guard shape.count <= Self.mostAxes else {
-            throw InputError("\(path): \(shape.count) axes, expected at most \(Self.mostAxes)")
+            throw InputError("\(path): has \(shape.count) axes, expected at most \(Self.mostAxes)")
         }
-        guard !shape.contains(0) else { throw InputError("\(path): shape \(shape) holds no values, expected some") }
+        guard !shape.contains(0) else { throw InputError("\(path): has shape \(shape), which holds no values") }
         var bytes = header.element.size
         for axis in shape {
             let (product, overflow) = bytes.multipliedReportingOverflow(by: axis)
             guard !overflow, product < 1 << 62 else {
-                throw InputError("\(path): shape \(shape) takes more than 2^62 bytes")
+                throw InputError("\(path): has shape \(shape), which takes more than 2^62 bytes")
             }
             bytes = product
         }
@@ -98,7 +101,7 @@ extension NumPyArray {
         return array
     }
 
-    /// Writes consecutive rows, from row `first` on. Ranks may do so at once, each for its own rows.
+    /// Writes consecutive rows, from row `first` on. Ranks may write at the same time, each its own rows.
     ///
     /// `values` holds whole rows, all inside the array, and the array is float32.
     package func write(rows first: Int, values: UnsafeBufferPointer<Float>) throws {

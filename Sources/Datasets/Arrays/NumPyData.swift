@@ -1,18 +1,18 @@
 import Collectives
 import Foundation
 
-/// An array of one axis in memory, `[N]` with N from 0 on, and what `.npy` makes of it.
+/// An array of one axis in memory, `[N]` with N from 0 on, that can be written as `.npy`.
 package enum NumPyData: Sendable {
     /// `<i4`.
     case int32([Int32])
     /// `<i8`.
     case int64([Int])
-    /// `<Uk`: Unicode scalars of 32 bits, each string padded with zeros to the longest's k, at least 1. NumPy strips
-    /// zeros from the end of a string, so one that ends in U+0000 loses it.
+    /// `<Uk`: Unicode scalars of 32 bits. Each string is padded with zeros to the length k of the longest, at least 1.
+    /// NumPy strips zeros from the end of a string, so a final U+0000 is lost.
     case text([String])
 
-    /// A whole `.npy` file, in memory that the caller gives back by `free`.
-    /// - Throws: `InputError`, of which `path` is the opening, where there is no such memory.
+    /// A whole `.npy` file, in memory that the caller frees by `free`.
+    /// - Throws: `InputError`, which begins with `path`, where there isn't enough memory.
     func encode(for path: String) throws -> UnsafeMutableRawBufferPointer {
         switch self {
         case .int32(let values): return try Self.encode(values, as: .int32, for: path)
@@ -37,7 +37,7 @@ package enum NumPyData: Sendable {
         return file
     }
 
-    /// A file of zeros behind its opening, and the part of it that holds the data.
+    /// A file with its header and zeros, and the part of it that holds the data.
     private static func allocate(
         _ descriptor: String, count: Int, size: Int, for path: String
     ) throws -> (file: UnsafeMutableRawBufferPointer, data: UnsafeMutableRawBufferPointer) {
@@ -45,7 +45,7 @@ package enum NumPyData: Sendable {
         let bytes = opening.count + count * size
         guard let start = calloc(bytes, 1) else {
             throw InputError(
-                "\(path): \(count) values of '\(descriptor)' take \(bytes) bytes of memory: \(systemReason())")
+                "\(path): no memory for \(count) values of '\(descriptor)', \(bytes) bytes: \(systemReason())")
         }
         let file = UnsafeMutableRawBufferPointer(start: start, count: bytes)
         file.copyBytes(from: opening)

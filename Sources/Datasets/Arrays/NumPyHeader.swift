@@ -1,6 +1,6 @@
 import Collectives
 
-/// Types of a `.npy` element that we read, as NumPy spells them on processors like ours.
+/// Element types of `.npy` files that we read, as NumPy spells them on little-endian processors.
 package enum NumPyElement: String, CaseIterable, Sendable {
     /// 0 or 1.
     case bool = "|b1"
@@ -28,7 +28,7 @@ package enum NumPyElement: String, CaseIterable, Sendable {
         }
     }
 
-    /// Whether Float tells all its values apart.
+    /// Whether Float holds all its values exactly.
     var fitsFloat: Bool {
         switch self {
         case .bool, .uint8, .int8, .uint16, .int16, .float16, .float32: true
@@ -36,8 +36,8 @@ package enum NumPyElement: String, CaseIterable, Sendable {
         }
     }
 
-    /// What rounding leaves of a value, as a share of it: 0 for whole numbers, and for half precision, whose few digits
-    /// are all there is.
+    /// The rounding of a value, as a fraction of it. It counts as 0 for whole numbers, and for half precision, whose
+    /// values are few.
     var rounding: Double {
         switch self {
         case .float32: Double(Float.ulpOfOne)
@@ -46,20 +46,20 @@ package enum NumPyElement: String, CaseIterable, Sendable {
         }
     }
 
-    /// How to save as one of `accepted` what NumPy calls `descriptor`, with nothing lost.
+    /// Advice on saving elements of type `descriptor` (in NumPy's spelling) as one of `accepted`, without loss.
     static func advice(for descriptor: String, _ accepted: [NumPyElement]) -> String {
         let takesIntegers = accepted.contains(.int64)
         return switch descriptor.drop(while: { "<>|=".contains($0) }).first {
-        case "c": "save real and imaginary parts, numpy.stack([array.real, array.imag], -1)"
+        case "c": "save real and imaginary parts with numpy.stack([array.real, array.imag], -1)"
         case "f": "save with array.astype('<f8')"
         case "b", "i", "u", "m", "M": "save with array.astype('\(takesIntegers ? "<i8" : "<f8")')"
         default:
-            "save numbers with array.astype('<f8'), names of classes as numpy.unique(array, return_inverse=True)[1]"
+            "save numbers with array.astype('<f8'), and names of classes as numpy.unique(array, return_inverse=True)[1]"
         }
     }
 }
 
-/// The dictionary that opens a `.npy` file, e.g. `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
+/// The dictionary at the start of a `.npy` file, e.g. `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`.
 struct NumPyHeader {
     var element: NumPyElement
     var shape: [Int]
@@ -69,7 +69,7 @@ struct NumPyHeader {
     /// The header as Python text.
     var text: String { Self.text(descriptor: element.rawValue, shape: shape) }
 
-    /// What opens a file of this header.
+    /// The bytes at the start of a file with this header.
     var opening: [UInt8] { Self.opening(descriptor: element.rawValue, shape: shape) }
 
     private static func text(descriptor: String, shape: [Int]) -> String {
@@ -77,27 +77,30 @@ struct NumPyHeader {
         return "{'descr': '\(descriptor)', 'fortran_order': False, 'shape': (\(axes)), }"
     }
 
-    /// All that comes before the first element, in format 1.0: at most `NumPyArray.mostAxes` axes.
-    /// - Parameter descriptor: the element's type as NumPy spells it, as `<U5` for text.
+    /// All bytes before the first element, in format 1.0, for at most `NumPyArray.mostAxes` axes.
+    /// - Parameter descriptor: the element's type in NumPy's spelling, such as `<U5` for text.
     static func opening(descriptor: String, shape: [Int]) -> [UInt8] {
         let text = Array(text(descriptor: descriptor, shape: shape).utf8)
-        // Ten bytes open the file; spaces and a line end bring the data to a multiple of 64, as NumPy has it.
+        // The file starts with ten bytes. Spaces and a newline bring the data to a multiple of 64, as in NumPy.
         let padded = (10 + text.count + 1 + 63) / 64 * 64 - 10
         precondition(padded <= UInt16.max, "\(shape.count) axes in a header of format 1.0")
         return NumPyArray.magic + [1, 0, UInt8(padded & 255), UInt8(padded >> 8)] + text
             + [UInt8](repeating: UInt8(ascii: " "), count: padded - text.count - 1) + [UInt8(ascii: "\n")]
     }
 
-    /// Throws an `InputError` that opens with `path` for what isn't such a dictionary or holds what we don't read.
+    /// Throws an `InputError` that begins with `path` where the text isn't such a dictionary, or describes data that we
+    /// don't read.
     init(text: String, path: String, _ elements: [NumPyElement]) throws {
         var parser = DictionaryParser(text: text)
         let entries: [String: DictionaryParser.Value]
         do { entries = try parser.dictionary() } catch {
-            throw InputError("\(path): header '\(text.prefix(100))' is no dictionary of descr, fortran_order, shape")
+            throw InputError(
+                "\(path): header '\(text.prefix(100))' is not a dictionary with descr, fortran_order and "
+                    + "shape")
         }
         guard case .string(let descriptor)? = entries["descr"], case .bool(let isFortran)? = entries["fortran_order"],
             case .tuple(let shape)? = entries["shape"]
-        else { throw InputError("\(path): header '\(text.prefix(100))' lacks a plain descr, fortran_order or shape") }
+        else { throw InputError("\(path): header '\(text.prefix(100))' lacks a simple descr, fortran_order or shape") }
         let isBigEndian = descriptor.hasPrefix(">")
         let spelling = isBigEndian ? "<" + descriptor.dropFirst() : descriptor
         guard let element = NumPyElement(rawValue: spelling), elements.contains(element) else {
@@ -105,11 +108,12 @@ struct NumPyHeader {
             let names = elements.map { "'\($0.rawValue)'" }
             let list = names.dropLast().joined(separator: ", ") + " or " + (names.last ?? "")
             throw InputError(
-                "\(path): elements are '\(descriptor)', expected \(takesAll ? "real numbers of at most 64 bits" : list); "
+                "\(path): has elements of type '\(descriptor)', expected "
+                    + "\(takesAll ? "real numbers of at most 64 bits" : list); "
                     + NumPyElement.advice(for: descriptor, elements))
         }
         guard !isFortran else {
-            throw InputError("\(path): is in Fortran order, expected C order; save with numpy.ascontiguousarray(array)")
+            throw InputError("\(path): is in Fortran order, expected C order: save with numpy.ascontiguousarray(array)")
         }
         self.init(element: element, shape: shape)
         self.isBigEndian = isBigEndian
@@ -159,7 +163,7 @@ private struct DictionaryParser {
         return .string(try string())
     }
 
-    /// What follows the opening parenthesis.
+    /// The numbers after the opening parenthesis.
     private mutating func tuple() throws -> [Int] {
         var numbers: [Int] = []
         while !skip(")") {
@@ -167,7 +171,7 @@ private struct DictionaryParser {
             let digits = rest.prefix { $0.isASCII && $0.isNumber }
             guard let number = Int(digits) else { throw Unexpected() }
             rest = rest.dropFirst(digits.count)
-            _ = skip("L")  // Python 2 wrote long integers so
+            _ = skip("L")  // the suffix of long integers in Python 2
             numbers.append(number)
             if !skip(",") {
                 try expect(")")

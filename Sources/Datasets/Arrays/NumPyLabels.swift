@@ -1,7 +1,7 @@
 import Collectives
 
-/// Labels in a `.npy` file, one for each row of another: whole numbers of any type, which may have gaps, and -1 where a
-/// row has none.
+/// Labels in a `.npy` file, one for each row of another file. They are whole numbers of any type, which may have gaps;
+/// -1 means no label.
 struct NumPyLabels {
     private let array: NumPyArray
 
@@ -12,20 +12,20 @@ struct NumPyLabels {
         guard shape == [images.rows] || shape == [images.rows, 1] else {
             let isOneHot = shape.count == 2 && shape[0] == images.rows
             throw InputError(
-                "\(path): shape \(shape), expected \([images.rows]), one for each of \(images.path)"
-                    + (isOneHot ? "; save one-hot rows as array.argmax(1)" : ""))
+                "\(path): has shape \(shape), expected \([images.rows]), a label for each row of \(images.path)"
+                    + (isOneHot ? ": save one-hot rows as array.argmax(1)" : ""))
         }
     }
 
     /// Labels of some rows.
-    /// - Throws: `InputError` on one that isn't a whole number from -1 on that fits 32 bits.
+    /// - Throws: `InputError` on a label that isn't a whole number of 32 bits from -1 on.
     func load(_ rows: Range<Int>) throws -> [Int32] {
-        try array.readDoubles(rows: rows).enumerated().map { place, value in
+        try array.readDoubles(rows: rows).enumerated().map { index, value in
             guard let label = Int32(exactly: value), label >= noLabel else {
                 let isWhole = value == value.rounded() && abs(value) < 1e15
                 throw InputError(
-                    "\(array.path): label \(isWhole ? "\(Int(value))" : "\(value)") at row \(rows.lowerBound + place), "
-                        + "expected whole numbers from 0 to \(Int32.max), or -1 for none")
+                    "\(array.path): has label \(isWhole ? "\(Int(value))" : "\(value)") at row "
+                        + "\(rows.lowerBound + index), expected whole numbers from 0 to \(Int32.max), or -1 for none")
             }
             return label
         }

@@ -1,7 +1,7 @@
 import Collectives
 
 /// Images or vectors in a `.npy` file, `[N, height, width]`, `[N, height, width, channels]`, `[N, channels, height,
-/// width]` or `[N, dimension]`, with labels, if any, in another.
+/// width]` or `[N, dimension]`. Labels, if any, are in another file.
 struct NumPyReader: ImageReader {
     private let array: NumPyArray
     private let labels: NumPyLabels?
@@ -13,27 +13,27 @@ struct NumPyReader: ImageReader {
     var changes: [ReadingChange] {
         guard scale != nil else { return [] }
         return [
-            ReadingChange(since: 2, "columns that are far from 0, or of tiny or huge units, were narrowed to float32")
+            ReadingChange(since: 2, "columns far from 0, or with tiny or huge units, were rounded to float32")
         ]
     }
     var count: Int { array.rows }
     var valueSize: Int { holdsBytes ? 1 : 4 }
 
-    /// Vectors of bytes come as floats too: what follows by column is for few columns where it is by value.
+    /// Vectors of bytes are read as floats: statistics by value are for few columns.
     private var holdsBytes: Bool { array.element == .uint8 && !shape.isVector }
 
-    /// Enough for images of satellites.
+    /// Most channels of an image; enough for satellites.
     private static let mostChannels = 64
     private static let longestVector = 1 << 16
-    /// Values read at once.
+    /// Values read at a time.
     private static let chunk = 1 << 22
-    /// A column whose centre isn't farther from 0 than so many of its usual distances keeps 14 bits in Float.
+    /// A column whose centre is at most this many units from 0 keeps 14 bits in Float.
     private static let farthestCentre = 1024.0
 
     init(images: String, labels: String?, layout: ArrayLayout = .automatic) throws {
         let array = try NumPyArray(path: images, accepting: NumPyElement.allCases)
         guard array.rows <= ImageSource.largestCount else {
-            throw InputError("\(images): \(array.rows) rows, expected at most \(ImageSource.largestCount)")
+            throw InputError("\(images): has \(array.rows) rows, expected at most \(ImageSource.largestCount)")
         }
         self.array = array
         let shape = try Self.shape(array, layout)
@@ -49,17 +49,17 @@ struct NumPyReader: ImageReader {
         self.labels = try labels.map { try NumPyLabels($0, of: array) }
     }
 
-    private static func channel(of place: Int, _ shape: ImageShape, isPlanar: Bool) -> Int {
-        isPlanar ? place / (shape.height * shape.width) : place % shape.channels
+    private static func channel(of offset: Int, _ shape: ImageShape, isPlanar: Bool) -> Int {
+        isPlanar ? offset / (shape.height * shape.width) : offset % shape.channels
     }
 
     private static func shape(_ array: NumPyArray, _ layout: ArrayLayout) throws -> ImageShape {
         let axes = array.shape
         func refuse(_ expected: String) -> InputError {
-            InputError("\(array.path): shape \(axes), expected \(expected)")
+            InputError("\(array.path): has shape \(axes), expected \(expected)")
         }
         guard axes.count == 4 || layout != .channelsFirst else {
-            throw refuse("four axes for data.layout=channelsFirst: leave it out where there is no axis of channels")
+            throw refuse("four axes for data.layout=channelsFirst: leave that out if there is no axis of channels")
         }
         if axes.count == 2 {
             guard axes[1] <= longestVector else { throw refuse("[N, D] with at most \(longestVector) columns") }
@@ -68,13 +68,13 @@ struct NumPyReader: ImageReader {
         guard axes.count == 3 || axes.count == 4 else {
             throw refuse("[N, D], [N, height, width] or [N, height, width, channels]")
         }
-        // Images are larger than they have channels.
+        // An image is larger than its number of channels.
         if layout == .automatic, axes.count == 4, axes[1] < min(axes[2], axes[3]), axes[1] <= mostChannels {
             throw refuse(
-                "channels last, and these look like \(axes[1]) channel\(axes[1] == 1 ? "" : "s") of \(axes[2])x\(axes[3]): say "
-                    + "--set data.layout=channelsFirst in train, or save with "
-                    + "numpy.ascontiguousarray(array.transpose(0, 2, 3, 1)); if they are images of "
-                    + "\(axes[1])x\(axes[2])x\(axes[3]), say --set data.layout=channelsLast")
+                "channels last, but this looks like \(axes[1]) channel\(axes[1] == 1 ? "" : "s") of "
+                    + "\(axes[2])x\(axes[3]): add --set data.layout=channelsFirst to train, or save with "
+                    + "numpy.ascontiguousarray(array.transpose(0, 2, 3, 1)); if these are images of "
+                    + "\(axes[1])x\(axes[2])x\(axes[3]), add --set data.layout=channelsLast")
         }
         let isPlanar = layout == .channelsFirst
         let shape = ImageShape(
@@ -83,8 +83,8 @@ struct NumPyReader: ImageReader {
         guard shape.channels <= mostChannels else {
             throw refuse(
                 isPlanar
-                    ? "[N, channels, height, width] of 1 to \(mostChannels)"
-                    : "[N, height, width, channels] of 1 to \(mostChannels)")
+                    ? "[N, channels, height, width] with 1 to \(mostChannels) channels"
+                    : "[N, height, width, channels] with 1 to \(mostChannels) channels")
         }
         guard max(shape.height, shape.width) <= ImageShape.longestSide else {
             throw refuse("sides of at most \(ImageShape.longestSide)")
@@ -106,8 +106,8 @@ struct NumPyReader: ImageReader {
                 let values =
                     isBytes
                     ? try array.readBytes(rows: rows).map { Float($0) / 255 } : try array.read(rows: rows, by: scale)
-                if let place = values.firstIndex(where: { !$0.isFinite }) {
-                    throw try array.refusal(ofValue: place, inRowsFrom: first)
+                if let index = values.firstIndex(where: { !$0.isFinite }) {
+                    throw try array.refusal(ofValue: index, inRowsFrom: first)
                 }
                 floats += ordered(values)
             }
@@ -116,7 +116,7 @@ struct NumPyReader: ImageReader {
             pixels: holdsBytes ? .bytes(bytes) : .floats(floats), labels: try labels.map { try $0.load(range) })
     }
 
-    /// Rows of the file with the channels of a pixel side by side.
+    /// Rows of the file, reordered so that the channels of a pixel are side by side.
     private func ordered<Value: BitwiseCopyable>(_ values: [Value]) -> [Value] {
         guard isPlanar, shape.channels > 1 else { return values }
         let area = shape.height * shape.width
@@ -137,12 +137,12 @@ struct NumPyReader: ImageReader {
     }
 }
 
-/// In which order the axes of a `.npy` array of images lie.
+/// The order of the axes of a `.npy` array of images.
 package enum ArrayLayout: String, Choice {
-    /// Channels last; refused where it looks as if they came first.
+    /// Channels last; refused if channels seem to come first.
     case automatic
     /// `[N, height, width, channels]`.
     case channelsLast
-    /// `[N, channels, height, width]`, as PyTorch has images.
+    /// `[N, channels, height, width]`, as in PyTorch.
     case channelsFirst
 }

@@ -2,16 +2,16 @@ import CZlib
 import Collectives
 import Foundation
 
-/// A file read by offset into its content, whether that is stored plainly or gzip-compressed.
+/// A file whose content is read by offset. It may be plain or compressed by gzip.
 ///
-/// zlib tells the two apart by the first bytes, not by the name. In a plain file a read costs one seek; in a
-/// compressed one what lies before the offset is decompressed and thrown away, so read in rising order.
-/// Bytes after the end of a gzip stream are ignored, as gzip itself does.
+/// zlib recognises the two by the first bytes, not by the name. In a plain file a read costs one seek. In a compressed
+/// one all bytes before the offset are decompressed, so read in rising order. Bytes after the end of a gzip stream are
+/// ignored, as by gzip itself.
 final class ByteFile {
     let path: String
     private let handle: gzFile
 
-    /// Throws when there is no such file, or no regular one, or it can't be read.
+    /// Throws when the file doesn't exist, isn't a regular file or can't be read.
     init(_ path: String) throws {
         try requireRegularFile(path)
         guard let handle = gzopen(path, "rb") else {
@@ -24,17 +24,17 @@ final class ByteFile {
 
     deinit { gzclose(handle) }
 
-    /// Bytes of content. Reading stops once there are more than `limit`; the result is then above `limit`.
+    /// Number of bytes of the content. Counting stops above `limit`.
     ///
-    /// A compressed file is decompressed piece by piece, so that a header that lies about its size is found out
-    /// before anything is allocated for it.
+    /// A compressed file is decompressed block by block, so that a wrong size in a header is found before memory is
+    /// allocated for it.
     func length(atMost limit: Int) throws -> Int {
         if gzdirect(handle) == 1 { return try fileSize(path) }
-        var piece = [UInt8](repeating: 0, count: 1 << 18)
+        var block = [UInt8](repeating: 0, count: 1 << 18)
         gzrewind(handle)
         var total = 0
         while total <= limit {
-            let count = try piece.withUnsafeMutableBytes { try readSome($0) }
+            let count = try block.withUnsafeMutableBytes { try readSome($0) }
             if count == 0 { break }
             total += count
         }
@@ -48,7 +48,7 @@ final class ByteFile {
         while done < buffer.count {
             let count = try readSome(UnsafeMutableRawBufferPointer(rebasing: buffer[done...]))
             guard count > 0 else {
-                throw InputError("\(path): ends at byte \(offset + done), expected \(buffer.count - done) bytes more")
+                throw InputError("\(path): ends at byte \(offset + done), expected \(buffer.count - done) more bytes")
             }
             done += count
         }
@@ -62,7 +62,7 @@ final class ByteFile {
         }
     }
 
-    /// Reads what one call gives; 0 at the end of the content.
+    /// Reads as many bytes as one call returns; 0 at the end of the content.
     private func readSome(_ buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         let count = gzread(handle, buffer.baseAddress, UInt32(min(buffer.count, 1 << 30)))
         if count < 0 { throw readError() }

@@ -1,7 +1,7 @@
 import Collectives
 import Foundation
 
-/// What the last failed system call of this thread says of itself.
+/// The reason of this thread's last failed system call.
 func systemReason() -> String { String(cString: strerror(errno)) }
 
 /// Throws an `InputError` unless the path names a regular file.
@@ -12,7 +12,7 @@ package func fileSize(_ path: String) throws -> Int {
     var information = stat()
     guard stat(path, &information) == 0 else { throw InputError("\(path): can't be opened: \(systemReason())") }
     guard information.st_mode & S_IFMT == S_IFREG else {
-        throw InputError("\(path): is no regular file, expected one")
+        throw InputError("\(path): is not a regular file")
     }
     return Int(information.st_size)
 }
@@ -21,9 +21,9 @@ package func fileSize(_ path: String) throws -> Int {
 final class SystemFile {
     enum Mode {
         case read
-        /// The file exists, its size stays.
+        /// The file exists, and its size doesn't change.
         case update
-        /// The file is made, or emptied.
+        /// The file is created, or emptied.
         case create
     }
 
@@ -54,7 +54,7 @@ final class SystemFile {
             if count < 0 && errno == EINTR { continue }
             guard count >= 0 else { throw InputError("\(path): can't be read: \(systemReason())") }
             guard count > 0 else {
-                throw InputError("\(path): ends at byte \(offset + done), expected \(rest.count) bytes more")
+                throw InputError("\(path): ends at byte \(offset + done), expected \(rest.count) more bytes")
             }
             done += count
         }
@@ -72,7 +72,7 @@ final class SystemFile {
         }
     }
 
-    /// Forces what was written to the disk. C: `fsync`.
+    /// Forces written bytes to the disk. C: `fsync`.
     func synchronise() throws {
         guard fsync(descriptor) == 0 else { throw InputError("\(path): can't be written: \(systemReason())") }
     }
@@ -80,7 +80,7 @@ final class SystemFile {
     /// C: `ftruncate`.
     func setSize(_ size: Int) throws {
         guard ftruncate(descriptor, size) == 0 else {
-            throw InputError("\(path): can't be given \(size) bytes: \(systemReason())")
+            throw InputError("\(path): can't be made \(size) bytes long: \(systemReason())")
         }
     }
 }

@@ -4,7 +4,7 @@ import Collectives
 struct CIFARReader: ImageReader {
     enum Kind {
         case cifar10
-        /// A coarse and a fine label; the fine one is taken.
+        /// With a coarse and a fine label; the fine one is used.
         case cifar100
 
         var labelBytes: Int { self == .cifar10 ? 1 : 2 }
@@ -14,11 +14,11 @@ struct CIFARReader: ImageReader {
     }
 
     private static let plane = 32 * 32
-    /// Records read at once; their bytes are then put in another order.
+    /// Records read at a time; their bytes are then reordered.
     private static let chunk = 512
 
     private let kind: Kind
-    /// The files in order, each with the numbers of its images.
+    /// The files in order, each with the indices of its images.
     private let files: [(path: String, images: Range<Int>)]
 
     let shape = ImageShape(height: 32, width: 32, channels: 3)
@@ -32,14 +32,14 @@ struct CIFARReader: ImageReader {
             let (images, rest) = size.quotientAndRemainder(dividingBy: kind.record)
             guard rest == 0 else {
                 throw InputError(
-                    "\(path): \(size) bytes, expected a multiple of \(kind.record) "
-                        + "(\(kind.labelBytes) of labels and 32x32x3 pixels a record); \(rest) are left over")
+                    "\(path): has \(size) bytes, expected a multiple of \(kind.record) (records of "
+                        + "\(kind.labelBytes) for labels and 32x32x3 pixels); \(rest) are left over")
             }
             guard images > 0 else {
-                throw InputError("\(path): 0 bytes, expected at least one record of \(kind.record)")
+                throw InputError("\(path): has 0 bytes, expected at least one record of \(kind.record)")
             }
             guard first + images <= ImageSource.largestCount else {
-                throw InputError("\(path): image \(first + images), expected at most \(ImageSource.largestCount)")
+                throw InputError("\(path): has image \(first + images), expected at most \(ImageSource.largestCount)")
             }
             files.append((path, first..<first + images))
             first += images
@@ -66,7 +66,8 @@ struct CIFARReader: ImageReader {
                     let label = record[record.startIndex + kind.labelBytes - 1]
                     guard label < kind.classes else {
                         throw InputError(
-                            "\(path): label \(label) at record \(first + position), expected 0 to \(kind.classes - 1)")
+                            "\(path): has label \(label) at record \(first + position), expected 0 to "
+                                + "\(kind.classes - 1)")
                     }
                     labels.append(Int32(label))
                     Self.interleave(record.dropFirst(kind.labelBytes), onto: &pixels)

@@ -1,16 +1,17 @@
 import Collectives
 
-/// What all images of a data set are like, by channel.
+/// Statistics of all images of a data set, by channel.
 package struct ChannelStatistics {
     package let normalisation: Normalisation
-    /// Channels that have one value throughout, rising.
+    /// Indices of channels that have only one value, rising.
     package let constants: [Int]
 
-    /// Of the whole data set, of which each rank holds the images of its shards. Collective: outside `ranks.agree { }`.
+    /// Statistics of the whole data set, of which each rank holds the images of its shards. Collective: outside
+    /// `ranks.agree { }`.
     ///
-    /// The same bits at any world size. Of bytes, ranks add up how often each value occurs, whole numbers that Double
-    /// holds exactly up to 2^53 (9 petabytes a channel), and all else follows from the totals. Of floats, each shard is
-    /// summed up by the rank that holds it, and the sums of shards are added in their order.
+    /// They have the same bits at any world size. For bytes, ranks sum the number of times that each value occurs,
+    /// which Double holds exactly up to 2^53 (9 petabytes a channel). The totals determine all else. For floats, each
+    /// shard is summed by the rank that holds it, and the sums of shards are added in order.
     package init(of dataset: ImageDataset, in shards: VirtualShards, over ranks: any Ranks) throws {
         let channels = dataset.shape.channels
         switch dataset.pixels {
@@ -47,7 +48,7 @@ package struct ChannelStatistics {
         return (centre, variance.map { $0.squareRoot() })
     }
 
-    /// `[channels, 256]`: how often each value occurs.
+    /// `[channels, 256]`: number of times that each value occurs.
     private static func valueCounts(_ pixels: [UInt8], channels: Int) -> [Int] {
         var counts = [Int](repeating: 0, count: 256 * channels)
         counts.withUnsafeMutableBufferPointer { counts in
@@ -60,7 +61,8 @@ package struct ChannelStatistics {
         return counts
     }
 
-    /// - Parameter valueCounts: `[channels, 256]`, how often each value occurs; at least one in each channel.
+    /// - Parameter valueCounts: `[channels, 256]`, number of times that each value occurs; at least one in each
+    ///   channel.
     init(valueCounts: [Int]) {
         var (mean, deviation): ([Double], [Double]) = ([], [])
         var constants: [Int] = []
@@ -84,22 +86,22 @@ package struct ChannelStatistics {
         self.init(normalisation: Normalisation(mean: mean, deviation: deviation), constants: constants)
     }
 
-    /// That some channels, of vectors columns, tell nothing; nil where all vary.
+    /// A remark on constant channels (or columns of vectors); nil where all vary.
     func remark(on shape: ImageShape) -> String? {
         let noun = shape.isVector ? "column" : "channel"
         return constantsRemark(constants, of: shape.channels, noun: noun)
     }
 }
 
-/// Sums over all pixels by channel, whose bits don't depend on how shards are dealt to ranks.
+/// Sums over all pixels by channel, whose bits don't depend on which ranks hold which shards.
 private struct ShardSums {
     private let values: [Float]
     private let channels: Int
     private let shardCount: Int
-    /// Shards held here, each with the place of its pixels in `values`.
+    /// Shards held here, each with the range of its pixels in `values`.
     private let own: [(shard: Int, pixels: Range<Int>)]
 
-    /// Sums that travel at once.
+    /// Sums that ranks exchange at a time.
     private static let block = 1 << 20
 
     init(_ values: [Float], _ shape: ImageShape, _ shards: VirtualShards, rank: Int, worldSize: Int) {

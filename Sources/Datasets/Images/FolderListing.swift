@@ -1,7 +1,7 @@
 import Collectives
 import Foundation
 
-/// What lies directly in a folder: names of image files and of folders, each sorted by their bytes. Links are followed.
+/// The direct contents of a folder: names of image files and of folders, each sorted by bytes. Links are followed.
 struct FolderListing {
     private(set) var images: [String] = []
     private(set) var folders: [String] = []
@@ -15,7 +15,7 @@ struct FolderListing {
                 return true
             }
             let path = Array(join(folder, "").utf8) + name
-            if isHidden {  // what it holds is no reason to fail
+            if isHidden {  // an error in it is no reason to fail
                 if !isFolder || (try? Self.holdsImages(path)) == true { leftOut.hidden.append(printable(path)) }
             } else if let name = String(validating: name, as: UTF8.self) {
                 if isFolder { folders.append(name) } else { images.append(name) }
@@ -30,7 +30,7 @@ struct FolderListing {
         folders.sort(by: precedes)
     }
 
-    /// The names of all that lies in a folder, sorted, as they can be printed.
+    /// The names of all files and folders in a folder, sorted, in printable form.
     static func names(in folder: String) throws -> [String] {
         var names: [String] = []
         try forEachEntry(of: Array(folder.utf8)) { name, _ in
@@ -40,8 +40,8 @@ struct FolderListing {
         return names.sorted(by: precedes)
     }
 
-    /// Whether there are image files in a folder or below it. Looks no further than the first. Links that lead back, to
-    /// `parent` too, are not followed.
+    /// Whether a folder has image files, at any depth. The search stops at the first. Links that lead back, also to
+    /// `parent`, are not followed.
     static func holdsImages(_ folder: String, in parent: String? = nil) throws -> Bool {
         try searching(folder, in: parent) { parents in try holdsImages(Array(folder.utf8), parents: parents) }
     }
@@ -65,13 +65,13 @@ struct FolderListing {
         return try isFound || folders.contains { try holdsImages(folder + slash + $0, parents: parents + [identity]) }
     }
 
-    /// Goes through a folder, which lies in `parent`. An error tells where the search began: what fails may lie deep.
+    /// Searches a folder in `parent`. An error says where the search began, because the failing folder may be deep.
     static func searching<Result>(
         _ folder: String, in parent: String? = nil, _ work: (_ parents: [FolderIdentity]) throws -> Result
     ) throws -> Result {
         do { return try work(parent.map { [try FolderIdentity(Array($0.utf8))] } ?? []) } catch let error as InputError
         {
-            throw InputError("\(error); was looking for images in \(parent ?? folder) and all folders below it")
+            throw InputError("\(error); the search was for images in \(parent ?? folder) and all folders in it")
         }
     }
 
@@ -90,13 +90,13 @@ struct FolderListing {
                 switch Int(entry.pointee.d_type) {
                 case Int(DT_DIR): true
                 case Int(DT_REG): false
-                default: FolderIdentity.isFolder(folder + [UInt8(ascii: "/")] + name)  // a link, or nobody says
+                default: FolderIdentity.isFolder(folder + [UInt8(ascii: "/")] + name)  // a link, or unknown
                 }
             guard try body(name, isDirectory) else { return }
         }
     }
 
-    /// What follows the last dot, in small letters; empty without one.
+    /// The part after the last dot, in small letters; empty without one.
     private static func ending(_ name: [UInt8]) -> String {
         guard let dot = name.lastIndex(of: UInt8(ascii: ".")) else { return "" }
         return printable(name[(dot + 1)...]).lowercased()
@@ -104,12 +104,12 @@ struct FolderListing {
 
     private static func isImage(_ name: [UInt8]) -> Bool {
         guard let dot = name.lastIndex(of: UInt8(ascii: ".")) else { return false }
-        let ending = name[(dot + 1)...].map { $0 | 0x20 }  // small letters of letters
+        let ending = name[(dot + 1)...].map { $0 | 0x20 }  // small letters
         return ImageDecoder.extensions.contains { $0.utf8.elementsEqual(ending) }
     }
 }
 
-/// Which folder it is, by whatever path.
+/// The identity of a folder, the same for every path to it.
 struct FolderIdentity: Equatable {
     private let device: dev_t
     private let number: ino_t
@@ -122,7 +122,7 @@ struct FolderIdentity: Equatable {
         number = information.st_ino
     }
 
-    /// False where nothing bears that name.
+    /// False where there is nothing of that name.
     static func isFolder(_ path: [UInt8]) -> Bool {
         information(path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false
     }
@@ -133,7 +133,7 @@ struct FolderIdentity: Equatable {
     }
 }
 
-/// A path as the system takes it, which need not be UTF-8.
+/// A path in the system's form, which need not be UTF-8.
 private func withSystemPath<Result>(_ path: [UInt8], _ body: (UnsafePointer<CChar>) -> Result) -> Result {
     (path.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer { body($0.baseAddress!) }
 }
@@ -152,10 +152,10 @@ func printable(_ name: some Collection<UInt8>) -> String {
     return oneLine(result)
 }
 
-/// By bytes, as no locale has a say in.
+/// Order by bytes, independent of the locale.
 func precedes(_ a: String, _ b: String) -> Bool { a.utf8.lexicographicallyPrecedes(b.utf8) }
 
-/// False where nothing bears that name.
+/// False where there is nothing of that name.
 package func isFolder(_ path: String) -> Bool { FolderIdentity.isFolder(Array(path.utf8)) }
 
 func join(_ folder: String, _ name: String) -> String { folder.hasSuffix("/") ? folder + name : folder + "/" + name }

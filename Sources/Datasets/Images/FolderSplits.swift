@@ -1,13 +1,13 @@
 import Collectives
 import Foundation
 
-/// How a folder of image files is cut into splits.
+/// The splits of a folder of image files.
 struct FolderSplits {
-    /// What makes a folder a split: as it is now, or as it was in version 1 of `Reading`.
+    /// The rules by which a folder is a split: the present ones, or those of version 1 of `Reading`.
     enum Rules {
         case now, version1
 
-        /// The preferred ones first.
+        /// Names of a split's folder, the preferred ones first.
         func names(_ split: Split) -> [String] {
             switch (split, self) {
             case (.train, .now): ["train", "training"]
@@ -31,40 +31,40 @@ struct FolderSplits {
         }
     }
 
-    /// The folder they lie in: the one given, or one in which all else lies.
-    private let place: String
+    /// The folder of the splits: the given one, or the only folder with images in it, at any depth.
+    private let root: String
     /// The folders that could be each split, the preferred one first.
     private let candidates: [Split: [String]]
     private let rules: Rules
-    /// The other folders beside those: some with images, and all without, splits by their names among them.
+    /// The other folders beside the splits: those with images, and those without, even if they are named like splits.
     private let others, barren: [String]
 
-    /// nil where the folder isn't cut into splits.
+    /// nil where the folder has no splits.
     init?(of folder: String, by rules: Rules = .now) throws {
-        var place = folder
-        var listing = try FolderListing(place)
-        var holding = try listing.foldersWithImages(in: place)
+        var root = folder
+        var listing = try FolderListing(root)
+        var holding = try listing.foldersWithImages(in: root)
         while rules == .now, listing.images.isEmpty, holding.count == 1, rules.candidates(among: holding).isEmpty {
-            place = join(place, holding[0])
-            listing = try FolderListing(place)
-            holding = try listing.foldersWithImages(in: place)
+            root = join(root, holding[0])
+            listing = try FolderListing(root)
+            holding = try listing.foldersWithImages(in: root)
         }
         let candidates = rules.candidates(among: holding)
         guard listing.images.isEmpty, !candidates.isEmpty else { return nil }
-        if candidates.count == 1 {  // a single such name may be that of a class
-            let part = join(place, candidates.values.joined().first ?? "")
+        if candidates.count == 1 {  // a single folder of that name may be a class
+            let part = join(root, candidates.values.joined().first ?? "")
             guard try holding.count == 1 || FolderClasses.names(part) != nil else { return nil }
         }
-        (self.place, self.candidates, self.rules) = (place, candidates, rules)
+        (self.root, self.candidates, self.rules) = (root, candidates, rules)
         let known = Set(candidates.values.joined())
         others = holding.filter { !known.contains($0) } + listing.leftOut.misnamed
         barren = listing.folders.filter { !holding.contains($0) }
     }
 
-    /// The folder of a split; nil where there is none. ImageNet's `test` has no classes, so its `val` is what one measures
-    /// on.
+    /// The folder of a split; nil where there is none. Folders with classes are preferred: ImageNet's `test` has none,
+    /// so `val` is its test split.
     func part(_ split: Split) throws -> String? {
-        guard let paths = candidates[split]?.map({ join(place, $0) }) else { return nil }
+        guard let paths = candidates[split]?.map({ join(root, $0) }) else { return nil }
         return try paths.first { try FolderClasses.names($0) != nil } ?? paths[0]
     }
 
@@ -73,28 +73,28 @@ struct FolderSplits {
         if let part = try part(split) { return part }
         let names = rules.names(split).joined(separator: " or ")
         let found = candidates.values.joined().sorted(by: precedes).joined(separator: ", ")
-        throw InputError("\(place): no folder \(names) for the \(split.rawValue) split; found \(found)")
+        throw InputError("\(root): has no folder \(names) for the \(split.rawValue) split; found \(found)")
     }
 
-    /// A line about each thing that was guessed or left out.
-    /// - Parameter folder: the one given.
+    /// A line for each guess and each thing that was left out.
+    /// - Parameter folder: the given folder.
     func notes(in folder: String) throws -> [String] {
         var lines: [String] = []
-        if place != folder {
+        if root != folder {
             let all = candidates.values.joined().sorted(by: precedes).joined(separator: ", ")
-            lines.append("\(folder): its splits (\(all)) were found in \(place)")
+            lines.append("\(folder): its splits (\(all)) were found in \(root)")
         }
         for split in Split.allCases {
             guard let part = try part(split), let names = candidates[split], names.count > 1 else { continue }
-            let others = names.filter { join(place, $0) != part }
+            let others = names.filter { join(root, $0) != part }
             lines.append(
-                "\(place): left out \(others.joined(separator: ", ")), for the \(split.rawValue) split is "
+                "\(root): left out \(others.joined(separator: ", ")), because the \(split.rawValue) split is "
                     + URL(fileURLWithPath: part).lastPathComponent)
         }
         if !others.isEmpty {
-            lines.append("\(place): left out folders that are no split: \(LeftOut.list(others))")
+            lines.append("\(root): left out folders that are not a split: \(LeftOut.list(others))")
         }
-        if !barren.isEmpty { lines.append("\(place): no image file in \(LeftOut.list(barren))") }
+        if !barren.isEmpty { lines.append("\(root): found no image file in \(LeftOut.list(barren))") }
         return lines.map { oneLine($0) }
     }
 }

@@ -10,17 +10,17 @@ struct IDXReader: ImageReader {
     private static let imagesOffset = 16
     private static let labelsOffset = 8
 
-    /// Holds both headers against the sizes of their files.
+    /// Compares both headers with the sizes of their files.
     init(images: String, labels: String?) throws {
         let file = try ByteFile(images)
         let axes = try Self.axes(file, count: 3)
         let (count, height, width) = (axes[0], axes[1], axes[2])
         guard (1...ImageSource.largestCount).contains(count) else {
-            throw InputError("\(images): \(count) images, expected 1 to \(ImageSource.largestCount)")
+            throw InputError("\(images): has \(count) images, expected 1 to \(ImageSource.largestCount)")
         }
         guard (1...ImageShape.longestSide).contains(height), (1...ImageShape.longestSide).contains(width) else {
             throw InputError(
-                "\(images): images of \(height)x\(width), expected sides of 1 to \(ImageShape.longestSide)")
+                "\(images): has images of \(height)x\(width), expected sides of 1 to \(ImageShape.longestSide)")
         }
         // No overflow: below 2^31 * 2^12 * 2^12.
         try Self.require(
@@ -45,17 +45,17 @@ struct IDXReader: ImageReader {
         let file = try ByteFile(labels)
         let found = try axes(file, count: 1)[0]
         guard found == count else {
-            throw InputError("\(labels): \(found) labels, expected \(count), one for each image of \(images)")
+            throw InputError("\(labels): has \(found) labels, expected \(count), one for each image of \(images)")
         }
         try require(file, labelsOffset + count, "\(count) labels")
     }
 
-    /// The sizes of the axes, from a header that has to have `count` of them.
+    /// The sizes of the axes, from a header that must have `count` axes.
     private static func axes(_ file: ByteFile, count: Int) throws -> [Int] {
         let header = 4 + 4 * count
         let length = try file.length(atMost: header)
         guard length >= header else {
-            throw InputError("\(file.path): \(length) bytes, expected at least the \(header) of an IDX header")
+            throw InputError("\(file.path): has \(length) bytes, expected at least the \(header) of an IDX header")
         }
         let bytes = try file.read(header, at: 0)
         let numbers = stride(from: 0, to: header, by: 4).map { start in
@@ -74,6 +74,6 @@ struct IDXReader: ImageReader {
         let length = try file.length(atMost: expected)
         guard length != expected else { return }
         let found = length > expected ? "more than \(expected) bytes" : "\(length) bytes"
-        throw InputError("\(file.path): \(found), expected \(expected) for \(what)")
+        throw InputError("\(file.path): has \(found), expected \(expected) for \(what)")
     }
 }

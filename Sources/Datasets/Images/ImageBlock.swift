@@ -1,6 +1,6 @@
 import Collectives
 
-/// Which part of a data set.
+/// The splits of a data set.
 package enum Split: String, Choice {
     case train
     case test
@@ -10,7 +10,7 @@ package enum Split: String, Choice {
 
 /// Sizes of one image, stored as `[height, width, channels]`. A vector is an image of one pixel.
 package struct ImageShape: Codable, Equatable, Sendable {
-    /// No image has a longer side once it is in memory; a header that claims one is wrong.
+    /// The longest side of an image in memory. A header that claims a longer one is refused.
     package static let longestSide = 4096
 
     package let height: Int
@@ -33,7 +33,7 @@ package struct ImageShape: Codable, Equatable, Sendable {
 package enum Pixels: Equatable, Sendable {
     /// A byte v stands for v/255.
     case bytes([UInt8])
-    /// Stand for themselves, or for what the reader's `scale` makes of them; all finite.
+    /// Values as they are, or shifted and divided by the reader's `scale`; all finite.
     case floats([Float])
 
     package var count: Int {
@@ -44,35 +44,35 @@ package enum Pixels: Equatable, Sendable {
     }
 }
 
-/// The label of an image that has none, where others do.
+/// The label that means no label.
 package let noLabel: Int32 = -1
 
 /// Consecutive images of a data set.
 package struct ImageBlock: Sendable {
     /// `[images.count, height, width, channels]`.
     package let pixels: Pixels
-    /// `[images.count]`, as the data have them, from 0 on and with gaps, or `noLabel`; nil when the source has none, or
-    /// wasn't asked for any.
+    /// `[images.count]`, as in the data, from 0 on and with gaps, or `noLabel`; nil when the source has none, or none
+    /// were requested.
     package let labels: [Int32]?
-    /// Of image files among them.
+    /// Remarks on the image files.
     var remarks = RemarkedFiles()
 }
 
-/// What a format's reader answers.
+/// A reader of one format.
 protocol ImageReader: Sendable {
     var count: Int { get }
     var shape: ImageShape { get }
-    /// By label; nil where the format has none.
+    /// Names of classes by label; nil where the format has none.
     var classNames: [String]? { get }
     /// Bytes of a value in memory.
     var valueSize: Int { get }
-    /// What floats were shifted and divided by, by channel; nil where they stand for themselves.
+    /// Shift and unit of float values, by channel; nil for values without them.
     var scale: ColumnScale? { get }
-    /// Differs, most likely, where two ranks see other files under one path.
+    /// A number that very probably differs where ranks see different files at the same path.
     var fingerprint: Int { get }
-    /// A line for each thing that was guessed or left out.
+    /// A line for each guess and each thing that was left out.
     var notes: [String] { get }
-    /// What earlier versions of reading read otherwise, as far as is known before anything is loaded.
+    /// Changes since earlier versions of reading, as far as they are known before loading.
     var changes: [ReadingChange] { get }
     func load(images: Range<Int>) throws -> ImageBlock
     /// `[images.count]`; nil where images have no names.

@@ -1,29 +1,29 @@
 import Collectives
 import Foundation
 
-/// The images that one rank holds, as they were stored, and what turns them into batches.
+/// The images that one rank holds, as stored, and their conversion into batches.
 package final class ImageDataset: Sendable {
     package let shape: ImageShape
     /// Images in the whole data set, over all ranks.
     package let count: Int
-    /// The images held, as numbers in the data set.
+    /// Indices in the data set of the images held here.
     package let images: Range<Int>
-    /// One for each image held, in order, as the data have them, or `noLabel`; nil when the source has none.
+    /// The label of each image held here, in order, as in the data, or `noLabel`; nil when the source has none.
     package let labels: [Int32]?
     /// `[images.count, height, width, channels]`.
     let pixels: Pixels
-    /// Of the image files held.
+    /// Remarks on the image files held here.
     let remarks: RemarkedFiles
-    /// What floats were shifted and divided by, by channel; nil where they stand for themselves.
+    /// Shift and unit of float values, by channel; nil for values without them.
     let scale: ColumnScale?
 
-    /// Whether pixels are whole numbers 0...255, and not numbers of any range.
+    /// Whether pixels are bytes 0...255, not floats of any range.
     package var holdsBytes: Bool {
         if case .bytes = pixels { true } else { false }
     }
 
-    /// Reads a rank's own images. Fallible on one rank and not on another, so call it inside `ranks.agree { }`, and
-    /// what is collective outside of it:
+    /// Reads a rank's own images. It may fail on one rank only, so call it inside `ranks.agree { }`, and collective
+    /// functions outside:
     ///
     ///     let source = try ImageSource(ImageRequest(path: path), ranks: ranks)
     ///     let shards = try VirtualShards(imageCount: source.count)
@@ -45,7 +45,7 @@ package final class ImageDataset: Sendable {
         remarks = block.remarks
     }
 
-    /// Throws when so many images, of values of so many bytes, can't fit the machine's memory.
+    /// Throws when this number of images doesn't fit the machine's memory.
     static func check(
         _ count: Int, _ shape: ImageShape, valueSize: Int, path: String,
         memory: UInt64 = ProcessInfo.processInfo.physicalMemory
@@ -54,29 +54,29 @@ package final class ImageDataset: Sendable {
         guard bytes <= Double(memory) else {
             func gigabytes(_ bytes: Double) -> String { String(format: "%.1f GB", bytes / 1e9) }
             throw InputError(
-                "\(path): \(count) images of \(shape.height)x\(shape.width)x\(shape.channels) on one rank take "
-                    + "\(gigabytes(bytes)), and the machine has \(gigabytes(Double(memory))): "
-                    + "use more machines, or --set data.imageSize=64 (or another)")
+                "\(path): the \(count) images of \(shape.height)x\(shape.width)x\(shape.channels) of one rank take "
+                    + "\(gigabytes(bytes)), but the machine has \(gigabytes(Double(memory))): use more machines, or "
+                    + "smaller images by --set data.imageSize=64 (or another size)")
         }
     }
 
-    /// Throws `InputError` where some value held here is outside 0...1. Bytes are inside.
+    /// Throws `InputError` where a value held here is outside 0...1. Bytes never are.
     func checkUnitRange(path: String) throws {
         guard case .floats(let values) = pixels else { return }
-        func value(_ place: Int) -> Double {
-            scale?.undone(values[place], column: place % shape.channels) ?? Double(values[place])
+        func value(_ index: Int) -> Double {
+            scale?.undone(values[index], column: index % shape.channels) ?? Double(values[index])
         }
-        // What was scaled comes back with the rounding of a Float.
+        // Undoing a scale leaves the rounding of a Float.
         let range = scale == nil ? 0...1 : -1e-6...1 + 1e-6
-        guard let place = values.indices.first(where: { !range.contains(value($0)) }) else { return }
+        guard let index = values.indices.first(where: { !range.contains(value($0)) }) else { return }
         throw InputError(
-            "\(path): image \(images.lowerBound + place / shape.size) has the value \(Float(value(place))), and this method "
-                + "takes values in 0...1 only: scale the array, or store it as bytes")
+            "\(path): image \(images.lowerBound + index / shape.size) has the value \(Float(value(index))), but this "
+                + "method needs values in 0...1: scale the array, or store it as bytes")
     }
 
     /// Writes images as they are, normalised, into `[indices.count, height, width, channels]`.
     ///
-    /// - Parameter indices: numbers in the data set, of images held here, in any order.
+    /// - Parameter indices: indices in the data set of images held here, in any order.
     package func fill(
         _ destination: UnsafeMutablePointer<Float>, indices: [Int], normalisation: Normalisation
     ) {
@@ -86,9 +86,9 @@ package final class ImageDataset: Sendable {
     /// Writes augmented images, normalised, into `[indices.count, height, width, channels]`.
     ///
     /// - Parameters:
-    ///   - indices: numbers in the data set, of images held here, in any order.
-    ///   - augmentation: one that `check(shape:)` has passed.
-    ///   - epoch: with `seed`, the image's number and `view` it decides what is done to an image.
+    ///   - indices: indices in the data set of images held here, in any order.
+    ///   - augmentation: one that passed `check(shape:)`.
+    ///   - epoch: together with `seed`, the image's index and `view`, it decides the changes of an image.
     package func fill(
         _ destination: UnsafeMutablePointer<Float>, indices: [Int], normalisation: Normalisation,
         augmentation: Augmentation, seed: UInt64, epoch: Int, view: Int = 0
@@ -142,7 +142,7 @@ package final class ImageDataset: Sendable {
         }
     }
 
-    /// Visits images with their numbers, and the places in `destination` that are theirs.
+    /// Calls `body` with images, their indices and their parts of `destination`.
     private func forEach<Stored>(
         _ indices: [Int], of values: [Stored], _ destination: UnsafeMutablePointer<Float>,
         _ body: (_ image: UnsafePointer<Stored>, _ index: Int, _ target: UnsafeMutablePointer<Float>) -> Void

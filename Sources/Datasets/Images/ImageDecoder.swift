@@ -1,6 +1,6 @@
 import Collectives
 
-/// An image as it came out of its file.
+/// A decoded image.
 struct DecodedImage {
     let shape: ImageShape
     /// `[height, width, channels]`.
@@ -13,18 +13,18 @@ struct Undecodable: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Decodes image files, told apart by their first bytes and not by their names.
+/// Decodes image files. Their format is recognised by the first bytes, not by the name.
 enum ImageDecoder {
-    /// Names of image files end so, in small or capital letters.
+    /// The endings of image files' names, in small or capital letters.
     static let extensions = ["jpg", "jpeg", "png"]
 
     private static let largestFile = 1 << 28
-    /// A header that claims more pixels is taken for an attack or an error: 384 MiB as RGB.
+    /// Most pixels; a header that claims more counts as an attack or an error. As RGB these take 384 MiB.
     private static let largestImage = 1 << 27
-    /// Pixels that a byte of a file can hold. JPEG: a block of 8x8 samples takes at least a bit, and at most 128 pixels
-    /// share one. (Not so in arithmetic codes, which nobody writes: flat images of that kind are refused.)
+    /// Most pixels for each byte of a JPEG: a block of 8x8 samples takes at least a bit, and at most 128 pixels share
+    /// one. (Arithmetic codes can hold more. Nobody writes them; flat images of that kind are refused.)
     private static let pixelsOfJPEGByte = 8 * 128
-    /// PNG: deflate makes at most 1032 bytes of one, and a pixel has at least one bit.
+    /// Most pixels for each byte of a PNG: deflate turns a byte into at most 1032, and a pixel has at least one bit.
     private static let pixelsOfPNGByte = 8 * 1032
 
     private enum Kind {
@@ -41,11 +41,11 @@ enum ImageDecoder {
         }
     }
 
-    /// Whether a file that opens so is an image file.
+    /// Whether a file that starts with these bytes is an image file.
     static func isImage(_ opening: [UInt8]) -> Bool { Kind(opening) != nil }
 
-    /// Height and width as the header has them.
-    /// - Throws: `InputError` that opens with the path.
+    /// Height and width by the header.
+    /// - Throws: `InputError` that begins with the path.
     static func size(of path: String) throws -> (height: Int, width: Int) {
         try naming(path) {
             let file = try contents(path)
@@ -59,9 +59,10 @@ enum ImageDecoder {
     }
 
     /// - Parameters:
-    ///   - channels: 1 or 3, to which the image is converted.
-    ///   - side: what the shorter side will be resized to, 0 for nothing. A much larger JPEG is decoded smaller.
-    /// - Throws: `InputError` that opens with the path.
+    ///   - channels: 1 or 3; the image is converted to them.
+    ///   - side: the length to which the shorter side will be resized; 0 for no resizing. A much larger JPEG is decoded
+    ///     at a smaller scale.
+    /// - Throws: `InputError` that begins with the path.
     static func decode(_ path: String, channels: Int, side: Int) throws -> DecodedImage {
         try naming(path) {
             let file = try contents(path)
@@ -86,7 +87,7 @@ enum ImageDecoder {
     private static func contents(_ path: String) throws -> [UInt8] {
         let size = try fileSize(path)
         guard size <= largestFile else {
-            throw Undecodable(description: "\(size) bytes, expected an image of at most \(largestFile)")
+            throw Undecodable(description: "has \(size) bytes, expected an image of at most \(largestFile)")
         }
         let file = try SystemFile(path, .read)
         return try [UInt8](unsafeUninitializedCapacity: size) { buffer, initialized in
@@ -102,18 +103,22 @@ enum ImageDecoder {
         throw Undecodable(description: "\(found), expected a JPEG (ff d8 ff) or PNG (89 50 4e 47)")
     }
 
-    /// Holds a header's size against what we decode and against the file, before anything is allocated for it.
+    /// Compares the header's size with our limit and with the file's bytes, before memory is allocated for it.
     private static func check(_ height: Int, _ width: Int, bytes: Int, pixelsOfByte: Int) throws {
         guard height > 0, width > 0, height <= largestImage / width else {
-            throw Undecodable(description: "\(height)x\(width) pixels by its header, expected 1 to \(largestImage)")
+            throw Undecodable(
+                description: "has \(height)x\(width) pixels by its header, expected 1 to "
+                    + "\(largestImage) in total")
         }
         guard height * width <= bytes * pixelsOfByte else {
-            throw Undecodable(description: "\(height)x\(width) pixels by its header, more than its \(bytes) bytes hold")
+            throw Undecodable(
+                description: "has \(height)x\(width) pixels by its header, more than its \(bytes) bytes "
+                    + "can hold")
         }
     }
 }
 
-/// Two digits a byte.
+/// Bytes as two digits each.
 func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
     bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: " ")
 }

@@ -1,7 +1,7 @@
 import Collectives
 import Foundation
 
-/// The files that make up one split, as found under a path.
+/// The files of one split, as found at a path.
 enum ImageFiles {
     case idx(images: String, labels: String?)
     case cifar(CIFARReader.Kind, [String])
@@ -11,12 +11,16 @@ enum ImageFiles {
 
     init(path: String, split: Split) throws {
         guard FileManager.default.fileExists(atPath: path) else {
-            throw InputError("\(path): no such file or folder, expected images; check --data")
+            throw InputError("\(path): no such file or folder: check --data")
         }
         if isFolder(path) {
             self = try Self.find(folder: path, split)
         } else {
-            guard split != .unlabelled else { throw InputError("\(path): is one file, without an unlabelled split") }
+            guard split != .unlabelled else {
+                throw InputError(
+                    "\(path): is one file, without an unlabelled split: "
+                        + "use --set data.split=train")
+            }
             self = try Self.single(file: path)
         }
     }
@@ -32,25 +36,29 @@ enum ImageFiles {
         }
     }
 
-    /// Of a folder of image files, which may have none; nil for the others, whose folders do.
+    /// Whether a folder of image files has splits; nil for other formats, whose folders always have.
     var hasSplits: Bool? {
         if case .folder(let folder) = self { folder.hasSplits } else { nil }
     }
 
-    /// A line about each thing in the folder that is left out because of its format.
+    /// A line about the files in the folder that are left out because of its format.
     func notes(in folder: String) throws -> [String] {
         guard isFolder(folder) else { return [] }
         var lines: [String] = []
         if format != .folder, try FolderListing.holdsImages(folder) {
             lines.append(
-                "\(folder): left out image files (.jpg, .jpeg, .png), for the folder is taken as \(format.rawValue)")
+                "\(folder): left out image files (.jpg, .jpeg, .png), because the folder is read as \(format.rawValue)")
         }
         if format == .numPy {
             let own = Split.allCases.flatMap { ImageFormat.numPy.names($0) }
             let known = Set(own + own.map { $0.replacingOccurrences(of: ".npy", with: "_labels.npy") })
             let names = try FolderListing.names(in: folder).filter { $0.hasSuffix(".npy") }
             let others = names.filter { !known.contains($0) }
-            if !others.isEmpty { lines.append("\(folder): left out arrays that are no split: \(LeftOut.list(others))") }
+            if !others.isEmpty {
+                lines.append(
+                    "\(folder): left out arrays that are not a split: "
+                        + "\(LeftOut.list(others))")
+            }
         }
         return lines.map(oneLine)
     }
@@ -74,8 +82,8 @@ enum ImageFiles {
         for format in ImageFormat.allCases {
             let names = Split.allCases.flatMap { format.names($0) }
             for subfolder in format.subfolders {
-                let place = subfolder.isEmpty ? folder : join(folder, subfolder)
-                if names.contains(where: { exists(join(place, $0)) }) { found.append((format, place)) }
+                let root = subfolder.isEmpty ? folder : join(folder, subfolder)
+                if names.contains(where: { exists(join(root, $0)) }) { found.append((format, root)) }
             }
         }
         guard let first = found.first else {
@@ -83,30 +91,30 @@ enum ImageFiles {
             let looked = ImageFormat.allCases.map(\.description).joined(separator: ", ")
             let endings = try ImageTree(folder).leftOut.endingCounts
             throw InputError(
-                "\(folder): no images found; looked for \(looked); found \(contents(folder))"
+                "\(folder): no images found; searched for \(looked); found \(contents(folder))"
                     + (endings.isEmpty ? "" : "; files in all folders: \(endings)"))
         }
         guard found.count == 1 else {
             let all = found.map { "\($0.format.rawValue) in \($0.folder)" }.joined(separator: ", ")
-            throw InputError("\(folder): holds several data sets (\(all)), expected one; name its folder or file")
+            throw InputError("\(folder): holds several data sets (\(all)): give the folder or file of one by --data")
         }
-        let (format, place) = first
+        let (format, root) = first
         let names = format.names(split)
         guard !names.isEmpty else {
-            throw InputError("\(folder): \(format.rawValue) has no \(split.rawValue) split: --set data.split=train")
+            throw InputError("\(folder): \(format.rawValue) has no \(split.rawValue) split: use --set data.split=train")
         }
         switch format {
         case .idx:
-            let labels = idxNames("labels-idx1-ubyte", split).map { join(place, $0) }
-            return .idx(images: try need(names, in: place), labels: labels.first(where: exists))
-        case .cifar10: return .cifar(.cifar10, try names.map { try need([$0], in: place) })
-        case .cifar100: return .cifar(.cifar100, try names.map { try need([$0], in: place) })
-        case .stl10: return stl10(try need(names, in: place))
-        case .numPy, .folder: return numPy(try need(names, in: place))
+            let labels = idxNames("labels-idx1-ubyte", split).map { join(root, $0) }
+            return .idx(images: try need(names, in: root), labels: labels.first(where: exists))
+        case .cifar10: return .cifar(.cifar10, try names.map { try need([$0], in: root) })
+        case .cifar100: return .cifar(.cifar100, try names.map { try need([$0], in: root) })
+        case .stl10: return stl10(try need(names, in: root))
+        case .numPy, .folder: return numPy(try need(names, in: root))
         }
     }
 
-    /// The first of these names that is there.
+    /// The path of the first of these names that exists.
     private static func need(_ names: [String], in folder: String) throws -> String {
         let paths = names.map { join(folder, $0) }
         guard let path = paths.first(where: exists) else {
@@ -118,7 +126,7 @@ enum ImageFiles {
 
     // MARK: - One file
 
-    /// Told by its first bytes, and where those are pixels by its name or size.
+    /// Recognised by the first bytes, or by name or size where those are pixels.
     private static func single(file: String) throws -> ImageFiles {
         let name = URL(fileURLWithPath: file).lastPathComponent
         let size = try fileSize(file)
@@ -128,9 +136,9 @@ enum ImageFiles {
         if opening.starts(with: NumPyArray.magic) { return numPy(file) }
         if name.hasSuffix(".bin") { return try binary(file: file, name: name, size: size) }
         if ImageDecoder.isImage(opening) {
-            throw InputError("\(file): is one image, expected a folder of them; name the folder it lies in")
+            throw InputError("\(file): is one image, expected a folder of images: give its folder by --data")
         }
-        // IDX opens with two zeros, gzip with 1f 8b.
+        // IDX begins with two zeros, gzip with 1f 8b.
         if size >= 4, !opening.starts(with: [0, 0]), !opening.starts(with: [0x1F, 0x8B]) {
             throw InputError(
                 "\(file): starts with \(hexadecimal(opening.prefix(4))), expected IDX (00 00 08 03, or gzip), .npy "
@@ -150,9 +158,10 @@ enum ImageFiles {
         case (1..., 0): return .cifar(.cifar100, [file])
         default:
             throw InputError(
-                "\(file): \(size) bytes, expected a multiple of either \(CIFARReader.Kind.cifar10.record) (CIFAR-10) "
-                    + "or \(CIFARReader.Kind.cifar100.record) (CIFAR-100); the names of the archives also tell which, "
-                    + "as train_X.bin tells STL-10")
+                "\(file): has \(size) bytes, expected a multiple of either "
+                    + "\(CIFARReader.Kind.cifar10.record) (CIFAR-10) "
+                    + "or \(CIFARReader.Kind.cifar100.record) (CIFAR-100); names as in the original archives also say "
+                    + "which, such as train_X.bin for STL-10")
         }
     }
 
@@ -170,7 +179,7 @@ enum ImageFiles {
         return .numPy(images: images, labels: exists(labels) ? labels : nil)
     }
 
-    /// The labels file that goes by the name of an IDX images file, compressed or not.
+    /// The labels file that belongs to an IDX images file by its name, compressed or not.
     private static func labelsBeside(_ images: String) -> String? {
         let url = URL(fileURLWithPath: images)
         let plain = url.pathExtension == "gz" ? url.deletingPathExtension() : url

@@ -1,23 +1,24 @@
 import Collectives
 import Foundation
 
-/// The JPEG and PNG files of a folder, of one split where it has several, with the classes that their folders tell.
+/// The JPEG and PNG files of a folder, or of one of its splits, with the classes given by their folders.
 ///
 /// Layouts: `*.png` without classes; `CLASS/**/*.png`; either inside the folders of `FolderSplits`. A folder with
-/// `val_annotations.txt`, as in Tiny ImageNet, takes classes from there. A lone folder named `images` is no class.
+/// `val_annotations.txt`, as in Tiny ImageNet, has its classes from there. A single folder named `images` is not a
+/// class.
 struct ImageFolder {
     let path: String
-    /// In order: class by class, then by name.
+    /// The files in order: class by class, then by name.
     private(set) var files: [String]
     /// `[files.count]`; nil without classes.
     private(set) var labels: [Int32]?
-    /// Names of classes, sorted: those of all splits.
+    /// Names of the classes of all splits, sorted.
     let classes: [String]
     let hasSplits: Bool
-    /// A line for each thing that was guessed or left out.
+    /// A line for each guess and each thing that was left out.
     let notes: [String]
     let changes: [ReadingChange]
-    /// A line for each image file, and folder of some, that can't be named in text.
+    /// A line for each image file, or folder with some, whose name isn't valid text.
     let misnamed: [String]
 
     /// nil where there are no images at all.
@@ -33,23 +34,24 @@ struct ImageFolder {
         var notes = try splits?.notes(in: path) ?? []
         if splits == nil, let classes { notes.append(Self.taken(whole: path, classes)) }
         self.notes = notes + tree.leftOut.notes(in: part, count: tree.files.count)
-        misnamed = tree.leftOut.misnamed.map { "\($0): its name is not UTF-8: rename it" }
+        misnamed = tree.leftOut.misnamed.map { "\($0): has a name that is not UTF-8: rename it" }
         changes = Self.changes(of: path, split, part)
         (self.path, self.classes, files, hasSplits) = (path, classes ?? [], tree.files, splits != nil)
     }
 
-    // MARK: - What belongs to it
+    // MARK: - Parts
 
-    /// The folder that a split's images lie in, or below.
+    /// The folder that contains a split's images, at any depth.
     private static func part(of path: String, _ splits: FolderSplits?, _ split: Split) throws -> String {
         if let splits { return try splits.needed(split) }
         guard split != .unlabelled else {
-            throw InputError("\(path): has no folder unlabelled, so no such split: --set data.split=train")
+            throw InputError("\(path): has no unlabelled split (folder unlabelled): use --set data.split=train")
         }
         return path
     }
 
-    /// Classes of all splits; nil where the part has none. One that a split lacks doesn't shift the numbers of others.
+    /// Classes of all splits; nil where the part has none. So a class missing in one split doesn't shift the numbers of
+    /// others.
     private static func classes(of part: String, _ splits: FolderSplits?) throws -> [String]? {
         guard let own = try FolderClasses.names(part) else { return nil }
         guard let splits else { return own }
@@ -61,35 +63,36 @@ struct ImageFolder {
         return all.sorted { $0.lexicographicallyPrecedes($1) }.map { String(decoding: $0, as: UTF8.self) }
     }
 
-    // MARK: - What is said of it
+    // MARK: - Notes
 
-    /// Where no split was found a class called `Test` is to be seen: what looks like a split comes first.
+    /// The note where no split was found. Names that look like splits come first, so that the user notices a class
+    /// `Test`.
     private static func taken(whole path: String, _ classes: [String]) -> String {
         func isSuspect(_ name: String) -> Bool {
             ["train", "test", "val", "eval", "dev"].contains { name.lowercased().contains($0) }
         }
         let sorted = classes.filter(isSuspect) + classes.filter { !isSuspect($0) }
         return oneLine(
-            "\(path): no folders train and test, so all of it is one set, of \(classes.count) "
-                + "class\(classes.count == 1 ? "" : "es"): \(LeftOut.list(sorted))")
+            "\(path): has no folders train and test, so all of it is one set, of "
+                + "\(classes.count) class\(classes.count == 1 ? "" : "es"): \(LeftOut.list(sorted))")
     }
 
-    /// Whether version 1 of reading took another part of the folder.
+    /// The change where version 1 of reading took another part of the folder.
     private static func changes(of path: String, _ split: Split, _ part: String) -> [ReadingChange] {
-        // What it refused was never read.
+        // A folder that version 1 refused was never read.
         guard let before = try? Self.part(of: path, FolderSplits(of: path, by: .version1), split), before != part,
             split == .train || before != path
         else { return [] }
         let earlier = before == path ? "all of it" : before
-        let what = "the \(split.rawValue) split of \(path) is \(part) now, and was \(earlier)"
+        let what = "the \(split.rawValue) split of \(path) is now \(part), and was \(earlier)"
         return [ReadingChange(since: 2, oneLine(what))]
     }
 
     // MARK: - Broken files
 
-    /// The folder without files that can't be decoded, and a line about each of those. Collective.
+    /// The folder without files that can't be decoded, and a line about each of these. Collective.
     ///
-    /// Ranks decode an equal part each and tell each other what is broken.
+    /// Each rank decodes an equal share. Then the ranks exchange the lists of broken files.
     func withoutBroken(_ request: ImageRequest, ranks: any Ranks) throws -> (ImageFolder, skipped: [String]) {
         let own = files.count * ranks.rank / ranks.worldSize..<files.count * (ranks.rank + 1) / ranks.worldSize
         var broken: [(index: Int, reason: String)] = []
@@ -108,7 +111,8 @@ struct ImageFolder {
         try ranks.agree {
             guard indices.count < files.count else {
                 throw InputError(
-                    "\(path): none of its \(files.count + misnamed.count) images can be decoded; first \(skipped[0])")
+                    "\(path): none of the \(files.count + misnamed.count) images can be decoded; the first: "
+                        + "\(skipped[0])")
             }
         }
         let isBroken = Set(indices)

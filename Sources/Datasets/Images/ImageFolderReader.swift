@@ -1,10 +1,10 @@
 import CZlib
 import Collectives
 
-/// Image files, decoded and made alike.
+/// Image files, decoded to the same size and channels.
 struct ImageFolderReader: ImageReader {
     private let folder: ImageFolder
-    /// Side of the squares that images become; 0 leaves them as they are, and they are of one size.
+    /// Side of the squares to which images are resized; 0 leaves them as they are, and they must have one size.
     private let side: Int
     let shape: ImageShape
     private let progress: (@Sendable (_ done: Int, _ count: Int) -> Void)?
@@ -19,14 +19,14 @@ struct ImageFolderReader: ImageReader {
         Int(folder.files.reduce(crc32_z(0, nil, 0)) { crc32_z($0, Array($1.utf8), $1.utf8.count) })
     }
 
-    private static let advice = "--skip-broken leaves such files out"
+    private static let advice = "to leave out such files, add --skip-broken"
 
-    /// Without a size asked for, the first image's is that of all.
+    /// If no size is requested, all images must have the first image's size.
     init(_ folder: ImageFolder, _ request: ImageRequest) throws {
         if !request.skipBroken, let first = folder.misnamed.first { throw InputError("\(first); \(Self.advice)") }
         guard folder.files.count <= ImageSource.largestCount else {
             throw InputError(
-                "\(folder.path): \(folder.files.count) images, expected at most \(ImageSource.largestCount)")
+                "\(folder.path): has \(folder.files.count) images, expected at most \(ImageSource.largestCount)")
         }
         self.folder = folder
         side = request.imageSize
@@ -40,8 +40,8 @@ struct ImageFolderReader: ImageReader {
         let limit = ImageShape.longestSide
         guard first.height <= limit, first.width <= limit else {
             throw InputError(
-                "\(folder.files[0]): is \(first.height)x\(first.width), expected sides of at most \(limit): "
-                    + "--set data.imageSize=64 resizes all")
+                "\(folder.files[0]): is \(first.height)x\(first.width), expected sides of at most \(limit): to resize "
+                    + "all images, add --set data.imageSize=64")
         }
         shape = ImageShape(height: first.height, width: first.width, channels: channels)
     }
@@ -61,7 +61,7 @@ struct ImageFolderReader: ImageReader {
                 let image = try Self.advising {
                     try ImageDecoder.decode(folder.files[index], channels: shape.channels, side: side)
                 }
-                try place(image, of: folder.files[index], into: target + initialized)
+                try write(image, of: folder.files[index], into: target + initialized)
                 initialized += shape.size
                 remarks.add(image.remarks, folder.files[index])
             }
@@ -70,14 +70,15 @@ struct ImageFolderReader: ImageReader {
             pixels: .bytes(pixels), labels: folder.labels.map { Array($0[range]) }, remarks: remarks)
     }
 
-    private func place(_ image: DecodedImage, of file: String, into target: UnsafeMutablePointer<UInt8>) throws {
+    private func write(_ image: DecodedImage, of file: String, into target: UnsafeMutablePointer<UInt8>) throws {
         try image.pixels.withUnsafeBufferPointer { pixels in
             guard let source = pixels.baseAddress else { return }
             if side > 0 { return resizeAndCrop(source, image.shape, to: side, into: target) }
             guard image.shape == shape else {
                 throw InputError(
-                    "\(file): is \(image.shape.height)x\(image.shape.width), and \(folder.files[0]) is "
-                        + "\(shape.height)x\(shape.width): --set data.imageSize=64 (or another) resizes all")
+                    "\(file): is \(image.shape.height)x\(image.shape.width), but \(folder.files[0]) is "
+                        + "\(shape.height)x\(shape.width): to resize all images, add --set data.imageSize=64 (or "
+                        + "another size)")
             }
             target.update(from: source, count: shape.size)
         }

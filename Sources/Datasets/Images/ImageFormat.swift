@@ -1,6 +1,6 @@
 import Foundation
 
-/// Image file formats that we read.
+/// The formats of images that we read.
 package enum ImageFormat: String, Codable, CaseIterable, Sendable {
     case idx
     case cifar10
@@ -10,8 +10,8 @@ package enum ImageFormat: String, Codable, CaseIterable, Sendable {
     /// JPEG and PNG files.
     case folder
 
-    /// Files that hold a split's images, by which a folder is told; none where the format has no such split. For IDX
-    /// and `.npy` they are several names of one file.
+    /// Files with a split's images, by which a folder's format is recognised; empty where the format has no such split.
+    /// For IDX and `.npy` they are several names of one file.
     func names(_ split: Split) -> [String] {
         switch (self, split) {
         case (.idx, .train), (.idx, .test): idxNames("images-idx3-ubyte", split)
@@ -26,7 +26,7 @@ package enum ImageFormat: String, Codable, CaseIterable, Sendable {
         }
     }
 
-    /// Folders in which its archive unpacks, looked into beside the given one.
+    /// Folders into which its archive unpacks. They are searched in addition to the given one.
     var subfolders: [String] {
         switch self {
         case .idx, .numPy, .folder: [""]
@@ -42,7 +42,7 @@ package enum ImageFormat: String, Codable, CaseIterable, Sendable {
         case .cifar10: "CIFAR-10 (data_batch_1.bin, also in cifar-10-batches-bin/)"
         case .cifar100: "CIFAR-100 (train.bin, also in cifar-100-binary/)"
         case .stl10: "STL-10 (train_X.bin, also in stl10_binary/)"
-        case .numPy: "NumPy (train.npy; or name a .npy file)"
+        case .numPy: "NumPy (train.npy; or give a .npy file)"
         case .folder: "image files (.jpg, .jpeg, .png, also in folders)"
         }
     }

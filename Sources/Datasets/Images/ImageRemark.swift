@@ -1,39 +1,40 @@
 import Collectives
 
-/// What is worth a word about an image file, beside its pixels.
+/// A property of an image file that is worth a remark to the user.
 enum ImageRemark: Int, CaseIterable, Sendable {
     case sixteenBits
     /// 16 bits, of which the upper four are 0.
     case twelveBits
     case transparent
-    /// Or mirrored, but for us.
+    /// EXIF says to rotate or mirror it, which is ignored.
     case turned
     case animated
     /// Cyan, magenta, yellow and black.
     case inks
-    /// Other pixels than version 1 of `Reading` made of it.
+    /// Its pixels differ from those of version 1 of `Reading`.
     case readOtherwiseByVersion1
 
-    /// What is told of such files: `3 of 40 image files …`. nil for what is told only where it matters.
+    /// The note on files with the remark: `3 of 40 image files …`. nil for a remark that is noted only where it
+    /// matters.
     fileprivate var note: String? {
         switch self {
-        case .sixteenBits: "have 16 bits a value, of which the upper 8 are taken"
+        case .sixteenBits: "have 16 bits for each value, of which the upper 8 are used"
         case .twelveBits:
-            "have 16 bits a value and none above 4095 (12-bit data?), so the upper 8 that are taken are all but black: "
-                + "multiply the values in the files by 16"
-        case .transparent: "are transparent in places, which are blended on black"
-        case .turned: "are to be turned or mirrored by their EXIF orientation, which is not looked at"
-        case .animated: "are animated, and only their still picture is taken"
-        case .inks: "are CMYK, made RGB by simple products and not by their colour profile"
+            "have 16 bits for each value but none above 4095 (12-bit data?); the upper 8 bits, which are used, are "
+                + "nearly black: multiply the values in the files by 16"
+        case .transparent: "have transparent parts, which are blended with black"
+        case .turned: "have an EXIF orientation that rotates or mirrors them, which is ignored"
+        case .animated: "are animated, and only their still picture is used"
+        case .inks: "are CMYK, and are converted to RGB by simple products, without their colour profile"
         case .readOtherwiseByVersion1: nil
         }
     }
 }
 
-/// How many image files there are with each remark, and one of them.
+/// The number of image files with each remark, and an example.
 struct RemarkedFiles: Sendable {
     private var counts = [Int](repeating: 0, count: ImageRemark.allCases.count)
-    /// Paths, in one line each.
+    /// Paths of the examples, in one line each.
     private var examples = [String](repeating: "", count: ImageRemark.allCases.count)
 
     mutating func add(_ remarks: Set<ImageRemark>, _ file: String) {
@@ -43,7 +44,7 @@ struct RemarkedFiles: Sendable {
         }
     }
 
-    /// Of all ranks, with the first rank's examples that has some. Collective.
+    /// The remarks of all ranks, each with the example of the lowest rank that has one. Collective.
     func total(over ranks: any Ranks) throws -> RemarkedFiles {
         var result = self
         result.counts = try ranks.sum(counts)
@@ -51,23 +52,23 @@ struct RemarkedFiles: Sendable {
         let all = try ranks.gatherText(examples.joined(separator: "\n")).map {
             $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         }
-        for place in examples.indices { result.examples[place] = all.map { $0[place] }.first { !$0.isEmpty } ?? "" }
+        for index in examples.indices { result.examples[index] = all.map { $0[index] }.first { !$0.isEmpty } ?? "" }
         return result
     }
 
-    /// A line for each remark, of so many image files.
+    /// A line for each remark, for `count` image files.
     func notes(of count: Int) -> [String] {
         ImageRemark.allCases.compactMap { remark in remark.note.flatMap { phrase(remark, $0, of: count) } }
     }
 
-    /// What earlier versions of reading read otherwise.
+    /// Changes since earlier versions of reading.
     func changes(of count: Int) -> [ReadingChange] {
-        let what = "had other pixels (16 bits, half transparent, with a gAMA chunk, or colours to be made grey)"
+        let what = "had other pixels (16 bits, partly transparent, with a gAMA chunk, or converted to grey)"
         return phrase(.readOtherwiseByVersion1, what, of: count).map { [ReadingChange(since: 2, $0)] } ?? []
     }
 
     private func phrase(_ remark: ImageRemark, _ what: String, of count: Int) -> String? {
         let found = counts[remark.rawValue]
-        return found == 0 ? nil : "\(found) of \(count) image files \(what); \(examples[remark.rawValue]) is one"
+        return found == 0 ? nil : "\(found) of \(count) image files \(what); an example is \(examples[remark.rawValue])"
     }
 }

@@ -1,6 +1,6 @@
 /// All image files of a folder and those below it.
 struct ImageTree {
-    /// Paths: a folder's own first, then each folder's in turn. Links that lead back are not followed.
+    /// Paths: a folder's own files first, then those of each folder in it. Links that lead back are not followed.
     private(set) var files: [String] = []
     var leftOut = LeftOut()
 
@@ -8,7 +8,7 @@ struct ImageTree {
         try FolderListing.searching(folder) { _ in _ = try visit(folder, parents: []) }
     }
 
-    /// Returns how many it found; nil where the folder is one of its parents.
+    /// Returns the number of files found; nil where the folder is one of its parents.
     private mutating func visit(_ folder: String, parents: [FolderIdentity]) throws -> Int? {
         let identity = try FolderIdentity(Array(folder.utf8))
         if parents.contains(identity) { return nil }
@@ -23,7 +23,7 @@ struct ImageTree {
             if own == 0 { barren.append(printable(path.utf8)) }
             count += own
         }
-        if count > 0 || parents.isEmpty { leftOut.barren += barren }  // else the folder itself is one
+        if count > 0 || parents.isEmpty { leftOut.barren += barren }  // otherwise the folder itself is barren
         return count
     }
 }

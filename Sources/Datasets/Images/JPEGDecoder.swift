@@ -1,7 +1,7 @@
 import CTurboJPEG
 
-/// libjpeg-turbo with one file. After an error its state can't be relied on (2.1 leaves a header half read), so each
-/// file has its own.
+/// libjpeg-turbo for one file. After an error its state isn't reliable (2.1 leaves a header half read), so each file
+/// has its own decoder.
 final class JPEGDecoder {
     let height: Int
     let width: Int
@@ -10,7 +10,7 @@ final class JPEGDecoder {
     private let file: [UInt8]
     private let handle: tjhandle
 
-    /// Warnings about a file that is whole. Any other says that pixels are missing or made up.
+    /// Warnings about complete files. Any other warning means that pixels are missing or invented.
     private static let harmless = [
         "extraneous bytes before marker", "Unknown Adobe color transform", "unknown JFIF revision",
         "Invalid SOS parameters for sequential",
@@ -22,7 +22,7 @@ final class JPEGDecoder {
             throw Undecodable(description: "libjpeg-turbo can't start: \(String(cString: tjGetErrorStr2(nil)))")
         }
         var (height, width, subsampling, space): (Int32, Int32, Int32, Int32) = (-1, -1, -1, -1)
-        // Fails for rare subsamplings too, which the decoder itself can do: what it found counts.
+        // It also fails for rare subsamplings, which the decoder supports. So its results count, not its status.
         tjDecompressHeader3(handle, file, UInt(file.count), &width, &height, &subsampling, &space)
         guard height > 0, width > 0, space >= 0 else {
             defer { tjDestroy(handle) }
@@ -38,8 +38,8 @@ final class JPEGDecoder {
 
     deinit { tjDestroy(handle) }
 
-    /// The image, at a half, a quarter or an eighth where that leaves the shorter side twice `side` or more; 0 for
-    /// `side` leaves it whole. EXIF's orientation is not looked at. The caller has checked the size. C: `tjDecompress2`.
+    /// The image. Its scale is a half, a quarter or an eighth if the shorter side is then still at least twice `side`;
+    /// with `side` 0 it is 1. EXIF's orientation is ignored. The caller has checked the size. C: `tjDecompress2`.
     func decode(channels: Int, side: Int) throws -> DecodedImage {
         let divisor = side == 0 ? 1 : [8, 4, 2].first { min(height, width) >= 2 * side * $0 } ?? 1
         let shape = ImageShape(

@@ -1,18 +1,18 @@
 import Collectives
 
-/// What a search for image files came across and left out. Paths are as they can be printed.
+/// Files and folders that a search for image files left out. Paths are in printable form.
 struct LeftOut {
-    /// Files that aren't named like images: how many of which ending, in small letters; "" for none.
+    /// Number of files that aren't named like images, by ending, in small letters; "" for no ending.
     var endings: [String: Int] = [:]
-    /// Image files, and folders with some, whose names open with a dot.
+    /// Image files, and folders with some, whose names begin with a dot.
     var hidden: [String] = []
-    /// Folders without any image file in them or below.
+    /// Folders without image files, at any depth.
     var barren: [String] = []
     /// Image files, and folders with some, whose names aren't UTF-8.
     var misnamed: [String] = []
 
-    /// So many names are told.
-    private static let told = 20
+    /// Number of names in a note.
+    private static let mostNames = 20
 
     mutating func add(_ other: LeftOut) {
         endings.merge(other.endings, uniquingKeysWith: +)
@@ -21,7 +21,7 @@ struct LeftOut {
         misnamed += other.misnamed
     }
 
-    /// A file that is used, although it is no image.
+    /// Removes a file that is used, although it is not an image.
     mutating func take(ending: String) {
         endings[ending, default: 0] -= 1
         if endings[ending] == 0 { endings[ending] = nil }
@@ -29,8 +29,8 @@ struct LeftOut {
 
     /// A line about each kind.
     /// - Parameters:
-    ///   - folder: which was searched.
-    ///   - count: image files that were found.
+    ///   - folder: the folder that was searched.
+    ///   - count: number of image files that were found.
     func notes(in folder: String, count: Int) -> [String] {
         var lines: [String] = []
         let others = endings.values.reduce(0, +)
@@ -39,9 +39,9 @@ struct LeftOut {
             lines.append(
                 "left out \(others) of \(count + others) files, whose names don't end in \(known): \(endingCounts)")
         }
-        if !barren.isEmpty { lines.append("no image file in \(Self.list(barren, in: folder))") }
+        if !barren.isEmpty { lines.append("found no image file in \(Self.list(barren, in: folder))") }
         if !hidden.isEmpty {
-            lines.append("left out, for a dot opens their names: \(Self.list(hidden, in: folder))")
+            lines.append("left out names that begin with a dot: \(Self.list(hidden, in: folder))")
         }
         return lines.map { "\(oneLine(folder)): \($0)" }
     }
@@ -52,15 +52,15 @@ struct LeftOut {
         return Self.list(sorted.map { "\($0.value) \($0.key.isEmpty ? "without an ending" : ".\($0.key)")" })
     }
 
-    /// Paths below a folder, by their names from there on.
+    /// Paths in a folder, without the folder's own path.
     private static func list(_ paths: [String], in folder: String) -> String {
         let opening = oneLine(join(folder, ""))
         return list(paths.sorted(by: precedes).map { $0.hasPrefix(opening) ? String($0.dropFirst(opening.count)) : $0 })
     }
 
-    /// The first of some words, and how many there are more.
+    /// The first few words, and the number of others.
     static func list(_ words: [String]) -> String {
-        let more = words.count - told
-        return words.prefix(told).joined(separator: ", ") + (more > 0 ? " and \(more) more" : "")
+        let more = words.count - mostNames
+        return words.prefix(mostNames).joined(separator: ", ") + (more > 0 ? " and \(more) more" : "")
     }
 }

@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// Tells on standard error how far the decoding of image files is, every ten seconds: a million take minutes.
+/// Reports the progress of decoding image files on standard error every ten seconds, because a million take minutes.
 final class LoadingProgress: Sendable {
     private let last = Mutex(ContinuousClock.now)
 
@@ -13,6 +13,6 @@ final class LoadingProgress: Sendable {
         }
         guard isDue else { return }
         FileHandle.standardError.write(
-            Data("dim-dist: \(done) of \(count) image files decoded by the first rank\n".utf8))
+            Data("dim-dist: \(done) of \(count) image files decoded by rank 0\n".utf8))
     }
 }

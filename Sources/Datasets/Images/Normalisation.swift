@@ -1,9 +1,10 @@
 import Collectives
 import Tensors
 
-/// What a pixel value v becomes: (v/255 - mean) / deviation for a byte, (v - mean) / deviation for a float, by channel.
+/// Normalisation of a pixel value v by channel: (v/255 - mean) / deviation for a byte, (v - mean) / deviation for a
+/// float.
 package struct Normalisation: Codable, Equatable, Sendable {
-    /// Of bytes on the scale of 0...1.
+    /// Mean; for bytes on the scale of 0...1.
     package let mean: [Double]
     /// Standard deviation over all pixels (divided by their number); 1 for a constant channel.
     package let deviation: [Double]
@@ -13,11 +14,11 @@ package struct Normalisation: Codable, Equatable, Sendable {
         self.deviation = deviation
     }
 
-    /// To the digits of Float, which is all that earlier checkpoints kept.
+    /// Equal in the digits of Float, because earlier checkpoints kept no more.
     package static func == (a: Normalisation, b: Normalisation) -> Bool { a.floats() == b.floats() }
 
     /// Mean and deviation in Float.
-    /// - Parameter scale: what values come shifted and divided by; the result is then for those.
+    /// - Parameter scale: shift and unit of the values to normalise; the result is for values in that form.
     func floats(of scale: ColumnScale? = nil) -> (mean: [Float], deviation: [Float]) {
         guard let scale else { return (mean.map { Float($0) }, deviation.map { Float($0) }) }
         return (
@@ -26,8 +27,8 @@ package struct Normalisation: Codable, Equatable, Sendable {
         )
     }
 
-    /// What normalised pixels, [..., channels], were made of: bytes on the scale of 0...1. What lies outside of that, by
-    /// rounding or otherwise, is set to the nearest.
+    /// The originals of normalised pixels, [..., channels]: bytes on the scale of 0...1. Values outside 0...1, by
+    /// rounding or otherwise, are clipped.
     package func undone(_ pixels: Tensor, device: Device) -> Tensor {
         let channels = mean.count
         let (mean, deviation) = floats()
@@ -40,19 +41,21 @@ package struct Normalisation: Codable, Equatable, Sendable {
         return result
     }
 
-    /// Throws when it isn't one for images of so many channels. For one that comes from a file.
+    /// Throws when the normalisation doesn't fit the number of channels. For one that comes from a file.
     package func check(channels: Int) throws {
         guard mean.count == channels, deviation.count == channels else {
             throw InputError(
-                "normalisation has \(mean.count) means and \(deviation.count) deviations, expected \(channels) of each, "
-                    + "one a channel")
+                "normalisation has \(mean.count) means and \(deviation.count) deviations, expected \(channels) of "
+                    + "each, one for each channel")
         }
         guard mean.allSatisfy(\.isFinite), deviation.allSatisfy({ $0.isFinite && $0 > 0 }) else {
-            throw InputError("normalisation by \(mean) and \(deviation), expected finite means and deviations above 0")
+            throw InputError(
+                "normalisation has means \(mean) and deviations \(deviation), expected finite means and "
+                    + "deviations above 0")
         }
     }
 
-    /// `[channels, 256]`, what each pixel value becomes.
+    /// `[channels, 256]`: the normalised value of each byte.
     func table() -> [Float] {
         let (means, deviations) = floats()
         return zip(means, deviations).flatMap { mean, deviation in

@@ -1,11 +1,11 @@
-/// A PNG's chunks up to its end, of which only those are kept that pixels depend on.
+/// A PNG's chunks up to its end. Only those that determine pixels are kept.
 ///
-/// libpng allocates what a chunk's length claims before it has seen the bytes, and unpacks compressed texts and colour
-/// profiles to any size. What says which light the bytes stand for would make it change them.
+/// libpng allocates a chunk's claimed length before it has seen the bytes, and unpacks compressed texts and colour
+/// profiles to any size. Chunks about colour spaces would make it change pixel values.
 struct PNGChunks {
-    /// A whole PNG.
+    /// A complete PNG of the chunks that are kept.
     private(set) var used: [UInt8]
-    /// What the other chunks tell.
+    /// Remarks from the other chunks.
     private(set) var remarks: Set<ImageRemark> = []
 
     private static let signature = 8
@@ -14,22 +14,22 @@ struct PNGChunks {
     init(_ file: [UInt8]) throws {
         used = Array(file.prefix(Self.signature))
         used.reserveCapacity(file.count)
-        var place = Self.signature
+        var offset = Self.signature
         var (gamma, hasSRGB): (Int?, Bool) = (nil, false)
-        while place < file.count {
+        while offset < file.count {
             // Length, type, data and checksum.
-            guard file.count - place >= 12 else {
+            guard file.count - offset >= 12 else {
                 throw Undecodable(description: "broken PNG: ends within a chunk, at byte \(file.count)")
             }
-            let length = Self.number(file[place..<place + 4])
-            let type = String(decoding: file[place + 4..<place + 8], as: UTF8.self)
-            guard length <= file.count - place - 12 else {
+            let length = Self.number(file[offset..<offset + 4])
+            let type = String(decoding: file[offset + 4..<offset + 8], as: UTF8.self)
+            guard length <= file.count - offset - 12 else {
                 throw Undecodable(
-                    description: "broken PNG: a chunk \(type) of \(length) bytes at byte \(place) of \(file.count)")
+                    description: "broken PNG: a chunk \(type) of \(length) bytes at byte \(offset) of \(file.count)")
             }
-            let data = file[place + 8..<place + 8 + length]
-            let isCritical = file[place + 4] & 0x20 == 0  // a capital letter
-            if isCritical || type == "tRNS" { used += file[place..<place + 12 + length] }
+            let data = file[offset + 8..<offset + 8 + length]
+            let isCritical = file[offset + 4] & 0x20 == 0  // a capital letter
+            if isCritical || type == "tRNS" { used += file[offset..<offset + 12 + length] }
             switch type {
             case "acTL": remarks.insert(.animated)
             case "eXIf": if orientation(ofTIFF: data) != 1 { remarks.insert(.turned) }
@@ -38,14 +38,15 @@ struct PNGChunks {
             default: break
             }
             if type == "IEND" { break }
-            place += 12 + length
+            offset += 12 + length
         }
         if let gamma, !hasSRGB, Self.isTaken(gamma: gamma) { remarks.insert(.readOtherwiseByVersion1) }
     }
 
-    /// Whether libpng changes pixels for a gAMA chunk's value, 100,000 times the exponent: not where it is 1/2.2 to 5 %.
+    /// Whether libpng changes pixels for a gAMA chunk's value, which is 100,000 times the exponent. It doesn't if the
+    /// exponent is within 5 % of 1/2.2.
     private static func isTaken(gamma: Int) -> Bool { gamma >= 16 && abs(Double(gamma) * 2.2e-5 - 1) > 0.05 }
 
-    /// Of bytes, the highest first.
+    /// A number of bytes, the highest first.
     private static func number(_ bytes: ArraySlice<UInt8>) -> Int { bytes.reduce(0) { $0 << 8 | Int($1) } }
 }

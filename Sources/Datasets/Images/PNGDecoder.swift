@@ -5,9 +5,9 @@ func sizeOfPNG(_ file: [UInt8]) throws -> (height: Int, width: Int) {
     try withPNG(PNGChunks(file)) { (Int($0.pointee.height), Int($0.pointee.width)) }
 }
 
-/// Any PNG as its own bytes, whatever light it says that they stand for (gAMA, cHRM, sRGB, iCCP), as Pillow, torchvision and
-/// OpenCV take them, and as we take a JPEG's. Palettes and few bits are expanded, of 16 bits the high byte is taken, what is
-/// transparent is blended on black, value by value. C: `png_image_finish_read`.
+/// Decodes a PNG to its stored bytes. Colour spaces (gAMA, cHRM, sRGB, iCCP) are ignored, as in Pillow, torchvision and
+/// OpenCV, and as for JPEG. Palettes and few bits are expanded. Of 16 bits the high byte is used. Transparent pixels
+/// are blended with black, value by value. C: `png_image_finish_read`.
 ///
 /// - Parameters:
 ///   - channels: 1 or 3.
@@ -33,17 +33,17 @@ func decodePNG(_ file: [UInt8], channels: Int, check: (Int, Int) throws -> Void)
     }
 }
 
-/// What libpng is asked to make of a PNG: nothing in which it would reckon with light. So the transparency of 8 bits stays
-/// beside the values; in 16 bits, which are linear to libpng and so left alone, it multiplies the values by it.
+/// The format that libpng decodes a PNG to: one in which it doesn't convert colour spaces. So the alpha of 8-bit values
+/// stays separate. Values of 16 bits are linear for libpng, so it doesn't convert them, and multiplies them by alpha.
 private struct PNGSamples {
-    /// Values of a pixel without its transparency, 1 or 3.
+    /// Values of a pixel without alpha, 1 or 3.
     private let colours: Int
     private let isWide: Bool
     private let isTransparent: Bool
-    /// Beside the colours, in the memory that libpng fills.
+    /// Whether alpha is beside the colours, in the memory that libpng fills.
     private var hasAlpha: Bool { isTransparent && !isWide }
 
-    /// - Parameter format: of the file, by libpng.
+    /// - Parameter format: the file's format, by libpng.
     init(of format: UInt32, channels: Int) {
         isWide = format & UInt32(PNG_FORMAT_FLAG_LINEAR) != 0
         isTransparent = format & UInt32(PNG_FORMAT_FLAG_ALPHA) != 0
@@ -60,17 +60,18 @@ private struct PNGSamples {
 
     var bytesOfPixel: Int { (colours + (hasAlpha ? 1 : 0)) * (isWide ? 2 : 1) }
 
-    /// Makes `[height, width, channels]` of what libpng made, from the front of the same memory: nothing grows.
+    /// Converts libpng's pixels to `[height, width, channels]`, in the same memory from the front, because nothing
+    /// grows.
     func narrow(_ memory: UnsafeMutableRawBufferPointer, channels: Int) -> Set<ImageRemark> {
         let pixels = memory.count / bytesOfPixel
         let bytes = memory.assumingMemoryBound(to: UInt8.self)
         var remarks: Set<ImageRemark> = []
         if isWide {
             var all: UInt16 = 0
-            for place in 0..<pixels * colours {
-                let value = memory.load(fromByteOffset: 2 * place, as: UInt16.self)
+            for index in 0..<pixels * colours {
+                let value = memory.load(fromByteOffset: 2 * index, as: UInt16.self)
                 all |= value
-                bytes[place] = UInt8(truncatingIfNeeded: value >> 8)
+                bytes[index] = UInt8(truncatingIfNeeded: value >> 8)
             }
             remarks.formUnion([.sixteenBits, .readOtherwiseByVersion1])
             if (1..<1 << 12).contains(all) { remarks.insert(.twelveBits) }
@@ -78,15 +79,15 @@ private struct PNGSamples {
         }
         if hasAlpha { remarks.formUnion(blend(bytes, pixels: pixels)) }
         if channels == 1 && colours == 3 {
-            for place in 0..<pixels {
-                bytes[place] = grey(bytes[3 * place], bytes[3 * place + 1], bytes[3 * place + 2])
+            for pixel in 0..<pixels {
+                bytes[pixel] = grey(bytes[3 * pixel], bytes[3 * pixel + 1], bytes[3 * pixel + 2])
             }
             remarks.insert(.readOtherwiseByVersion1)
         }
         return remarks
     }
 
-    /// Lays pixels, behind whose colours their alpha lies, on black.
+    /// Blends pixels with black. Each pixel's alpha is after its colours.
     private func blend(_ bytes: UnsafeMutableBufferPointer<UInt8>, pixels: Int) -> Set<ImageRemark> {
         guard var target = bytes.baseAddress else { return [] }
         var source = target
@@ -107,7 +108,7 @@ private struct PNGSamples {
     }
 }
 
-/// Grey of a colour by ITU-R BT.601, as JPEG has it, rounded as by Pillow.
+/// Grey of a colour by ITU-R BT.601, as in JPEG, rounded as by Pillow.
 func grey(_ red: UInt8, _ green: UInt8, _ blue: UInt8) -> UInt8 {
     var sum = 19595 * Int(red)
     sum += 38470 * Int(green)

@@ -1,10 +1,10 @@
 import Collectives
 
-/// Resizes the shorter side to `side` and cuts a square out of the middle: `[height, width, channels]` to
-/// `[side, side, channels]`.
+/// Resizes the shorter side to `side` and crops the square in the middle: `[height, width, channels]` to `[side, side,
+/// channels]`.
 ///
-/// Rows first, then columns, each by `TriangleFilter`. Bytes are rounded after each, as by Pillow's `BILINEAR`, whose
-/// bytes these are; of images that are higher than wide they may differ by 1.
+/// Rows first, then columns, each by `TriangleFilter`. Bytes are rounded after each. The result equals that of Pillow's
+/// `BILINEAR`; for images that are higher than wide, bytes may differ by 1.
 func resizeAndCrop<Value: ResizableValue>(
     _ image: UnsafePointer<Value>, _ shape: ImageShape, to side: Int, into result: UnsafeMutablePointer<Value>
 ) {
@@ -37,8 +37,8 @@ struct ResizingReader: ImageReader {
     private let base: any ImageReader
     let shape: ImageShape
 
-    /// Values that are read at a time, to hold no more of the originals. Above the whole of Fashion-MNIST, which as a
-    /// compressed file is read from its start each time.
+    /// Values that are read at a time, to limit memory. It is larger than all of Fashion-MNIST, because a compressed
+    /// file is read from its start each time.
     private static let chunk = 1 << 26
 
     var count: Int { base.count }
@@ -51,7 +51,7 @@ struct ResizingReader: ImageReader {
 
     init(_ base: any ImageReader, to side: Int, path: String) throws {
         guard !base.shape.isVector else {
-            throw InputError("\(path): holds vectors, which data.imageSize=\(side) can't resize: leave it out")
+            throw InputError("\(path): holds vectors, which can't be resized: leave data.imageSize=\(side) out")
         }
         self.base = base
         shape = ImageShape(height: side, width: side, channels: base.shape.channels)

@@ -1,14 +1,14 @@
 import Collectives
 
-/// STL-10's binary files: 96x96 pixels as a red, a green and a blue plane, each column by column; labels from 1 to 10
-/// in a file of their own, which the unlabelled images have not.
+/// STL-10's binary files: 96x96 pixels as a red, a green and a blue plane, each column by column. Labels from 1 to 10
+/// are in a separate file; unlabelled images have none.
 struct STL10Reader: ImageReader {
     /// Bytes of an image.
     static let record = 3 * plane
 
     private static let side = 96
     private static let plane = side * side
-    /// Images read at once; their bytes are then put in another order.
+    /// Images read at a time; their bytes are then reordered.
     private static let chunk = 256
 
     private let images: String
@@ -21,7 +21,7 @@ struct STL10Reader: ImageReader {
         let size = try ByteFile(images).length(atMost: ImageSource.largestCount * Self.record)
         guard size > 0, size % Self.record == 0, size / Self.record <= ImageSource.largestCount else {
             throw InputError(
-                "\(images): \(size) bytes, expected a multiple of \(Self.record) (96x96x3 pixels an image), "
+                "\(images): has \(size) bytes, expected a multiple of \(Self.record) (96x96x3 pixels for each image), "
                     + "of 1 to \(ImageSource.largestCount) images")
         }
         count = size / Self.record
@@ -29,8 +29,8 @@ struct STL10Reader: ImageReader {
             let found = try ByteFile(labels).length(atMost: count)
             guard found == count else {
                 throw InputError(
-                    "\(labels): \(found > count ? "more than \(count)" : "\(found)") bytes, expected "
-                        + "\(count), one for each image of \(images)")
+                    "\(labels): has \(found > count ? "more than \(count)" : "\(found)") bytes, expected \(count), "
+                        + "one for each image of \(images)")
             }
         }
         self.images = images
@@ -60,8 +60,10 @@ struct STL10Reader: ImageReader {
 
     private static func labels(_ path: String, _ range: Range<Int>) throws -> [Int32] {
         let bytes = try ByteFile(path).read(range.count, at: range.lowerBound)
-        if let place = bytes.firstIndex(where: { !(1...10).contains($0) }) {
-            throw InputError("\(path): label \(bytes[place]) at image \(range.lowerBound + place), expected 1 to 10")
+        if let index = bytes.firstIndex(where: { !(1...10).contains($0) }) {
+            throw InputError(
+                "\(path): has label \(bytes[index]) at image \(range.lowerBound + index), expected 1 to "
+                    + "10")
         }
         return bytes.map(Int32.init)
     }

@@ -1,27 +1,27 @@
 import Collectives
 import Tensors
 
-/// Which images make up the global batch of each step, and which of them are a rank's.
+/// The images of the global batch of each step, and those that each rank has.
 ///
-/// Letters: V virtual shards, B images a global batch, S steps an epoch, k the step within its epoch.
+/// Letters: V virtual shards, B images in a global batch, S steps in an epoch, k the step within its epoch.
 ///
-/// At step k, with a phase φ in 0..<V, shard s gives `floor(((s+1)B + φ)/V) - floor((sB + φ)/V)` images; over the
-/// shards that adds up to B. Where V divides B it is B/V each. Elsewhere a fixed phase would favour the same shards
-/// at every step; going through all phases makes every shard give exactly B in V steps, because the sum of
-/// floor((x + φ)/V) over φ is x. They come in bit-reversed order (0, V/2, V/4, 3V/4, ...), which keeps shards within
-/// a few images of each other at every step: in rising order some would lead by V/4, and an epoch of few steps would
-/// always show more of the same shards. A shard's images come in the order of its own permutation of the epoch. So a
-/// step's batch follows from the seed and the step alone, and any step can be had without those before it.
+/// At step k, with a phase φ in 0..<V, shard s gives `floor(((s+1)B + φ)/V) - floor((sB + φ)/V)` images. Over all
+/// shards the sum is B. Where V divides B, each shard gives B/V. Elsewhere a fixed phase would favour the same shards
+/// at every step. With all phases in turn, every shard gives exactly B in V steps, because the sum of floor((x + φ)/V)
+/// over φ is x. The phases come in bit-reversed order (0, V/2, V/4, 3V/4, ...), which keeps shards within a few images
+/// of each other at every step. In rising order some would lead by V/4, and an epoch of few steps would always show
+/// more of the same shards. A shard's images come in the order of its permutation for the epoch. So a step's batch
+/// depends on the seed and the step alone, and can be computed without the steps before.
 package struct BatchPlan: Sendable {
     package let shards: VirtualShards
     /// B, images in a global batch.
     package let batch: Int
     package let seed: UInt64
-    /// S, the most steps in which no shard runs out, at least 1: within an epoch no image comes twice. Fewer than B
-    /// images and what the shards' sizes differ by are left out of an epoch, others in each.
+    /// S, the most steps in which no shard runs out, at least 1. Within an epoch no image comes twice. An epoch leaves
+    /// out fewer than B images plus the differences of the shards' sizes, and each epoch leaves out others.
     package let stepsPerEpoch: Int
 
-    /// Permutations of the epoch last asked for, by shard.
+    /// Permutations of the last used epoch, by shard.
     private var orders: [Int: [Int32]] = [:]
     private var epochOfOrders = 0
 
@@ -29,7 +29,8 @@ package struct BatchPlan: Sendable {
     package init(shards: VirtualShards, batch: Int, seed: UInt64) throws {
         guard (1...shards.imageCount).contains(batch) else {
             throw InputError(
-                "batch of \(batch), expected 1 to \(shards.imageCount), the images there are: --batch \(shards.imageCount)"
+                "batch is \(batch): it must be 1 to \(shards.imageCount), the number of images; use --batch "
+                    + "\(shards.imageCount)"
             )
         }
         self.shards = shards
@@ -49,22 +50,22 @@ package struct BatchPlan: Sendable {
         guard stepsPerEpoch >= 1 else {
             let safe = shards.imageCount / count * count
             throw InputError(
-                "batch of \(batch) takes more than some of the \(count) virtual shards of \(shards.imageCount) images "
-                    + "hold; the largest batch that always fits is \(safe): --batch \(safe)")
+                "batch is \(batch): it takes more images than some of the \(count) virtual shards of "
+                    + "\(shards.imageCount) images hold; use --batch \(safe), the largest that always fits")
         }
     }
 
     package func epoch(ofStep step: Int) -> Int { step / stepsPerEpoch }
 
-    /// How many images of the step's batch are this rank's; zero is possible when B < V.
+    /// Number of images of the step's batch that a rank has. It may be 0 when B < V.
     package func share(step: Int, rank: Int, worldSize: Int) -> Int {
         let owned = shards.owned(rank: rank, worldSize: worldSize)
         let phase = Self.phase(step % stepsPerEpoch, shards: shards.count)
         return (owned.upperBound * batch + phase) / shards.count - (owned.lowerBound * batch + phase) / shards.count
     }
 
-    /// This rank's images of the step's batch, as numbers in the data set, in shard order. `step` counts from 0 over
-    /// all epochs. The ranks' lists, in rank order, are the same list at any world size.
+    /// Indices in the data set of a rank's images of the step's batch, in shard order. `step` counts from 0 over all
+    /// epochs. The ranks' lists, joined in rank order, are the same at any world size.
     package mutating func indices(step: Int, rank: Int, worldSize: Int) -> [Int] {
         precondition(step >= 0, "step \(step)")
         let (epoch, k) = step.quotientAndRemainder(dividingBy: stepsPerEpoch)
@@ -103,8 +104,8 @@ package struct BatchPlan: Sendable {
         return phase
     }
 
-    /// Images that a shard gives in the first `steps` steps of an epoch: B for each full round of V steps, then a
-    /// difference of sums of floor((x + φ)/V) over the phases φ of the steps that are left.
+    /// Number of images that a shard gives in the first `steps` steps of an epoch: B for each full round of V steps,
+    /// plus a difference of sums of floor((x + φ)/V) over the phases φ of the remaining steps.
     private static func drawn(_ shard: Int, steps: Int, batch: Int, shards: Int) -> Int {
         let (rounds, left) = steps.quotientAndRemainder(dividingBy: shards)
         func sum(_ x: Int) -> Int {
@@ -113,10 +114,10 @@ package struct BatchPlan: Sendable {
         return rounds * batch + sum((shard + 1) * batch) - sum(shard * batch)
     }
 
-    /// How many of the first `count` phases are at least `threshold`, in 1...V.
+    /// Number of the first `count` phases that are at least `threshold`, in 1...V.
     ///
-    /// `count` falls into blocks of 2^j steps, one for each bit set in it; the phases of a block are evenly spaced by
-    /// V/2^j, from an offset below that.
+    /// `count` consists of blocks of 2^j steps, one for each of its set bits. The phases of a block are evenly spaced
+    /// by V/2^j, from an offset below that.
     private static func phases(_ count: Int, from threshold: Int, shards: Int) -> Int {
         var (total, offset) = (0, 0)
         var (size, spacing) = (shards / 2, 2)

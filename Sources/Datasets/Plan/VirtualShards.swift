@@ -1,12 +1,12 @@
 import Collectives
 
-/// The data set cut into consecutive pieces, as evenly as may be; the pieces, not the ranks, are what batches draw
-/// from, so that no batch depends on how many ranks there are.
+/// The data set in consecutive shards of nearly equal size. Batches draw from the shards, not from the ranks, so that
+/// no batch depends on the number of ranks.
 ///
 /// Shard s of V holds the images `floor(s*count/V) ..< floor((s+1)*count/V)`.
 /// Rank r of P owns the shards `floor(r*V/P) ..< floor((r+1)*V/P)`, hence consecutive images.
 package struct VirtualShards: Equatable, Sendable {
-    /// More would only make shards of few images.
+    /// Most shards; more would only give shards of few images.
     package static let largest = 1 << 16
 
     /// Images in the data set.
@@ -19,14 +19,14 @@ package struct VirtualShards: Equatable, Sendable {
     ///   - count: V; nil takes 64, or the largest power of two that is at most `imageCount` if that is less.
     package init(imageCount: Int, count: Int? = nil) throws {
         guard (1...ImageSource.largestCount).contains(imageCount) else {
-            throw InputError("\(imageCount) images, expected 1 to \(ImageSource.largestCount)")
+            throw InputError("the data have \(imageCount) images, expected 1 to \(ImageSource.largestCount)")
         }
         let count = count ?? min(64, Self.powerOfTwo(atMost: imageCount))
         let limit = min(Self.largest, Self.powerOfTwo(atMost: imageCount))
         guard count >= 1, count <= limit, count.nonzeroBitCount == 1 else {
             throw InputError(
-                "\(count) virtual shards for \(imageCount) images, expected a power of two from 1 to \(limit): "
-                    + "--set data.virtualShards=\(min(64, limit))")
+                "data.virtualShards is \(count): for \(imageCount) images it must be a power of two from 1 to "
+                    + "\(limit); use --set data.virtualShards=\(min(64, limit))")
         }
         self.imageCount = imageCount
         self.count = count
@@ -43,9 +43,11 @@ package struct VirtualShards: Equatable, Sendable {
         let limit = min(Self.largest, Self.powerOfTwo(atMost: imageCount))
         let advice =
             worldSize <= limit
-            ? "--set data.virtualShards=\(Self.powerOfTwo(atMost: 2 * worldSize - 1))"
-            : "run at most \(limit) ranks on these \(imageCount) images"
-        throw InputError("\(worldSize) ranks on \(count) virtual shards, expected at most one rank a shard: \(advice)")
+            ? "use --set data.virtualShards=\(Self.powerOfTwo(atMost: 2 * worldSize - 1))"
+            : "start at most \(limit) ranks for these \(imageCount) images"
+        throw InputError(
+            "there are \(worldSize) ranks but only \(count) virtual shards, and each rank needs one: "
+                + "\(advice)")
     }
 
     /// The shards of one rank. Call `check(worldSize:)` first.

@@ -1,15 +1,15 @@
 import Collectives
 import Tensors
 
-/// Random changes to an image, the same for one (seed, epoch, image) whatever the number of ranks.
+/// Random changes to an image. They depend on seed, epoch and image, not on the number of ranks.
 package struct Augmentation: SettingsTree {
-    /// Pixels that an image is moved by at most, each way, with its reflection at the edge where it leaves room; 0 is
-    /// off. Not zeros: a contrastive loss learns to tell images by where their black borders lie.
+    /// Most pixels by which an image is moved each way; 0 is off. The free border is filled with the image's reflection
+    /// at its edge, not with zeros: from black borders, a contrastive loss would learn to identify images.
     package var padCrop: Int
     /// Mirrors left and right with probability 1/2.
     package var flip: Bool
     package var jitter = ColourJitter()
-    /// Probability of losing all colour.
+    /// Probability of becoming grey.
     package var greyscale = 0.0
 
     package init() { self.init(padCrop: 0, flip: false) }
@@ -21,9 +21,9 @@ package struct Augmentation: SettingsTree {
 
     package static let parts: [String: any SettingsTree.Type] = ["jitter": ColourJitter.self]
     package static let help = [
-        "padCrop": "pixels that an image is moved by at most, each way, reflected at the edge; 0 is off",
-        "flip": "mirror left and right with probability 1/2",
-        "greyscale": "probability of losing all colour, 0 to 1",
+        "padCrop": "most pixels by which an image is moved each way, reflected at the edge; 0 is off",
+        "flip": "swap left and right with probability 1/2",
+        "greyscale": "probability of becoming grey, 0 to 1",
     ]
 
     private var changesColours: Bool { jitter.changesColours || greyscale > 0 }
@@ -46,30 +46,30 @@ package struct Augmentation: SettingsTree {
         }
     }
 
-    /// Throws when a crop could miss the image, on vectors, which have no left and right, or when there are no colours
-    /// to change.
+    /// Throws for a shift beyond the image, for vectors, and for colour changes of images without colours.
     package func check(shape: ImageShape, holdsBytes: Bool = true) throws {
         guard !shape.isVector || self == Augmentation() else {
             throw InputError(
-                "data.augmentation has padCrop \(padCrop) and flip \(flip), which are for images, and these data are "
-                    + "vectors of \(shape.channels): set them to 0 and false, or take a method without augmentation")
+                "data.augmentation has padCrop \(padCrop) and flip \(flip), which are for images, but these data are "
+                    + "vectors of \(shape.channels) numbers: set them to 0 and false, or choose a method without "
+                    + "augmentation")
         }
         let limit = min(shape.height, shape.width) - 1
         guard (0...limit).contains(padCrop) else {
             throw InputError(
-                "padCrop \(padCrop) on images of \(shape.height)x\(shape.width), expected 0 to \(limit), "
-                    + "below the shorter side")
+                "data.augmentation.padCrop is \(padCrop), but images are \(shape.height)x\(shape.width): it must be 0 "
+                    + "to \(limit), less than the shorter side")
         }
         guard !changesColours || shape.channels == 3 && holdsBytes else {
             let found = shape.channels == 3 ? "floating-point pixels" : "\(shape.channels) channel(s)"
             throw InputError(
-                "data.augmentation changes colours (jitter, greyscale), and these images have \(found): that is for "
-                    + "images of red, green and blue in 0 to 255; leave it out")
+                "data.augmentation changes colours (jitter, greyscale), but these images have \(found): leave it out, "
+                    + "because it needs red, green and blue from 0 to 255")
         }
     }
 
-    /// What becomes of one view of an image in one epoch. All numbers are always drawn, so that switching one change off leaves
-    /// the others as they were.
+    /// The random changes of one view of an image in one epoch. All numbers are always drawn, so that switching one
+    /// change off doesn't alter the others.
     func view(seed: UInt64, epoch: Int, image: Int, view: Int = 0) -> ImageView {
         var stream = RandomStream(seed: seed, purpose: .augmentation, step: epoch, sample: image, part: view)
         let top = stream.index(below: 2 * padCrop + 1) - padCrop
@@ -81,8 +81,8 @@ package struct Augmentation: SettingsTree {
     }
 }
 
-/// Where the crop lies on the image, negative over the padding, whether it is mirrored afterwards, and what becomes of
-/// its colours.
+/// A view of an image: the crop's position on the image (negative over the padding), whether it is mirrored afterwards,
+/// and the change of its colours.
 struct ImageView: Equatable {
     var top: Int
     var left: Int
@@ -94,13 +94,13 @@ struct ImageView: Equatable {
 
 /// Writes a view of the image `[height, width, channels]` as normalised Float, of the same shape.
 ///
-/// What lies outside the image is its reflection at the edge (`cb|abcd|cb`).
+/// Outside the image is its reflection at the edge (`cb|abcd|cb`).
 func render<Conversion: PixelConversion>(
     _ image: UnsafePointer<Conversion.Stored>, _ shape: ImageShape, _ view: ImageView, _ conversion: Conversion,
     into result: UnsafeMutablePointer<Float>
 ) {
     let (width, channels) = (shape.width, shape.channels)
-    // Neighbouring columns that are read one way: the reflection at the left, the image, the reflection at the right.
+    // Runs of columns in one direction: the reflection at the left, the image, the reflection at the right.
     let (before, after) = (max(0, -view.left), max(0, view.left))
     var runs = [
         (first: before, step: -1, count: before), (first: after, step: 1, count: width - before - after),

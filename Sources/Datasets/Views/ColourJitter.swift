@@ -1,14 +1,14 @@
 import Collectives
 import Tensors
 
-/// Random brightness, contrast, saturation and hue, each by a factor or turn drawn uniformly: with strength s a factor
-/// of 1 - s to 1 + s, and a turn of -hue to hue.
+/// Random brightness, contrast, saturation and hue, drawn uniformly: with strength s a factor from 1 - s to 1 + s, and
+/// for hue a turn from -hue to hue.
 package struct ColourJitter: SettingsTree {
     /// In 0...1.
     package var brightness = 0.0, contrast = 0.0, saturation = 0.0
-    /// In 0...1/2, of a whole turn of the colour circle.
+    /// In 0...1/2, as a fraction of the colour circle.
     package var hue = 0.0
-    /// Of an image to be changed at all.
+    /// Probability that an image is changed.
     package var probability = 1.0
 
     package init() {}
@@ -17,13 +17,13 @@ package struct ColourJitter: SettingsTree {
         "brightness": "strength of a random factor, 0 to 1",
         "contrast": "strength of a random factor, 0 to 1",
         "saturation": "strength of a random factor, 0 to 1",
-        "hue": "largest turn of the colour circle, 0 to 0.5",
-        "probability": "of an image to be changed at all",
+        "hue": "largest turn, as a fraction of the colour circle, 0 to 0.5",
+        "probability": "probability that an image is changed, 0 to 1",
     ]
 
     var changesColours: Bool { probability > 0 && max(brightness, contrast, saturation, hue) > 0 }
 
-    /// Draws one change. All numbers are drawn, whatever the strengths.
+    /// Draws one change. All numbers are drawn at any strengths.
     func draw(_ stream: inout RandomStream, greyscale: Double) -> ColourChange {
         func uniform() -> Double { Double(stream.uniform()) }
         let isChanged = uniform() < probability
@@ -40,21 +40,21 @@ package struct ColourJitter: SettingsTree {
     }
 }
 
-/// A change of an image's colours, one affine map of (red, green, blue): brightness, then contrast around the image's
-/// mean luma, then saturation around each pixel's, then a turn of hue in the plane of equal luma (YIQ); values are cut
-/// to 0...1 at the end.
+/// A change of an image's colours, one affine map of (red, green, blue). It is brightness, then contrast around the
+/// image's mean luma, then saturation around each pixel's luma, then a turn of hue in the plane of equal luma (YIQ).
+/// Values are clipped to 0...1 at the end.
 struct ColourChange: Equatable {
     var brightness: Float
     var contrast: Float
-    /// 0 leaves greys.
+    /// Factor of saturation; 0 gives grey.
     var saturation: Float
-    /// Of hue, in whole turns.
+    /// Turn of hue, in whole turns.
     var turn: Float
 
-    /// Of red, green and blue in luma (ITU-R BT.601).
+    /// Weights of red, green and blue in luma (ITU-R BT.601).
     static let luma = SIMD3<Float>(0.299, 0.587, 0.114)
 
-    /// What red, green and blue become, as columns, and what is added to all three.
+    /// The map: the images of red, green and blue as columns, and an offset of all three.
     /// - Parameter mean: the image's luma, in 0...1.
     func map(mean: Float) -> (columns: [SIMD3<Float>], offset: Float) {
         // Rows of RGB to YIQ, and columns back.
@@ -84,11 +84,11 @@ struct ColourChange: Equatable {
     }
 }
 
-/// Bytes of red, green and blue through a change of colours, normalised.
+/// A conversion of red, green and blue bytes by a change of colours and normalisation.
 struct ColourConversion: PixelConversion {
     private let red, green, blue, offset, scale, shift: SIMD4<Float>
 
-    /// - Parameter image: `[pixels, 3]`, whose mean luma contrast is around.
+    /// - Parameter image: `[pixels, 3]`; its mean luma is the centre of contrast.
     init(_ change: ColourChange, image: UnsafePointer<UInt8>, pixels: Int, normalisation: Normalisation) {
         var sums = SIMD3<Int>(repeating: 0)
         for pixel in 0..<pixels {

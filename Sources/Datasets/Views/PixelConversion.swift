@@ -1,4 +1,4 @@
-/// What turns stored values of a pixel into normalised ones.
+/// A conversion of a pixel's stored values into normalised ones.
 protocol PixelConversion {
     associatedtype Stored: BitwiseCopyable
 
@@ -6,13 +6,13 @@ protocol PixelConversion {
     func convert(_ first: UnsafePointer<Stored>, step: Int, pixels: Int, into result: UnsafeMutablePointer<Float>)
 }
 
-/// Looks bytes up.
+/// A conversion of bytes by a table.
 struct ByteConversion: PixelConversion {
-    /// `[channels, 256]`, what each byte becomes.
+    /// `[channels, 256]`: the normalised value of each byte.
     let table: UnsafePointer<Float>
     let channels: Int
 
-    /// One and three channels, the common ones, go without an inner loop.
+    /// One and three channels, the common cases, have no inner loop.
     func convert(_ first: UnsafePointer<UInt8>, step: Int, pixels: Int, into result: UnsafeMutablePointer<Float>) {
         var source = first
         var target = result

@@ -1,11 +1,11 @@
 import Collectives
 import Tensors
 
-/// What a method wants of each image.
+/// The views of each image that a method needs.
 package struct ViewRecipe: Sendable {
-    /// What is done to each view of an image, at least one.
+    /// The augmentation of each view, at least one.
     package let views: [Augmentation]
-    /// Whether values must lie in 0...1 before they are normalised, as those of bytes do.
+    /// Whether values must be in 0...1 before they are normalised, as bytes are.
     package let needsUnitRange: Bool
 
     package init(_ views: [Augmentation], needsUnitRange: Bool = false) {
@@ -19,7 +19,7 @@ package struct ViewRecipe: Sendable {
 package struct ViewBatch: RankBatch {
     package let shares: Shares
     package let samples: [Int]
-    /// [views·n, H, W, channels], normalised: view k of this rank's i-th image is row k·n + i, so that all pass a
+    /// [views·n, H, W, channels], normalised. View k of this rank's i-th image is row k·n + i, so that all views pass a
     /// network as one batch.
     package let images: Tensor
 
@@ -33,15 +33,15 @@ package struct ViewBatch: RankBatch {
     package var count: Int { shares.own }
 
     /// One view of each image, [n, H, W, channels].
-    package func view(_ place: Int) -> Tensor {
+    package func view(_ index: Int) -> Tensor {
         let size = images.shape.dropFirst().reduce(1, *)
-        return images.view(from: place * count * size, shape: [count] + images.shape.dropFirst())
+        return images.view(from: index * count * size, shape: [count] + images.shape.dropFirst())
     }
 
     package var inputs: [Tensor] { (0..<images.shape[0] / max(count, 1)).map(view) }
 }
 
-/// What one must know of images to use a network that was trained on them.
+/// The properties of images that a network trained on them depends on.
 package struct ViewCard: DataCard {
     package let height: Int
     package let width: Int
@@ -59,13 +59,13 @@ package struct ViewCard: DataCard {
         (height, width, channels) == (other.height, other.width, other.channels)
     }
 
-    /// Throws `InputError` where no images are like that. A card may come from a file.
+    /// Throws `InputError` where no images can have these properties. A card may come from a damaged file.
     package func check() throws {
         let sides = 1...ImageShape.longestSide
         guard sides.contains(height), sides.contains(width), (1...1 << 16).contains(channels) else {
             throw InputError(
-                "a model for images of \(height)x\(width)x\(channels), expected sides of 1 to \(sides.upperBound) and "
-                    + "1 to \(1 << 16) channels: the checkpoint is damaged")
+                "the checkpoint is damaged: its model is for images of \(height)x\(width)x\(channels), expected sides "
+                    + "of 1 to \(sides.upperBound) and 1 to \(1 << 16) channels")
         }
         try normalisation.check(channels: channels)
     }

@@ -1,16 +1,16 @@
 import Collectives
 import Foundation
 
-/// Which images, and what is done to them.
+/// The images of a run, and their augmentation.
 package struct ViewSettings: DataSettings {
     /// Folder or file of images.
     package var path = ""
     package var split: Split = .train
     /// Side in pixels of the squares that images are resized and cropped to; 0 leaves them as they are.
     package var imageSize = 0
-    /// 1 or 3, for image files; 0 makes those 3 and takes the others as they are.
+    /// Channels. For image files 1 or 3; 0 gives 3 for image files, and leaves other formats as they are.
     package var channels = 0
-    /// Of `.npy` images.
+    /// Order of axes of `.npy` images.
     package var layout: ArrayLayout = .automatic
     /// Leave out image files that can't be read or decoded.
     package var skipBroken = false
@@ -23,14 +23,15 @@ package struct ViewSettings: DataSettings {
     package static let parts: [String: any SettingsTree.Type] = ["augmentation": Augmentation.self]
     package static let help = [
         "path": "folder or file of images",
-        "split": "\(Split.expectation)",
+        "split": "which part of the data: \(Split.expectation)",
         "imageSize": "side in pixels that images are resized and cropped to; 0 leaves them as they are",
-        "channels": "1 or 3, for image files; 0 makes those 3 and takes the others as they are",
+        "channels": "1 or 3, for image files; 0 gives 3 for image files and leaves other formats as they are",
         "layout":
-            "of .npy images: channelsLast, [N, height, width, channels], or channelsFirst, [N, channels, height, width]; "
-            + "automatic takes the former, and refuses what looks like the latter",
-        "skipBroken": "leave out image files that don't decode",
-        "virtualShards": "a power of two, at least the largest number of ranks; 0 takes up to 64",
+            "order of .npy images: channelsLast [N, height, width, channels], or channelsFirst [N, channels, height, "
+            + "width]; automatic means channelsLast, but refuses images that look like channelsFirst",
+        "skipBroken": "leave out image files that can't be decoded",
+        "virtualShards": "number of virtual shards, a power of two, at least the largest number of ranks; 0 takes up "
+            + "to 64",
     ]
     package static let changeable = ["path", "skipBroken"]
 
@@ -41,7 +42,7 @@ package struct ViewSettings: DataSettings {
         return result
     }
 
-    /// These settings as later commands need them, wherever they are typed.
+    /// These settings as later commands need them, in any folder.
     func resolved(virtualShards: Int) -> ViewSettings {
         var result = self
         result.virtualShards = virtualShards
@@ -61,7 +62,7 @@ package struct ViewSettings: DataSettings {
         try augmentation.check()
     }
 
-    /// What `ImageSource` is asked for. One rank tells how far it is.
+    /// The request to `ImageSource`. Rank 0 reports progress.
     func request(for ranks: any Ranks) -> ImageRequest {
         var request = ImageRequest(
             path: path, split: split, imageSize: imageSize, channels: channels, layout: layout, skipBroken: skipBroken)

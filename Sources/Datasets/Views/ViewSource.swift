@@ -2,7 +2,7 @@ import Collectives
 import Foundation
 import Tensors
 
-/// The images of a run, of which this rank holds its own shards, and the order in which they come.
+/// The images of a run, and the order in which they come. A rank holds the images of its shards.
 package final class ViewSource: DataSource {
     package let settings: ViewSettings
     package let card: ViewCard
@@ -16,7 +16,7 @@ package final class ViewSource: DataSource {
     private let rank: Int
     private let worldSize: Int
 
-    /// Reads this rank's images and, together with the others, the mean and deviation of all. Collective.
+    /// Reads this rank's images, and computes the mean and deviation of all ranks' images. Collective.
     package init(
         _ settings: ViewSettings, _ recipe: ViewRecipe, batch: Int, seed: UInt64, ranks: any Ranks
     ) throws {
@@ -27,11 +27,11 @@ package final class ViewSource: DataSource {
         (dataset, plan) = try ranks.agree {
             guard settings.layout == .automatic || source.format == .numPy else {
                 throw InputError(
-                    "data.layout is \(settings.layout.rawValue): it is for .npy images, and \(settings.path) holds others: "
-                        + "leave it out")
+                    "data.layout is \(settings.layout.rawValue), but \(settings.path) holds no .npy images: leave it "
+                        + "out")
             }
             guard source.count >= 2 else {
-                throw InputError("\(settings.path): 1 image, expected at least 2: each is told from the others")
+                throw InputError("\(settings.path): has 1 image, expected at least 2, because training compares images")
             }
             for view in recipe.views { try view.check(shape: source.shape) }
             let shards = try VirtualShards(
@@ -46,9 +46,9 @@ package final class ViewSource: DataSource {
         }
         let statistics = try ChannelStatistics(of: dataset, in: plan.shards, over: ranks)
         let shape = source.shape
-        let told = try Self.told(source, dataset, ranks: ranks)
+        let found = try Self.findings(source, dataset, ranks: ranks)
         let remark = statistics.remark(on: shape).map { "\(settings.path): \($0)" }
-        (notes, changes) = (told.notes + (remark.map { [$0] } ?? []), told.changes)
+        (notes, changes) = (found.notes + (remark.map { [$0] } ?? []), found.changes)
         card = ViewCard(
             height: shape.height, width: shape.width, channels: shape.channels, normalisation: statistics.normalisation)
         self.settings = settings.resolved(virtualShards: plan.shards.count)
@@ -58,8 +58,8 @@ package final class ViewSource: DataSource {
         worldSize = ranks.worldSize
     }
 
-    /// What is to be said of images, over all ranks. Collective.
-    private static func told(
+    /// Notes and changes of all ranks' images. Collective.
+    private static func findings(
         _ source: ImageSource, _ dataset: ImageDataset, ranks: any Ranks
     ) throws -> (notes: [String], changes: [ReadingChange]) {
         let remarks = try dataset.remarks.total(over: ranks)
@@ -77,11 +77,11 @@ package final class ViewSource: DataSource {
     package func batch(_ draw: Int, device: Device) -> ViewBatch {
         let samples = plan.indices(step: draw, rank: rank, worldSize: worldSize)
         let images = device.tensor([recipe.views.count * samples.count, card.height, card.width, card.channels])
-        for (place, augmentation) in recipe.views.enumerated() {
+        for (view, augmentation) in recipe.views.enumerated() {
             dataset.fill(
-                images.base + place * samples.count * dataset.shape.size, indices: samples,
+                images.base + view * samples.count * dataset.shape.size, indices: samples,
                 normalisation: card.normalisation, augmentation: augmentation, seed: seed,
-                epoch: plan.epoch(ofStep: draw), view: place)
+                epoch: plan.epoch(ofStep: draw), view: view)
         }
         let counts = (0..<worldSize).map { plan.share(step: draw, rank: $0, worldSize: worldSize) }
         return ViewBatch(shares: Shares(counts: counts, rank: rank), samples: samples, images: images)
@@ -99,16 +99,17 @@ package final class ViewSource: DataSource {
             guard split == nil || source.hasSplits else {
                 throw InputError(
                     isFolder(request.path)
-                        ? "\(request.path) is one set of images: move them into folders train and test, or name a "
-                            + "folder that has those with --data"
-                        : "\(request.path) is one file, without a train and a test split: name their folder with --data"
+                        ? "\(request.path): has no train and test split: move the images into folders train and test, "
+                            + "or give another folder by --data"
+                        : "\(request.path): is one file, without a train and a test split: give the folder of both by "
+                            + "--data"
                 )
             }
             let shape = source.shape
             guard (shape.height, shape.width, shape.channels) == (card.height, card.width, card.channels) else {
                 throw InputError(
-                    "images are \(shape.height)x\(shape.width)x\(shape.channels), and the encoder was trained on "
-                        + "\(card.height)x\(card.width)x\(card.channels)")
+                    "\(request.path): has images of \(shape.height)x\(shape.width)x\(shape.channels), but the encoder "
+                        + "was trained on \(card.height)x\(card.width)x\(card.channels)")
             }
             let start = source.count * ranks.rank / ranks.worldSize
             let end = source.count * (ranks.rank + 1) / ranks.worldSize
@@ -116,10 +117,10 @@ package final class ViewSource: DataSource {
             if recipe.needsUnitRange { try dataset.checkUnitRange(path: request.path) }
             return dataset
         }
-        let told = try told(source, dataset, ranks: ranks)
+        let found = try Self.findings(source, dataset, ranks: ranks)
         let samples = EvaluationSamples(
             count: dataset.count, own: dataset.images, labels: dataset.labels, classNames: source.classNames,
-            names: source.names, skipped: source.skipped, notes: told.notes, changes: told.changes,
+            names: source.names, skipped: source.skipped, notes: found.notes, changes: found.changes,
             images: (dataset, card.normalisation))
         return EvaluationRows(samples) { rows, device in
             let images = device.tensor([rows.count, card.height, card.width, card.channels])

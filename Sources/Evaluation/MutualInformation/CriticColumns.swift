@@ -2,46 +2,47 @@ import Collectives
 import Foundation
 import Tensors
 
-/// How the columns of one side become a critic's inputs: themselves, indicators of their values where these are few, and
-/// waves of a column that stands alone.
+/// How the columns of one side become a critic's inputs. The inputs are the columns, indicators of their values where
+/// these are few, and waves of a side's only column.
 ///
-/// A network learns what changes slowly over its inputs first and what changes fast hardly at all (Rahaman et al. 2019):
-/// y = x + noise of a hundredth would take it millions of steps. Sines and cosines of short wavelengths among its inputs
-/// cure that (Tancik et al. 2020), and labels are no quantities to begin with.
+/// A network first learns functions that change slowly over its inputs, and hardly learns fast ones (Rahaman et al.
+/// 2019): y = x + noise of a hundredth would take millions of steps. Sines and cosines of short wavelengths among its
+/// inputs solve that (Tancik et al. 2020). Labels need indicators, because they aren't quantities.
 struct CriticColumns {
-    /// Of the side.
+    /// Number of columns of the side.
     let columns: Int
-    /// Columns that hold few values, and those, rising.
+    /// Columns that hold few values, with these values, rising.
     let labels: [(column: Int, values: [Float])]
     /// Columns that get waves.
     let waves: [Int]
     /// Whether every column of the side has few values.
     let areLabels: Bool
-    /// The columns and the indicators, which come first of all inputs.
+    /// Number of columns and indicators, which come before the waves.
     let linearWidth: Int
-    /// Inputs in all.
+    /// Number of all inputs.
     var width: Int { linearWidth + 2 * Self.octaves * waves.count }
 
-    /// A column of evenly spaced values, as whole numbers are in any unit, has few up to here, any column up to the second.
+    /// Most values of a column that count as few: of evenly spaced values (such as whole numbers in any unit), and of
+    /// others.
     private static let fewEven = 256, fewNumbers = 16
-    /// Spacings from the least to the largest value at most: float32 tells no more of even ones.
+    /// Most spacings from the least to the largest value: float32 can't tell whether more are even.
     private static let mostSpacings: Float = 10_000
-    /// In a side with more columns than this only two values are few: to look for more takes long.
+    /// In a side with more columns than this, only two values count as few, because looking for more takes long.
     private static let mostLabelColumns = 256
-    /// Rows that there are at least for each value.
+    /// Fewest rows for each value.
     private static let rowsPerValue = 10
-    /// A side with more indicators than this has none.
+    /// A side that would have more indicators than this gets none.
     private static let mostIndicators = 1024
-    /// A side with more columns than this has no waves: of more columns a network would learn its rows by heart.
+    /// A side with more columns than this gets no waves: with waves of more columns, a network would memorise its rows.
     private static let mostWaveColumns = 1
-    /// The longest wave, in standard deviations; each of the following is half as long as the one before.
+    /// The longest wave, in standard deviations. Each following wave is half as long as the one before.
     private static let longestWave: Float = 8
     private static let octaves = 8
 
     /// Collective; the same on every rank.
     /// - Parameters:
     ///   - values: this rank's rows, [n, columns].
-    ///   - totalRows: of all ranks.
+    ///   - totalRows: number of rows of all ranks.
     init(of values: Tensor, totalRows: Int, ranks: any Ranks) throws {
         columns = values.shape[1]
         var labels: [(column: Int, values: [Float])] = []
@@ -54,7 +55,7 @@ struct CriticColumns {
         }
         areLabels = !hasMany
         let isLabel = Set(labels.map(\.column))
-        // Two values are told apart by the column itself.
+        // Two values need no indicators: the column itself separates them.
         labels.removeAll { $0.values.count < 3 }
         if labels.reduce(0, { $0 + $1.values.count }) > Self.mostIndicators { labels = [] }
         self.labels = labels
@@ -68,12 +69,12 @@ struct CriticColumns {
         guard let least = gaps.min(), let first = values.first, let last = values.last else { return true }
         guard last - first <= mostSpacings * least else { return false }
         return values.allSatisfy { value in
-            let place = (value - first) / least
-            return abs(place - place.rounded()) < 0.01
+            let position = (value - first) / least
+            return abs(position - position.rounded()) < 0.01
         }
     }
 
-    /// The values of each column over all ranks' rows, rising; some of them where they are many.
+    /// The values of each column over all ranks' rows, rising; only some where there are many.
     private static func values(of values: Tensor, ranks: any Ranks) throws -> [[Float]] {
         let most = values.shape[1] > mostLabelColumns ? 2 : fewEven
         let own = (0..<values.shape[1]).map { column in
@@ -87,8 +88,8 @@ struct CriticColumns {
         let counts = try ranks.gather(own.map(\.count), filler: 0)
         var rest = try ranks.gather(own.flatMap { $0 }, filler: 0)[...]
         var found = [Set<Float>](repeating: [], count: own.count)
-        for (place, count) in counts.enumerated() {
-            found[place % own.count].formUnion(rest.prefix(count))
+        for (index, count) in counts.enumerated() {
+            found[index % own.count].formUnion(rest.prefix(count))
             rest = rest.dropFirst(count)
         }
         return found.map { $0.sorted() }
@@ -98,7 +99,7 @@ struct CriticColumns {
     /// - Parameters:
     ///   - values: [n, columns], as given.
     ///   - standardised: [n, columns].
-    ///   - linearOnly: only the first `linearWidth`.
+    ///   - linearOnly: whether to return only the first `linearWidth` inputs.
     func inputs(_ values: Tensor, standardised: Tensor, linearOnly: Bool = false, device: Device) -> Tensor {
         let width = linearOnly ? linearWidth : width
         guard width > columns else { return standardised }
@@ -106,20 +107,20 @@ struct CriticColumns {
         for r in 0..<values.shape[0] {
             let (target, source) = (result.matrix.row(r), standardised.matrix.row(r))
             target.update(from: source, count: columns)
-            var place = columns
+            var column = columns
             for label in labels {
                 if let index = label.values.binarySearch(values.matrix.row(r)[label.column]) {
-                    target[place + index] = Float(label.values.count).squareRoot()  // a mean square of about 1
+                    target[column + index] = Float(label.values.count).squareRoot()  // a mean square of about 1
                 }
-                place += label.values.count
+                column += label.values.count
             }
             guard !linearOnly else { continue }
-            for column in waves {
+            for wave in waves {
                 var wavelength = Self.longestWave
                 for _ in 0..<Self.octaves {
-                    let angle = 2 * Float.pi * source[column] / wavelength
-                    (target[place], target[place + 1]) = (sin(angle), cos(angle))
-                    (place, wavelength) = (place + 2, wavelength / 2)
+                    let angle = 2 * Float.pi * source[wave] / wavelength
+                    (target[column], target[column + 1]) = (sin(angle), cos(angle))
+                    (column, wavelength) = (column + 2, wavelength / 2)
                 }
             }
         }
@@ -128,7 +129,7 @@ struct CriticColumns {
 }
 
 extension Array where Element: Comparable {
-    /// The place of an element in a rising array; nil where it isn't in it.
+    /// The index of an element in a rising array; nil where it isn't there.
     fileprivate func binarySearch(_ element: Element) -> Int? {
         var (low, high) = (0, count)
         while low < high {

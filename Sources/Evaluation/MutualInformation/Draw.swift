@@ -2,15 +2,15 @@ import Autodiff
 import Collectives
 import Tensors
 
-/// Which rows of a batch, drawn from the whole set without regard to ranks, each rank holds.
+/// The rows of a batch that each rank holds. The batch is drawn from the whole set without regard to ranks.
 struct Draw {
     let shares: Shares
     /// This rank's rows of the batch, counted from its first row.
     let ownRows: [Int]
 
     /// - Parameters:
-    ///   - globalRows: places in the whole set.
-    ///   - held: how many rows of the set each rank holds.
+    ///   - globalRows: indices in the whole set.
+    ///   - held: number of rows of the set that each rank holds.
     init(_ globalRows: some Sequence<Int32>, held: Shares) {
         var ends: [Int] = []
         for count in held.counts { ends.append((ends.last ?? 0) + count) }

@@ -1,15 +1,15 @@
 import Collectives
 import Tensors
 
-/// Which rows of a set are copies of one another, in x and in y: a critic that is trained on a row knows its copy by
-/// heart, so that both belong in the same part of a split.
+/// The rows of a set that are copies of one another, in x and in y. A critic that is trained on a row also knows its
+/// copy, so both must be in the same part of a split.
 ///
-/// Equal rows aren't always copies. Where a row's x and its y both occur with other partners too, as 0 mm of rain at two
-/// stations do, or where both sides are labels, the same pair may be drawn again and again.
+/// Equal rows aren't always copies. The same pair may be drawn again and again where both sides are labels. So it may
+/// where a row's x and its y both occur with other partners too, such as 0 mm of rain at two stations.
 struct EqualRows {
-    /// By row of the whole set: the first row that it is a copy of, which may be itself.
+    /// For each row of the whole set: the first row that it equals, which may be itself.
     let first: [Int32]
-    /// Rows that are copies of an earlier one.
+    /// Number of rows that are copies of an earlier one.
     let copies: Int
 
     private struct Pair: Hashable { let x, y: UInt64 }
@@ -45,15 +45,15 @@ struct EqualRows {
         (self.first, self.copies) = (first, copies)
     }
 
-    /// What occurs more than once.
+    /// The keys that occur more than once.
     private static func repeated(_ keys: [UInt64]) -> Set<UInt64> {
         var (once, more): (Set<UInt64>, Set<UInt64>) = ([], [])
         for key in keys where !once.insert(key).inserted { more.insert(key) }
         return more
     }
 
-    /// A number for each row of all ranks: the same for equal rows, and for others by a chance of one in 2^64. Swift's own
-    /// hashes differ between processes.
+    /// A key for each row of all ranks, the same for equal rows. Two different rows have the same key with a
+    /// probability of 2^-64. (Swift's own hashes differ between processes.)
     private static func keys(_ values: Tensor, ranks: any Ranks) throws -> [UInt64] {
         let own = (0..<values.shape[0]).map { row -> UInt64 in
             var key: UInt64 = 0xCBF2_9CE4_8422_2325
@@ -67,7 +67,7 @@ struct EqualRows {
         return try ranks.gather(own, filler: 0)
     }
 
-    /// The order with each row's copies right behind the first of them that it has.
+    /// The order with each row's copies right after the first of them.
     func together(_ order: [Int32]) -> [Int32] {
         guard copies > 0 else { return order }
         var members: [Int32: [Int32]] = [:]
@@ -75,14 +75,16 @@ struct EqualRows {
         return order.flatMap { row in members.removeValue(forKey: first[Int(row)]) ?? [] }
     }
 
-    /// The first place at or after this one where a new row begins, in an order with copies together.
-    func start(at place: Int, of order: [Int32]) -> Int {
-        var place = place
-        while place > 0, place < order.count, first[Int(order[place])] == first[Int(order[place - 1])] { place += 1 }
-        return place
+    /// The first position, from this one on, where a new row begins, in an order with copies together.
+    func start(at position: Int, of order: [Int32]) -> Int {
+        var position = position
+        while position > 0, position < order.count, first[Int(order[position])] == first[Int(order[position - 1])] {
+            position += 1
+        }
+        return position
     }
 
-    /// One of each of these rows, copies being together.
+    /// These rows without copies, in an order with copies together.
     func unique(_ rows: some Sequence<Int32>) -> [Int32] {
         var last: Int32?
         return rows.filter { row in
@@ -91,8 +93,8 @@ struct EqualRows {
         }
     }
 
-    /// By how much a standard error that takes these rows, copies being together, for samples of their own is too small:
-    /// the root of the design effect Σm²/Σm of clusters of m equal rows (Kish 1965).
+    /// The factor by which a standard error is too small that takes these rows for independent: the root of the design
+    /// effect Σm²/Σm of clusters of m equal rows (Kish 1965). The order has copies together.
     func errorFactor(of rows: some Sequence<Int32>) -> Double {
         var (sum, squares, size) = (0.0, 0.0, 0.0)
         var last: Int32?

@@ -2,21 +2,21 @@ import Collectives
 import Foundation
 import Tensors
 
-/// The score ln p(x,y)/(p(x)p(y)) of the Gaussian that fits the rows: where a critic starts, so that linear dependence,
-/// however sharp, needs no training and a network only learns what is left.
+/// The score ln p(x,y)/(p(x)p(y)) of the Gaussian that fits the rows. A critic starts from it, so that linear
+/// dependence, however sharp, needs no training. The network only learns the rest.
 ///
 /// With canonical variables a_k of x and b_k of y (Hotelling 1936) and their correlations ρ_k,
 ///
 ///     score = Σ_k (ρ_k a_k b_k - ρ_k²(a_k² + b_k²)/2)/(1 - ρ_k²) - ln(1 - ρ_k²)/2.
 ///
-/// Of labels, one column a class, it is Fisher's discriminant. The variables are found on training rows and their
-/// correlations on validation rows: there those that were found by chance have none.
+/// For labels, with a column for each class, it is Fisher's discriminant. The variables are found on training rows, and
+/// their correlations on validation rows, where variables that were found by chance don't correlate.
 struct GaussianScore {
     private let left, right: Variables
     private let correlations: [Double]
-    /// Variables, the first ones, whose remainders a critic gets waves of.
+    /// Number of variables, the first ones, whose remainders give a critic waves.
     let waveVariables: Int
-    /// What the score is multiplied by, at least 0; where the rows are far from a Gaussian less than 1 is best.
+    /// Factor of the score, at least 0. Where the rows are far from a Gaussian, the best factor is below 1.
     var strength = 1.0
 
     /// Canonical variables of one side: the rows of `map`·x + `shift`, of mean 0 and variance 1 on validation rows.
@@ -33,25 +33,27 @@ struct GaussianScore {
         }
     }
 
-    /// A side with more columns than this would take too long.
+    /// Most columns of a side; more would take too long.
     static let mostColumns = 4096
-    /// Principal components of a side that canonical variables are made of.
+    /// Most principal components of a side, from which canonical variables are made.
     private static let mostComponents = 256
-    /// A covariance needs some rows for each component.
+    /// Fewest rows for each component.
     private static let rowsPerComponent = 4
-    /// Canonical variables at most.
+    /// Most canonical variables.
     private static let mostVariables = 64
-    /// 1 - ρ² at least: float32 tells no more of a score that is the difference of two large numbers.
+    /// Least 1 - ρ²: with less, the score is the difference of two large numbers, which float32 can't represent well.
     private static let leastUnexplained = 1e-5
-    /// A correlation below this many standard errors, 1/√rows, is chance: of 256 without any, one in 17 times one passes.
+    /// A correlation below this many standard errors, 1/√rows, counts as chance. Of 256 variables without correlation,
+    /// one passes this limit in one of 17 cases.
     private static let leastErrors = 3.5
     /// Singular values of the training rows' correlations below this are rounding.
     private static let leastSingularValue: Float = 1e-3
 
-    /// Waves of a remainder, the longest of so many of its deviations; the others are it divided by 2, 3 and so on.
+    /// Number of waves of a remainder, and the longest wave, in the remainder's deviations. The others are the longest
+    /// divided by 2, 3 and so on.
     static let waves = 64
     private static let longestWave = 16.0
-    /// Variables that have waves: so many, of a correlation of at least this, of sides of at most so many columns.
+    /// Variables that have waves: their most, their least correlation, and the most columns of a side.
     private static let mostWaveVariables = 2, leastWaveCorrelation = 0.7, mostWaveColumns = 5
 
     /// nil where nothing correlates. Collective; the same bits on every rank.
@@ -69,7 +71,7 @@ struct GaussianScore {
             let (a, b) = (a.matrix.row(row), b.matrix.row(row))
             for k in 0..<count {
                 let (a, b) = (Double(a[k]), Double(b[k]))
-                for (place, value) in [a, b, a * a, b * b, a * b].enumerated() { sums[place * count + k] += value }
+                for (index, value) in [a, b, a * a, b * b, a * b].enumerated() { sums[index * count + k] += value }
             }
         }
         let rows = Double(try ranks.sum([a.shape[0]])[0])
@@ -95,7 +97,8 @@ struct GaussianScore {
         waveVariables = isNarrow ? min(strong, Self.mostWaveVariables) : 0
     }
 
-    /// Of both sides, the most correlated first: as many as the smaller side has components. Collective.
+    /// Canonical variables of both sides, the most correlated first: as many as the smaller side has components.
+    /// Collective.
     private static func canonicalVariables(
         _ rows: (x: Tensor, y: Tensor), ranks: any Ranks, device: Device
     ) throws -> (Variables, Variables) {
@@ -116,7 +119,7 @@ struct GaussianScore {
         let sums = try ranks.sum(cross.elements.map { Double($0) })
         let count = Double(try ranks.sum([rows.x.shape[0]])[0])
         _ = cross.elements.update(fromContentsOf: sums.map { Float($0 / count) })
-        // On the first rank: processors of two kinds could differ in the last bits, which turn vectors of equal values.
+        // On rank 0 only: processors of two kinds could differ in the last bits, which rotate vectors of equal values.
         let found = try ranks.agree { ranks.isFirst ? try singularVectors(of: cross, device: device) : [] }
         let vectors = try ranks.gather(found, filler: 0)
         let size = cross.shape.reduce(0, +)
@@ -161,18 +164,18 @@ struct GaussianScore {
         return result
     }
 
-    /// What scores are made of: <left, right> + offset.
+    /// The factors of the scores: <left, right> + offset.
     struct Factors {
         let left: Tensor  // [n, r + 1]
         let right: Tensor  // [n, r + 1]
         let offset: Tensor  // [n, 1]
         /// Cosines, then sines, of ρa/σ and of b/σ with σ² = 1 - ρ², [n, 2·waves·variables] each; nil for no variables.
-        /// Products of theirs are waves of the remainder (b - ρa)/σ: a critic learns its density with as few weights,
-        /// where the Gaussian's doesn't fit.
+        /// Their products are waves of the remainder (b - ρa)/σ. With few weights, a critic learns the remainder's
+        /// density from them where the Gaussian's doesn't fit.
         let waves: (left: Tensor, right: Tensor)?
     }
 
-    /// Of these rows, [n, Dx] and [n, Dy].
+    /// The factors of these rows, [n, Dx] and [n, Dy].
     func factors(x: Matrix, y: Matrix, device: Device) throws -> Factors {
         let (a, b) = (try left(x, device: device), try right(y, device: device))
         let count = correlations.count
@@ -210,9 +213,9 @@ struct GaussianScore {
                     let remainder = Double(variables.matrix.row(row)[k]) * scale(correlation) / deviation
                     let angle = 2 * Double.pi * remainder / Self.longestWave
                     for wave in 0..<Self.waves {
-                        let place = k * Self.waves + wave
-                        target[place] = Float(cos(Double(wave + 1) * angle))
-                        target[half + place] = Float(sin(Double(wave + 1) * angle))
+                        let column = k * Self.waves + wave
+                        target[column] = Float(cos(Double(wave + 1) * angle))
+                        target[half + column] = Float(sin(Double(wave + 1) * angle))
                     }
                 }
             }
@@ -223,7 +226,7 @@ struct GaussianScore {
 }
 
 extension GaussianScore.Variables {
-    /// Takes off the mean of variable k and divides it by its deviation.
+    /// Subtracts the mean of variable k and divides it by its deviation.
     fileprivate mutating func standardise(_ k: Int, mean: Double, variance: Double) {
         let scale = Float(1 / variance.squareRoot())
         for c in 0..<map.shape[1] { map.matrix.row(k)[c] *= scale }

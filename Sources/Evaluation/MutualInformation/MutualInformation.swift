@@ -4,40 +4,42 @@ import Foundation
 import Layers
 import Tensors
 
-/// Which function scores pairs.
+/// The kinds of critics, which score pairs.
 package enum MutualInformationCriticKind: String, Codable, CaseIterable, Sendable {
-    /// Each side has a network, and the score is the inner product of what they give: cheap for many pairs.
+    /// A network for each side. The score is the inner product of their outputs: fast for many pairs.
     case separable
-    /// One network over both: can tell more, and costs a pass a pair.
+    /// One network over both sides. It can express more, but takes a pass for every pair.
     case concatenated
 }
 
-/// Estimates the mutual information of paired rows by training a critic to tell true pairs from pairs of different rows.
+/// Estimates the mutual information of paired rows by training a critic to separate true pairs from pairs of different
+/// rows.
 ///
-/// The critic is trained on most rows, its best state is chosen and its scores are scaled by a part of the others, and
-/// the estimate is its bound on the rest, so that neither fitting nor choosing shows in it. Batches are drawn from all
-/// rows without regard to ranks, and their pairs are those of the whole batch. A separable critic starts from the Gaussian
-/// that fits the rows (`GaussianScore`), and beside every estimate of few columns stands that of nearest neighbours
-/// (`NeighbourInformation`), which knows nothing of critics.
+/// The critic is trained on most rows. Some of the others choose its best state and scale its scores. The estimate is
+/// its bound on the rest, so that neither fitting nor choosing influences it. Batches are drawn from all rows without
+/// regard to ranks, and their pairs are those of the whole batch. A separable critic starts from the Gaussian that fits
+/// the rows (`GaussianScore`). Every estimate of few columns is compared with that of nearest neighbours
+/// (`NeighbourInformation`), which needs no critic.
 package struct MutualInformation: Sendable {
     package var estimator: MutualInformationEstimator = .infoNCE
     package var critic: MutualInformationCriticKind
-    /// Rows of a batch over all ranks, at least 8; every row of it is paired with every other.
+    /// Rows of a batch over all ranks, at least 8. Every row is paired with every other.
     package var batch: Int
-    /// Rows of a block of held-out rows, whose pairs are all pairs; InfoNCE can't pass its logarithm.
+    /// Rows of a block of held-out rows. Every row is paired with every other; InfoNCE can't exceed the logarithm.
     package var candidates: Int
-    /// Updates at most.
+    /// Most updates.
     package var steps = 2000
-    /// Learning rate of Adam at the start, above 0; it falls to 0 along a cosine, and sooner where validation rows gain no
-    /// more.
+    /// Learning rate of Adam at the start, above 0. It falls to 0 along a cosine, and sooner where validation rows stop
+    /// improving.
     package var rate = 1e-3
-    /// What a step takes off the network's maps, as a multiple of the rate (Loshchilov & Hutter 2019).
+    /// Decoupled weight decay of the network, as a multiple of the rate (Loshchilov & Hutter 2019).
     package var decay = 2.0
     /// Units of each of the critic's two hidden layers.
     package var units: Int
-    /// Width of the space in which the two sides of a separable critic meet.
+    /// Width of the embeddings of a separable critic.
     package var embedding = 32
-    /// Share of the rows that are not trained on, in 0.1...0.9: a third to choose by, the rest to report on.
+    /// Fraction of the rows that are not trained on, in 0.1...0.9. A third of them chooses the critic, the rest is for
+    /// the report.
     package var heldOut = 0.3
 
     package init(critic: MutualInformationCriticKind = .separable) {
@@ -48,12 +50,13 @@ package struct MutualInformation: Sendable {
     /// Collective; the same on every rank and, to rounding, at every world size.
     ///
     /// - Parameters:
-    ///   - x, y: this rank's consecutive rows, [n, Dx] and [n, Dy], the same rows of either; n may be 0. Columns are
-    ///     standardised on the way, or replaced by normal scores where outliers or a heavy tail would flatten the rest.
+    ///   - x, y: this rank's consecutive rows, [n, Dx] and [n, Dy], the same rows of each; n may be 0. Columns are
+    ///     standardised, or replaced by normal scores where outliers or a heavy tail would squeeze the other values
+    ///     together.
     ///   - seed: sets the split, the critic's start and the order of the rows.
-    ///   - progress: gets a line each time the validation rows are looked at.
-    /// - Throws: `InputError` where rows don't fit together, are too few, don't vary or aren't finite, and where the critic
-    ///   needs more memory than there is.
+    ///   - progress: gets a line for each look at the validation rows.
+    /// - Throws: `InputError` where rows don't fit together, are too few, don't vary or aren't finite, and where the
+    ///   critic needs too much memory.
     package func callAsFunction(
         x: Tensor, y: Tensor, seed: UInt64, ranks: any Ranks, device: Device, progress: (String) -> Void = { _ in }
     ) throws -> MutualInformationEstimate {
@@ -78,17 +81,17 @@ package struct MutualInformation: Sendable {
             training: outcome, rows: RowCounts(rows), reference: reference)
     }
 
-    /// The estimate by nearest neighbours alone, which trains nothing. Collective; the same on every rank.
-    /// - Parameters: as those of `callAsFunction`; the seed says which rows are taken where there are too many.
-    /// - Throws: `InputError` as there, and for more than 5 columns on either side.
+    /// The estimate by nearest neighbours alone, without training. Collective; the same on every rank.
+    /// - Parameters: as for `callAsFunction`; the seed chooses the rows where there are too many.
+    /// - Throws: `InputError` as there, and for more than 5 columns of x or y.
     package static func byNeighbours(
         x: Tensor, y: Tensor, seed: UInt64, ranks: any Ranks, device: Device
     ) throws -> NeighbourEstimate {
         try ranks.agree {
             guard max(x.shape[1], y.shape[1]) <= NeighbourInformation.mostColumns else {
                 throw InputError(
-                    "x has \(x.shape[1]) columns and y \(y.shape[1]): ksg takes at most "
-                        + "\(NeighbourInformation.mostColumns) on either side, for neighbours in more say little; use "
+                    "x has \(x.shape[1]) columns and y has \(y.shape[1]): ksg takes at most "
+                        + "\(NeighbourInformation.mostColumns) each, because with more it finds too little; use "
                         + "another --estimator, or fewer columns")
             }
         }
@@ -98,19 +101,20 @@ package struct MutualInformation: Sendable {
         return NeighbourEstimate(found: found, reference: reference, rows: RowCounts(rows))
     }
 
-    /// Rows that the reference is made of, at most: two seconds' worth.
+    /// Most rows for the reference. They take about two seconds.
     private static let referenceRows = 10_000
-    /// Rows that are taken where nearest neighbours are all there is.
+    /// Most rows for an estimate by nearest neighbours alone.
     private static let mostNeighbourRows = 100_000
 
-    /// Throws where the critic of so many columns can't be trained in the memory of this rank's machine. Collective.
+    /// Throws where the critic for this number of columns takes more than half the memory of a rank's machine.
+    /// Collective.
     private func checkMemory(x: Int, y: Int, ranks: any Ranks) throws {
         let (x, y, units, embedding) = (Double(x), Double(y), Double(units), Double(embedding))
         let parameters =
             critic == .separable
             ? 2 * units * (units + embedding + 3) + (x + y) * (units + embedding) : units * (units + x + y + 4)
-        // Values, gradients, Adam's moments, the mean, the best and the current state; a row's inputs, layers and their
-        // gradients, and of the concatenated critic a row's pairs.
+        // For parameters: values, gradients, Adam's moments, the mean, the best and the current state. For each row:
+        // inputs, layers and their gradients, and the pairs of a concatenated critic.
         let pairs = critic == .separable ? 1 : Double(candidates)
         let rows = Double(max(batch, candidates))
         let bytes = 4 * (7 * parameters + rows * (x + y + 8 * (units + embedding)) + 4 * pairs * units)
@@ -120,8 +124,9 @@ package struct MutualInformation: Sendable {
             guard bytes * sharing <= memory / 2 else {
                 throw InputError(
                     "a critic of \(self.units) units over \(Int(x)) + \(Int(y)) columns, with batch \(batch) and "
-                        + "candidates \(candidates), takes \((bytes / 1e9).rounded2) GB on each of \(Int(sharing)) ranks; "
-                        + "at most half the machine's \((memory / 1e9).rounded2) GB are given to it: use fewer units")
+                        + "candidates \(candidates), takes \((bytes / 1e9).rounded2) GB on each of "
+                        + "\(Int(sharing)) ranks, more than half of the machine's \((memory / 1e9).rounded2) GB in "
+                        + "total: lower --units")
             }
         }
     }
@@ -131,9 +136,9 @@ package struct MutualInformation: Sendable {
             (0.1...0.9).contains(heldOut)
         else {
             throw InputError(
-                "batch \(batch), candidates \(candidates), \(steps) steps, rate \(rate), decay \(decay), \(units) units, "
-                    + "embedding \(embedding), held out \(heldOut): need at least 8, 8, 1, above 0, at least 0, 1, 1, "
-                    + "0.1 to 0.9")
+                "batch \(batch), candidates \(candidates), steps \(steps), rate \(rate), decay \(decay), units "
+                    + "\(units), embedding \(embedding), held out \(heldOut): they must be at least 8, at least 8, at "
+                    + "least 1, above 0, at least 0, at least 1, at least 1, and from 0.1 to 0.9")
         }
     }
 }

@@ -3,43 +3,44 @@ import Collectives
 import Foundation
 import Tensors
 
-/// A bound's value on rows that its critic was not trained on, and how much of it may be chance.
+/// A bound's value on rows that its critic was not trained on, and its standard error.
 package struct MutualInformationBound: Sendable {
-    /// The bound. Below 0 where a critic is worse than one that scores all pairs alike; -infinity where a score isn't
-    /// finite or NWJ's mean of exponentials isn't.
+    /// The bound. It is below 0 where a critic is worse than one that scores all pairs alike; -infinity where a score,
+    /// or NWJ's mean of exponentials, isn't finite.
     package let nats: Double
-    /// Of the bound over draws of the rows, for this critic; infinity where it can't be told.
+    /// Standard error of the bound over draws of the rows, for this critic; infinity where it can't be computed.
     package let standardError: Double
-    /// Above this the bound can't come: the mean of ln(rows of a block) for InfoNCE, nil for SMILE, ln(pairs) for the
+    /// The highest possible bound: the mean of ln(rows of a block) for InfoNCE, nil for SMILE, ln(pairs) for the
     /// others.
     package let ceiling: Double?
-    /// Kish's effective number of the pairs that E[e^u] is over, (sum of e^u)²/(sum of e^2u): so few carry the mean.
-    /// nil for InfoNCE, which has no such mean.
+    /// Kish's effective number of pairs in E[e^u], (sum of e^u)²/(sum of e^2u): the mean depends on about this many
+    /// pairs. nil for InfoNCE, which has no such mean.
     package let effectivePairs: Double?
 }
 
-/// Takes in blocks of rows and makes a bound of them. The pairs of a block are all pairs of its rows.
+/// Collects blocks of rows and computes a bound. The pairs of a block are all pairs of its rows.
 ///
-/// K rows a block; u_ij the score of x i with y j; i's own pair is u_ii. Every bound is a mean over rows of what a row's
-/// own pair gives, less a function of means over pairs. Its standard error is that of the infinitesimal jackknife
-/// (Jaeckel 1972): by how much would the bound move if row i counted a little more, ψ_i, with all pairs that row
-/// i is in on either side; then sqrt(sum ψ_i² / (n(n - 1))). So few rows give a large error, however many pairs they make.
+/// A block has K rows; u_ij is the score of x i with y j; row i's own pair has u_ii. Every bound is a mean over rows of
+/// a term of the own pair, less a function of means over pairs. Its standard error is that of the infinitesimal
+/// jackknife (Jaeckel 1972): ψ_i is the change of the bound if row i counted a little more, with all pairs of row i on
+/// either side. The error is sqrt(sum ψ_i² / (n(n - 1))). So few rows give a large error, however many pairs they make.
 ///
-/// N pairs of different rows never show what one pair in more than N would, so a critic that tells every own pair from
-/// all others would make a bound without limit of them. The mean of exponentials is therefore taken as if one pair more
-/// had been seen, an average own pair: (sum of e^u_ij + mean of e^u_ii)/(N + 1). That is the bound of the divergence of
-/// p(x,y) from (N p(x)p(y) + p(x,y))/(N + 1), which is below that from p(x)p(y) by convexity, and below ln(N + 1).
+/// N pairs of different rows can't show an event of probability below 1/N. So a critic that separates every own pair
+/// from all others would reach any bound. Therefore the mean of exponentials includes one more pair, an average own
+/// pair: (sum of e^u_ij + mean of e^u_ii)/(N + 1). That bounds the divergence of p(x,y) from (N p(x)p(y) + p(x,y))/(N +
+/// 1), which by convexity is below that from p(x)p(y), and below ln(N + 1).
 struct BoundStatistics {
     private let estimator: MutualInformationEstimator
-    /// What scores are multiplied by, counted from the estimator's starting score.
+    /// Factor of the scores, counted from the estimator's starting score.
     private let scale: Double
-    /// By row of this rank: what its own pair gives, and what the pairs do that it is in with other rows.
+    /// By row of this rank: the term of its own pair, and that of its pairs with other rows.
     private var own: [Double] = [], others: [Double] = []
     private var ceilings = 0.0
     private var pairs = 0.0
-    /// Of exponentials of pairs of different rows. These and `others` are divided by e^reference, the squares twice.
+    /// Sums of exponentials of pairs of different rows, and of their squares. These and `others` are divided by
+    /// e^reference, the squares twice.
     private var sum = 0.0, squares = 0.0
-    /// The largest exponent so far, so that no exponential overflows.
+    /// The largest exponent so far. It keeps exponentials from overflowing.
     private var reference = -Double.infinity
     private var isFinite = true
 
@@ -50,7 +51,7 @@ struct BoundStatistics {
         self.scale = scale
     }
 
-    /// Takes in a block of at least 2 rows over all ranks. Collective.
+    /// Adds a block of at least 2 rows over all ranks. Collective.
     /// - Parameter write: writes the scores of some of this rank's rows of the block, as x, with all its rows, as y.
     mutating func add(
         shares: Shares, ranks: any Ranks, device: Device, write: (_ rows: Range<Int>, _ tile: Matrix) throws -> Void
@@ -58,7 +59,7 @@ struct BoundStatistics {
         let rows = shares.total
         let tileRows = min(max(1, Self.tileScores / rows), max(1, shares.own))
         let scores = device.tensor([tileRows, rows], filledWith: 0)
-        var columns = [Double](repeating: 0, count: rows)  // what others give to row j as a y
+        var columns = [Double](repeating: 0, count: rows)  // the terms of other rows with y j
         let first = others.count
         for start in stride(from: 0, to: shares.own, by: tileRows) {
             let part = start..<min(start + tileRows, shares.own)
@@ -74,9 +75,9 @@ struct BoundStatistics {
             for i in part {
                 let row = UnsafeBufferPointer(start: tile.row(i - part.lowerBound), count: rows)
                 if estimator == .infoNCE {
-                    addSoftmax(row, place: shares.first + i, columns: &columns)
+                    addSoftmax(row, own: shares.first + i, columns: &columns)
                 } else {
-                    addExponentials(row, place: shares.first + i, columns: &columns)
+                    addExponentials(row, own: shares.first + i, columns: &columns)
                 }
             }
         }
@@ -91,23 +92,23 @@ struct BoundStatistics {
         pairs += Double(rows) * Double(rows - 1)
     }
 
-    /// ln of the own pair's softmax over all y, against 1/K; the softmax goes to the columns.
-    private mutating func addSoftmax(_ row: UnsafeBufferPointer<Float>, place: Int, columns: inout [Double]) {
+    /// Adds ln of the own pair's softmax over all y, divided by 1/K. The softmax is added to the columns.
+    private mutating func addSoftmax(_ row: UnsafeBufferPointer<Float>, own index: Int, columns: inout [Double]) {
         let maximum = Double(row.max() ?? 0)
         var total = 0.0
         for u in row { total += exp(scale * (Double(u) - maximum)) }
-        own.append(scale * (Double(row[place]) - maximum) - log(total / Double(row.count)))
+        own.append(scale * (Double(row[index]) - maximum) - log(total / Double(row.count)))
         others.append(0)
         for (j, u) in row.enumerated() { columns[j] += exp(scale * (Double(u) - maximum)) / total }
         ceilings += log(Double(row.count))
     }
 
-    /// The own pair's score; exponentials of the others go to the row and to their columns.
-    private mutating func addExponentials(_ row: UnsafeBufferPointer<Float>, place: Int, columns: inout [Double]) {
-        own.append(scaled(row[place]))
+    /// Adds the own pair's score. Exponentials of the others are added to the row and to their columns.
+    private mutating func addExponentials(_ row: UnsafeBufferPointer<Float>, own index: Int, columns: inout [Double]) {
+        own.append(scaled(row[index]))
         raise(to: exponent(scaled(row.max() ?? 0)), columns: &columns)
         var total = 0.0
-        for (j, u) in row.enumerated() where j != place {
+        for (j, u) in row.enumerated() where j != index {
             let e = exp(exponent(scaled(u)) - reference)
             total += e
             squares += e * e
@@ -117,7 +118,7 @@ struct BoundStatistics {
         others.append(total)
     }
 
-    /// Makes this exponent the reference where it is larger.
+    /// Makes this exponent the reference if it is larger.
     private mutating func raise(to exponent: Double, columns: inout [Double]) {
         guard exponent > reference else { return }
         let factor = exp(reference - exponent)
@@ -156,14 +157,14 @@ struct BoundStatistics {
         let total = sums[3] + meanExponential
         let logMean = reference + log(total / count)
         let nats: Double
-        var scale = 1.0  // of what the mean of exponentials does to the bound
+        var scale = 1.0  // the bound's slope by the mean of exponentials
         switch estimator {
         case .infoNCE: nats = meanOwn
         case .mine, .donskerVaradhan, .smile:
             nats = meanOwn - logMean
             scale = count / total
         case .nwj, .jensenShannon:
-            nats = meanOwn + (estimator == .nwj ? 0 : 1) - exp(logMean)  // jensenShannon: nwj of the score 1 + u
+            nats = meanOwn + (estimator == .nwj ? 0 : 1) - exp(logMean)  // jensenShannon: nwj with the score 1 + u
             scale = exp(reference)
         }
         var variance = 0.0

@@ -4,44 +4,45 @@ import Layers
 import Objectives
 import Tensors
 
-/// Scores pairs of rows: high for those that belong together. All scores start at the estimator's starting score, and the
-/// separable critic's at the Gaussian's beside it.
+/// Scores pairs of rows: high for those that belong together. All scores start at the estimator's starting score. Those
+/// of the separable critic start at the Gaussian's score added to it.
 protocol MutualInformationCritic {
-    /// Maps of the network, which weight decay shrinks.
+    /// Weights of the network, which weight decay shrinks.
     var maps: [Parameter] { get }
-    /// What it is trained by, and the moving average that comes with it.
+    /// The training loss, with its moving average.
     var training: ContrastiveLoss { get set }
 
     /// This rank's part of the estimator's loss of paired rows. Collective, in both directions.
     func loss(_ tape: Tape, _ batch: PairedBatch) throws -> Variable
 
-    /// What writes the scores of some own rows x with all ranks' rows y, [rows, N]. The making is collective.
+    /// A function that writes the scores of some own rows x with all ranks' rows y, [rows, N]. Making the function is
+    /// collective.
     func scores(_ tape: Tape, _ batch: PairedBatch) throws -> (_ rows: Range<Int>, _ tile: Matrix) throws -> Void
 }
 
-/// Encodes both sides apart: u(x, y) = <e(x), h(y)> + a(x) + b(y), and the `GaussianScore` added where there is one.
+/// Encodes both sides separately: u(x, y) = <e(x), h(y)> + a(x) + b(y), plus the `GaussianScore` where there is one.
 ///
-/// The best critic is ln p(x,y)/(p(x)p(y)) plus what the estimator can't see, and that has terms of x alone and of y
-/// alone: a and b spare the inner product from making them. e and h are a network plus a linear map, so that linear
-/// dependence is there from the first steps. h, a and b start at 0.
+/// The best critic is ln p(x,y)/(p(x)p(y)), plus terms that the estimator can't see. It has terms of x alone and of y
+/// alone: a and b, so that the inner product needn't make them. e and h are a network plus a linear map, so that linear
+/// dependence is found in the first steps. h, a and b start at 0.
 struct SeparablePairCritic: MutualInformationCritic {
     private let left, right: Tower
-    /// Of cosines and of sines of each remainder's waves, [2, waves]; nil where there are none.
+    /// Weights of cosines and sines of each remainder's waves, [2, waves]; nil where there are none.
     private let waveWeights: Parameter?
     var training: ContrastiveLoss
 
     /// - Parameters:
-    ///   - x, y: columns of either side.
-    ///   - units: of each of the two hidden layers.
+    ///   - x, y: number of columns of each side.
+    ///   - units: number of units of each of the two hidden layers.
     ///   - embedding: width of e and h.
-    ///   - waves: of all remainders.
+    ///   - waves: number of waves of all remainders.
     init(
         _ declare: Declarations, x: Int, y: Int, units: Int, embedding: Int, waves: Int,
         estimator: MutualInformationEstimator
     ) {
         waveWeights = waves > 0 ? declare.parameter("waves.weight", [2, waves], .constant(0)) : nil
         training = estimator.trainingLoss
-        // A constant, or any function of x, that the loss can't see would only gather Adam's rounding errors.
+        // A constant, or a function of x, that the loss can't see would only collect Adam's rounding errors.
         left = Tower(
             declare.within("x"), inputs: x, units: units, embedding: embedding, startsAtZero: false,
             hasScore: estimator.seesFunctionsOfX, constant: nil)
@@ -52,7 +53,7 @@ struct SeparablePairCritic: MutualInformationCritic {
 
     var maps: [Parameter] { left.maps + right.maps }
 
-    /// The factors of the scores: as many of x's, [n, Wₖ], as of y's that they meet, and one more of y's, [n, 1], to add.
+    /// The factors of the scores: pairs of x's and y's, [n, Wₖ] each, and one more of y's, [n, 1], to add.
     private func factors(_ tape: Tape, _ batch: PairedBatch) throws -> (x: [Variable], y: [Variable]) {
         let (left, right) = (try left(tape, tape.constant(batch.x)), try right(tape, tape.constant(batch.y)))
         var factors = (x: [left.embedding], y: [right.embedding])
@@ -81,7 +82,7 @@ struct SeparablePairCritic: MutualInformationCritic {
 
     func scores(_ tape: Tape, _ batch: PairedBatch) throws -> (_ rows: Range<Int>, _ tile: Matrix) throws -> Void {
         let factors = try factors(tape, batch)
-        let one = tape.constant(tape.device.tensor([batch.x.shape[0], 1], filledWith: 1))  // meets b(y)
+        let one = tape.constant(tape.device.tensor([batch.x.shape[0], 1], filledWith: 1))  // is multiplied by b(y)
         let left = tape.concatenateColumns(factors.x + [one]).value
         let right = try training.gather(
             tape.concatenateColumns(factors.y).value, shares: tape.shares, device: tape.device, ranks: tape.ranks)
@@ -89,15 +90,15 @@ struct SeparablePairCritic: MutualInformationCritic {
     }
 }
 
-/// One side: two hidden layers, then an embedding and a score of this side alone.
+/// The network of one side: two hidden layers, then an embedding and a score of this side alone.
 private struct Tower {
     private let first, second: Linear
     private let last, shortcut: Parameter
     private let score, constant: Parameter?
 
     /// - Parameters:
-    ///   - startsAtZero: whether the embedding does.
-    ///   - constant: what the score starts at, where it has a constant.
+    ///   - startsAtZero: whether the embedding starts at 0.
+    ///   - constant: the start of the score's constant, where it has one.
     init(
         _ declare: Declarations, inputs: Int, units: Int, embedding: Int, startsAtZero: Bool, hasScore: Bool,
         constant: Float?
@@ -124,12 +125,12 @@ private struct Tower {
 }
 
 extension Tape {
-    /// What meets cosines and sines of angles α so that the products are Σ_k p_k cos(β_k - α_k) + q_k sin(β_k - α_k).
+    /// The factors that, multiplied by cosines and sines of angles α, give Σ_k p_k cos(β_k - α_k) + q_k sin(β_k - α_k).
     /// - Parameters:
     ///   - waves: cosines, then sines, of β, [n, 2K].
     ///   - weights: p and q over the gain, [2, K].
     fileprivate func turned(_ waves: Tensor, by weights: Variable) -> Variable {
-        let gain: Float = 8  // steps of Adam are small beside the edge of a density
+        let gain: Float = 8  // steps of Adam are small compared with the edge of a density
         let (rows, count) = (waves.shape[0], waves.shape[1] / 2)
         let result = device.tensor(waves.shape)
         let (p, q) = (weights.value.base, weights.value.base + count)

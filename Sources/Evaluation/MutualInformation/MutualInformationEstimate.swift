@@ -1,46 +1,46 @@
 import Tensors
 
-/// What `MutualInformation` found, on rows that neither trained the critic nor chose among its states.
+/// The result of `MutualInformation`, on rows that neither trained the critic nor chose among its states.
 package struct MutualInformationEstimate: Sendable {
-    /// The estimate: the bound of the critic on the test rows; -infinity where its scores can't be told there.
+    /// The estimate: the bound of the critic on the test rows; -infinity where it can't be computed.
     package let nats: Double
-    /// Of the bound over draws of the test rows, for the critic as trained or as scaled, whichever is larger;
-    /// infinity where it can't be told. It says nothing on what a better critic would find.
+    /// Standard error of the bound over draws of the test rows, for the critic as trained or as scaled, whichever is
+    /// larger; infinity where it can't be computed. It says nothing about a better critic.
     package let standardError: Double
-    /// Above this the estimate can't come; nil for `smile`, which has no such limit.
+    /// The highest possible estimate; nil for `smile`, which has no limit.
     package let ceiling: Double?
-    /// How many pairs of different rows carry their mean; nil for InfoNCE.
+    /// Effective number of pairs of different rows in their mean; nil for InfoNCE.
     package let effectivePairs: Double?
-    /// The same bound on as many rows that the critic was trained on.
+    /// The same bound on as many training rows.
     package let trainingNats: Double
-    /// Updates of the critic that was chosen.
+    /// Number of updates of the chosen critic.
     package let step: Int
     package let rows: RowCounts
-    /// The value by nearest neighbours; nil where either side has too many columns for it.
+    /// The value by nearest neighbours; nil where a side has too many columns for it.
     package let reference: NeighbourInformation?
-    /// Why not to trust the estimate, a sentence each; empty where nothing speaks against it.
+    /// Reasons not to trust the estimate, a sentence each; empty where there are none.
     package let warnings: [String]
 
-    /// An estimate this near to what the estimator can say at most, in nats, is limited by it.
+    /// An estimate this near to the estimator's ceiling, in nats, is limited by it.
     private static let ceilingMargin = 1.0
-    /// Fewer test rows say little, whatever the standard error.
+    /// Fewer test rows than this are too few, at any standard error.
     private static let fewTestRows = 200
-    /// Fewer pairs that carry the mean make it, and its standard error, a matter of luck.
+    /// With fewer effective pairs, the mean and its standard error depend on luck.
     private static let fewEffectivePairs = 50.0
-    /// A bound that is larger on training rows by more than this share of it has been learned by heart.
+    /// A bound that is larger on training rows by more than this fraction means that the critic has memorised them.
     private static let overfitting = 0.2
-    /// A critic whose bound is below this even on rows that it was trained on has diverged.
+    /// A critic whose bound is below this, even on training rows, has diverged.
     private static let divergence = -0.5
-    /// A reference that is higher by more than this, in nats, and by more than so many standard errors, speaks against a
-    /// critic.
+    /// A reference that is higher by more than this many nats, and by more than this many standard errors, is a reason
+    /// not to trust the critic.
     private static let shortfall = 0.1, shortfallErrors = 3.0
-    /// A state from before this share of the steps, after which validation rows lost more than so many nats at every rate,
-    /// was on its way when training on these rows began to do harm.
+    /// If the best state came before this fraction of the steps, and validation rows then lost more than this many nats
+    /// at every rate, training was harmful early.
     private static let early = 0.25, earlyFall = 0.05
 
     /// - Parameters:
-    ///   - bound, unscaled: on the test rows, with the scores scaled and as they are.
-    ///   - trained: bounds on rows that the critic was trained on, the second by the estimator's criterion.
+    ///   - bound, unscaled: bounds on the test rows, with the scores scaled and as they are.
+    ///   - trained: bounds on training rows, the second by the estimator's criterion.
     init(
         settings: MutualInformation, bound: MutualInformationBound, unscaled: MutualInformationBound,
         trained: (scaled: Double, unscaled: Double), training: CriticTraining, rows: RowCounts,
@@ -65,7 +65,7 @@ package struct MutualInformationEstimate: Sendable {
             + Self.shortfalls(bound.nats, standardError, reference) + rows.warnings
     }
 
-    /// What nearest neighbours find and the critic doesn't.
+    /// A warning where nearest neighbours find more than the critic.
     private static func shortfalls(
         _ nats: Double, _ standardError: Double, _ reference: NeighbourInformation?
     ) -> [String] {
@@ -73,25 +73,31 @@ package struct MutualInformationEstimate: Sendable {
         let error = (standardError * standardError + reference.standardError * reference.standardError).squareRoot()
         guard reference.nats - nats > max(shortfall, shortfallErrors * error) else { return [] }
         return [
-            "too low: nearest neighbours, which know nothing of critics, find \(reference.nats.rounded2) nats; take "
-                + "--estimator ksg, or help the critic by more --units, more --steps or another form of the columns"
+            "too low: nearest neighbours, without a critic, find \(reference.nats.rounded2) nats; use --estimator "
+                + "ksg, or help the critic by more --units, more --steps or another form of the columns"
         ]
     }
 
-    /// What is wrong with the training.
+    /// Warnings about the training.
     private static func faults(
         _ settings: MutualInformation, _ training: CriticTraining, hasDiverged: Bool
     ) -> [String] {
         var warnings: [String] = []
         if hasDiverged {
-            let what = training.failures > 0 ? "steps undone: \(training.failures)" : "the critic's scores are wild"
-            warnings.append("training diverged: \(what), and the value says little; lower --rate, now \(settings.rate)")
+            let reason =
+                training.failures > 0
+                ? "\(training.failures) steps were undone"
+                : "the critic's scores are "
+                    + "far too large"
+            warnings.append(
+                "training diverged: \(reason), so the value says little; lower --rate, now "
+                    + "\(settings.rate)")
         }
         if !hasDiverged, Double(training.step) < early * Double(training.steps), training.fall > earlyFall {
             warnings.append(
                 "best at step \(training.step) of \(training.steps): after it validation rows lost "
-                    + "\(training.fall.rounded2) nats, at a lower rate too, as the critic learned its rows by heart; give "
-                    + "more rows or fewer --units")
+                    + "\(training.fall.rounded2) nats, even at a lower rate, because the critic memorised its "
+                    + "training rows; give more rows or fewer --units")
         }
         if training.isStillRising {
             warnings.append("still rising at the last of \(settings.steps) steps: raise --steps")
@@ -99,7 +105,7 @@ package struct MutualInformationEstimate: Sendable {
         return warnings
     }
 
-    /// What the estimator can't say, given so many rows.
+    /// Warnings about limits of the estimator, with this number of rows.
     private static func limits(
         _ settings: MutualInformation, bound: MutualInformationBound, trainingRows: Int, testRows: Int
     ) -> [String] {
@@ -109,79 +115,80 @@ package struct MutualInformationEstimate: Sendable {
         var warnings: [String] = []
         if let ceiling = bound.ceiling, nats > ceiling - ceilingMargin, settings.estimator != .infoNCE {
             warnings.append(
-                "more than rows can tell: \(testRows) rows to report on and their pairs can't show more than "
-                    + "\(ceiling.rounded2) nats, the logarithm of the pairs; give more rows")
+                "too few rows for this value: \(testRows) test rows and their pairs can't show more than "
+                    + "\(ceiling.rounded2) nats, the logarithm of the number of pairs; give more rows")
         } else if let ceiling = bound.ceiling, nats > ceiling - ceilingMargin {
             warnings.append(
-                "near the ceiling: infoNCE of \(candidates) candidates can't pass \(ceiling.rounded2) nats; "
+                "near the ceiling: infoNCE with \(candidates) candidates can't exceed \(ceiling.rounded2) nats; "
                     + (testRows > settings.candidates ? "raise --candidates" : "give more rows"))
         }
         if settings.estimator == .infoNCE, nats > Double(batch).logarithm - ceilingMargin {
             warnings.append(
-                "near the ceiling of training: a batch of \(batch) teaches infoNCE little beyond "
+                "near the ceiling of training: with batches of \(batch) infoNCE learns little beyond "
                     + "\(Double(batch).logarithm.rounded2) nats; "
                     + (batch < settings.batch ? "give more rows" : "raise --batch"))
         }
         if settings.estimator == .smile, nats > MutualInformationEstimator.clip {
             warnings.append(
-                "near the ceiling: smile clips scores to \(MutualInformationEstimator.clip.rounded2) nats and may be too "
-                    + "high above; compare infoNCE")
+                "near the ceiling: smile clips scores to \(MutualInformationEstimator.clip.rounded2) nats and may be "
+                    + "too high above that; compare with infoNCE")
         }
         if settings.estimator != .smile, let effective = bound.effectivePairs {
             let pairs = Double(testRows) * Double(candidates - 1)
             let batchPairs = Double(batch) * Double(batch - 1)
-            let cure = "the bound's variance grows as the exponential of its value; compare infoNCE and smile, or "
+            let cure = "the bound's variance grows exponentially with its value; compare with infoNCE and smile, or "
             if effective < min(fewEffectivePairs, pairs / 10) {
                 warnings.append(
-                    "near the ceiling: a mean over \(Int(pairs)) pairs is carried by \(Int(effective.rounded())): \(cure)"
+                    "near the ceiling: a mean over \(Int(pairs)) pairs depends on only \(Int(effective.rounded())): "
+                        + "\(cure)"
                         + "give more rows")
             } else if settings.estimator != .jensenShannon, effective / pairs * batchPairs < fewEffectivePairs {
                 warnings.append(
-                    "near the ceiling of training: a mean over a batch's \(Int(batchPairs)) pairs is carried by "
+                    "near the ceiling of training: a mean over a batch's \(Int(batchPairs)) pairs depends on only "
                         + "\(Int((effective / pairs * batchPairs).rounded())): \(cure)raise --batch")
             }
         }
         return warnings
     }
 
-    /// What so few rows can't say.
-    /// - Parameter trainingNats: nil where training diverged, which the error then tells of rather than of the rows.
+    /// Warnings about too few rows.
+    /// - Parameter trainingNats: nil where training diverged: then the standard error says nothing about the rows.
     private static func scarcity(
         _ nats: Double, _ standardError: Double, trainingNats: Double?, _ trainingRows: Int, testRows: Int
     ) -> [String] {
         var warnings: [String] = []
         if testRows < fewTestRows {
-            warnings.append("too few rows: only \(testRows) to report on, \(trainingRows) to train on")
+            warnings.append("too few rows: only \(testRows) test rows and \(trainingRows) training rows")
         } else if trainingNats != nil, standardError > max(0.05, 0.1 * abs(nats)) {
             warnings.append("too few rows: the standard error is \(standardError.rounded2) nats")
         }
         if let trainingNats, trainingNats - nats > max(0.1, overfitting * nats) {
             warnings.append(
-                "too few rows: the bound is \(trainingNats.rounded2) nats on rows that the critic was trained on; more rows "
-                    + "would bring them together")
+                "too few rows: the bound is \(trainingNats.rounded2) nats on training rows; with more rows the two "
+                    + "would be closer")
         }
         return warnings
     }
 }
 
-/// How many rows an estimate had, over all ranks.
+/// Number of rows of an estimate, over all ranks.
 package struct RowCounts: Sendable {
     package var training: Int, validation: Int, test: Int
-    /// Of all, rows that are copies of others.
+    /// Rows that are copies of others, in all parts.
     package var copies = 0
-    /// By how much copies among the test rows make a standard error too small that takes rows for independent.
+    /// The factor by which copies among the test rows make a standard error too small that assumes independent rows.
     var errorFactor = 1.0
-    /// What was made of the columns, a line each.
+    /// Notes on conversions of the columns, a line each.
     package var notes: [String] = []
 
     package var total: Int { training + validation + test }
 
-    /// What copies mean for the value, a sentence; empty where there are none.
+    /// A warning about copies; empty where there are none.
     var warnings: [String] {
         guard copies > 0 else { return [] }
         return [
-            "equal rows: \(copies) of \(total) are copies of others, in x and in y; copies were kept in the same part of the "
-                + "split, but an estimate wants rows that were drawn independently"
+            "equal rows: \(copies) of \(total) are copies of others, in x and in y; copies are kept in the same part "
+                + "of the split, but the estimate assumes rows that were drawn independently"
         ]
     }
 }
@@ -197,16 +204,19 @@ extension RowCounts {
 /// The value by nearest neighbours alone.
 package struct NeighbourEstimate: Sendable {
     package let found: NeighbourInformation
-    /// Of as many rows as other estimators are compared with.
+    /// The value from as many rows as serve as reference for other estimators.
     package let reference: NeighbourInformation
     package let rows: RowCounts
 
-    /// Why not to trust it, a sentence each.
+    /// Reasons not to trust it, a sentence each.
     package var warnings: [String] {
         let different = rows.total - rows.copies
         let left =
             found.rows < different
-            ? ["of \(different) different rows \(found.rows) were taken, by chance: more would take too long"] : []
+            ? [
+                "only \(found.rows) of \(different) different rows were used, chosen at random, because more would "
+                    + "take too long"
+            ] : []
         return left + rows.warnings
     }
 }

@@ -3,23 +3,23 @@ import Collectives
 import Layers
 import Tensors
 
-/// How a critic's training went.
+/// The outcome of a critic's training.
 struct CriticTraining {
-    /// Updates of the state that was kept; 0 for the start.
+    /// Number of updates of the state that was kept; 0 for the start.
     var step = 0
-    /// Updates that were tried.
+    /// Number of updates made.
     var steps = 0
-    /// By how much the last look at validation rows lay below the best one, in nats; 0 unless at the lowest rate of all.
+    /// How far the last look at validation rows was below the best one, in nats; 0 unless at the lowest rate.
     var fall = 0.0
-    /// The bound of the last state on rows that it was trained on, which only a critic that has diverged has far below 0.
+    /// The bound of the last state on training rows. It is far below 0 only for a critic that has diverged.
     var lastTrainingNats = 0.0
-    /// Whether the last steps still brought much, on validation rows.
+    /// Whether the last steps still gained much on validation rows.
     var isStillRising = false
-    /// Steps that were undone because gradients or scores weren't finite.
+    /// Number of steps undone because gradients or scores weren't finite.
     var failures = 0
 }
 
-/// Trains one critic and keeps the state that suits the validation rows best. Every method is collective.
+/// Trains one critic and keeps its best state on the validation rows. Every method is collective.
 final class MutualInformationTraining {
     private let settings: MutualInformation
     private var rows: PairedRows
@@ -28,28 +28,29 @@ final class MutualInformationTraining {
     private let device: Device
     private var critic: any MutualInformationCritic
     private let parameters: ParameterSet
-    /// Running mean of the parameters (Polyak & Juditsky 1992), which is what is judged: it is steadier than they are.
+    /// Running mean of the parameters (Polyak & Juditsky 1992). It is the state that is evaluated, because it is
+    /// steadier than the parameters.
     private let average: Tensor
     /// The best average so far.
     private let best: Tensor
     /// Running mean of the gradient's norm; 0 before the first step.
     private var usualNorm = 0.0
-    /// Lowered at each failure, and where validation rows gain no more.
+    /// Factor of the rate, lowered at each failure and where validation rows stop improving.
     private var rateFactor = 1.0
 
-    /// Share of the running mean that a step keeps.
+    /// Fraction of the running mean that a step keeps.
     private static let kept: Float = 0.99
     /// Steps between looks at the validation rows.
     private static let interval = 50
-    /// Steps without a better look after which the rate is lowered: a tenth of all, and this at least.
+    /// Fewest steps without improvement after which the rate is lowered; it is a tenth of all steps if that is more.
     private static let leastPatience = 200
-    /// What the rate is divided by then, and how often; training ends after that.
+    /// The divisor of the rate then, and how many times it is divided before training ends.
     private static let lowering = 3.0, lowerings = 3
-    /// A gradient is cut to so many times its usual norm.
+    /// A gradient is clipped to this many times its usual norm.
     private static let largestNorm = 10.0
-    /// Training that gains more than this share in its last quarter, and more than 0.02 nats, should go on.
+    /// Training that gains more than this fraction in its last quarter, and more than 0.02 nats, should continue.
     private static let lateGain = 0.03
-    /// Scores are scaled by at most this.
+    /// Largest factor of the scores.
     private static let largestScale = 2.0
 
     init(_ settings: MutualInformation, rows: PairedRows, seed: UInt64, ranks: any Ranks, device: Device) {
@@ -76,11 +77,11 @@ final class MutualInformationTraining {
         best.copy(from: parameters.values)
     }
 
-    /// Trains and leaves the best state. Where a gradient or a bound isn't finite, goes back to the best state so far at
-    /// half the rate; where validation rows have gained nothing for a while, at a third of it: what falls at a high rate
-    /// may go on rising at a low one.
+    /// Trains and leaves the best state. Where a gradient or a bound isn't finite, it returns to the best state so far
+    /// and halves the rate. Where validation rows haven't improved for a while, it does so with a third of the rate,
+    /// because they may improve again at a lower rate.
     func run(progress: (String) -> Void) throws -> CriticTraining {
-        // Before any update the Gaussian is all there is of a score.
+        // Before any update the score is the Gaussian's alone.
         if rows.gaussian != nil { rows.scaleGaussian(by: min(1, try bestScale())) }
         var adamSettings = AdamSettings()
         adamSettings.rate = settings.rate
@@ -92,18 +93,18 @@ final class MutualInformationTraining {
         let stepsPerEpoch = rows.training.count / batch
         var order: [Int32] = []
         var outcome = CriticTraining()
-        // The start may stay the best: where the Gaussian says all, or rows tell nothing.
+        // The start may stay the best, for Gaussian rows or independent ones.
         var bestNats = try bound(looked, scale: 1, as: settings.estimator.criterion, by: best).nats
         var earlier = 0.0  // after three quarters of the steps
         let patience = max(settings.steps / 10, Self.leastPatience)
         var (lastGain, lowered) = (0, 0)
         for step in 0..<settings.steps {
-            let (epoch, place) = step.quotientAndRemainder(dividingBy: stepsPerEpoch)
-            if place == 0 {
+            let (epoch, index) = step.quotientAndRemainder(dividingBy: stepsPerEpoch)
+            if index == 0 {
                 var stream = RandomStream(seed: seed, purpose: .permutation, step: epoch)
                 order = stream.permutation(of: rows.training.count)
             }
-            let drawn = order[place * batch..<(place + 1) * batch].lazy.map { [rows] in
+            let drawn = order[index * batch..<(index + 1) * batch].lazy.map { [rows] in
                 rows.training[rows.training.startIndex + Int($0)]
             }
             if try !update(drawn, adam: adam, rate: rateFactor * adamSettings.rate(at: step, of: settings.steps)) {
@@ -111,7 +112,7 @@ final class MutualInformationTraining {
                 goBack(dividingRateBy: 2)
             }
             outcome.steps = step + 1
-            let kept = min(Self.kept, Float(step + 1) / Float(step + 10))  // forgets the start sooner
+            let kept = min(Self.kept, Float(step + 1) / Float(step + 10))  // so that the start is forgotten sooner
             average.scale(by: kept)
             average.add(parameters.values, times: 1 - kept)
 
@@ -144,16 +145,16 @@ final class MutualInformationTraining {
     private func goBack(dividingRateBy divisor: Double) {
         parameters.values.copy(from: best)
         average.copy(from: best)
-        critic.training = settings.estimator.trainingLoss  // whose moving average may have gone too
+        critic.training = settings.estimator.trainingLoss  // its moving average may have diverged too
         rateFactor /= divisor
     }
 
-    /// Returns false, and does nothing, where the gradient isn't finite.
+    /// Makes an update. Returns false, without an update, where the gradient isn't finite.
     private func update(_ drawn: some Sequence<Int32>, adam: Adam, rate: Double) throws -> Bool {
         let batch = try rows.draw(drawn, device: device)
         let tape = Tape(device: device, ranks: ranks, shares: batch.shares)
         try tape.backward(from: try critic.loss(tape, batch))
-        try parameters.sumGradients(over: ranks)  // the same bits on every rank, and so is what follows
+        try parameters.sumGradients(over: ranks)  // the same bits on every rank, so all that follows is too
         // A sum and a sum of squares for each of 16 columns; parameters come in multiples of 16.
         let moments = parameters.gradients.reshaped([parameters.count / 16, 16]).matrix.channelMoments()
         let norm = moments[16...].reduce(0, +).squareRoot()
@@ -167,8 +168,8 @@ final class MutualInformationTraining {
         return true
     }
 
-    /// What to multiply scores by, in 0...2, so that the bound is best on validation rows. A critic that has learned its
-    /// rows by heart is too sure of itself; where it knows nothing of others this is 0 and so is the bound.
+    /// The factor of scores, in 0...2, with which the bound is best on validation rows. A critic that has memorised its
+    /// rows has too large scores. Where it knows nothing about other rows, the factor is 0 and so is the bound.
     func bestScale() throws -> Double {
         let looked = rows.validation.prefix(2 * settings.candidates)
         func nats(_ scale: Double) throws -> Double {
@@ -194,26 +195,26 @@ final class MutualInformationTraining {
     }
 
     /// The bound of some rows by the best state, its scores scaled.
-    /// - Parameter estimator: another than the settings'.
+    /// - Parameter estimator: another estimator than that of the settings.
     func bound(
-        _ places: ArraySlice<Int32>, scale: Double, as estimator: MutualInformationEstimator? = nil
+        _ indices: ArraySlice<Int32>, scale: Double, as estimator: MutualInformationEstimator? = nil
     ) throws -> MutualInformationBound {
-        try bound(places, scale: scale, as: estimator ?? settings.estimator, by: best)
+        try bound(indices, scale: scale, as: estimator ?? settings.estimator, by: best)
     }
 
     private func bound(
-        _ places: ArraySlice<Int32>, scale: Double, as estimator: MutualInformationEstimator, by values: Tensor
+        _ indices: ArraySlice<Int32>, scale: Double, as estimator: MutualInformationEstimator, by values: Tensor
     ) throws -> MutualInformationBound {
         let current = device.tensor([parameters.count])
         current.copy(from: parameters.values)
         parameters.values.copy(from: values)
         defer { parameters.values.copy(from: current) }
         var statistics = BoundStatistics(estimator, scale: scale)
-        let blocks = (places.count + settings.candidates - 1) / settings.candidates  // as equal as may be
+        let blocks = (indices.count + settings.candidates - 1) / settings.candidates  // of nearly equal size
         for block in 0..<blocks {
-            let start = places.startIndex + block * places.count / blocks
-            let end = places.startIndex + (block + 1) * places.count / blocks
-            let batch = try rows.draw(places[start..<end], device: device)
+            let start = indices.startIndex + block * indices.count / blocks
+            let end = indices.startIndex + (block + 1) * indices.count / blocks
+            let batch = try rows.draw(indices[start..<end], device: device)
             let tape = Tape(device: device, ranks: ranks, shares: batch.shares, mode: .evaluation)
             let write = try critic.scores(tape, batch)
             try statistics.add(shares: batch.shares, ranks: ranks, device: device, write: write)

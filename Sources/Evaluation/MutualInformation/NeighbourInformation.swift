@@ -1,23 +1,23 @@
 import Collectives
 import Tensors
 
-/// Mutual information by distances to nearest neighbours, without training: the first form of Kraskov, Stögbauer &
-/// Grassberger 2004 and, for rows that have as many equals as neighbours are asked for, that of Gao et al. 2017.
+/// Mutual information by distances to nearest neighbours, without training. It is the first form of Kraskov, Stögbauer
+/// & Grassberger 2004. For rows with at least as many equal rows as neighbours, it is that of Gao et al. 2017.
 ///
-/// Distances are the largest difference over columns. With ε_i the distance of row i to its k-th neighbour in x and y
-/// together and n_x, n_y the rows nearer than ε_i in x and in y, itself included,
+/// Distances are the largest difference over columns. Let ε_i be the distance of row i to its k-th neighbour in x and y
+/// together, and n_x, n_y the number of rows nearer than ε_i in x and in y, itself included. Then
 ///
 ///     I = ψ(k) + ψ(N) - mean of (ψ(n_x) + ψ(n_y)).
 ///
-/// Where ε_i is 0, k is the number of rows equal to row i and n_x, n_y those equal to it in x and in y, itself included.
-/// Neighbours are near in few columns only; the value falls short beyond a handful.
+/// Where ε_i is 0, k is the number of rows equal to row i, and n_x, n_y the number equal to it in x and in y, itself
+/// included. With more than a few columns, neighbours aren't near and the value is too low.
 package struct NeighbourInformation: Sendable {
     package let nats: Double
-    /// Of the mean over rows, as if they were independent.
+    /// Standard error of the mean over rows, as if they were independent.
     package let standardError: Double
     package let rows: Int
 
-    /// Columns of either side at most.
+    /// Most columns of each side.
     package static let mostColumns = 5
     /// k.
     package static let neighbours = 3
@@ -26,8 +26,8 @@ package struct NeighbourInformation: Sendable {
 extension NeighbourInformation {
     /// Collective; the same on every rank and, to rounding, at every world size.
     /// - Parameters:
-    ///   - x, y: all ranks' rows [N, Dx] and [N, Dy], the same on every rank, all finite; N is at least 5. Columns in
-    ///     comparable units.
+    ///   - x, y: all ranks' rows [N, Dx] and [N, Dy], the same on every rank, all finite; N is at least 5. Columns are
+    ///     in comparable units.
     init(x: Tensor, y: Tensor, ranks: any Ranks) throws {
         let count = x.shape[0]
         let joint = Neighbourhood(x, y)
@@ -51,42 +51,42 @@ extension NeighbourInformation {
     }
 }
 
-/// Rows in the order of their first column, so that those near a row are found without looking at all.
+/// Rows in the order of their first column, so that rows near a row are found without looking at all of them.
 private struct Neighbourhood {
-    /// Columns of a row side by side, rows in rising order of the first.
+    /// The columns of each row, side by side; rows in rising order of the first column.
     private let values: [Float]
     private let width: Int
-    /// Where row i of the data is in that order.
-    private let places: [Int]
+    /// The position of row i of the data in that order.
+    private let positions: [Int]
 
-    /// Of the columns of all parts.
+    /// The columns of all parts, side by side.
     init(_ parts: Tensor...) {
         let count = parts[0].shape[0]
         let first = parts[0].matrix
         let order = (0..<count).sorted { (first.row($0)[0], $0) < (first.row($1)[0], $1) }
-        var places = [Int](repeating: 0, count: count)
+        var positions = [Int](repeating: 0, count: count)
         var values: [Float] = []
-        for (place, row) in order.enumerated() {
-            places[row] = place
+        for (position, row) in order.enumerated() {
+            positions[row] = position
             for part in parts {
                 values += UnsafeBufferPointer(start: part.matrix.row(row), count: part.shape[1])
             }
         }
-        (self.places, self.values) = (places, values)
+        (self.positions, self.values) = (positions, values)
         width = parts.reduce(0) { $0 + $1.shape[1] }
     }
 
-    private var rows: Int { places.count }
+    private var rows: Int { positions.count }
 
-    /// From a row to its neighbour of this rank, by distance; at least as many other rows must exist.
+    /// The distance of a row to its k-th neighbour. At least k other rows must exist.
     func distance(from row: Int, neighbour: Int) -> Float {
-        let place = places[row]
+        let position = positions[row]
         return values.withUnsafeBufferPointer { values in
             var nearest = [Float](repeating: .infinity, count: neighbour)  // rising
-            let own = values.baseAddress! + place * width
-            var (below, above) = (place - 1, place + 1)
+            let own = values.baseAddress! + position * width
+            var (below, above) = (position - 1, position + 1)
             while true {
-                // Whichever is nearer in the first column comes first; when that is too far, so are all that follow.
+                // The row that is nearer in the first column comes first. When it is too far, so are all that follow.
                 let low = below >= 0 ? own[0] - values[below * width] : .infinity
                 let high = above < rows ? values[above * width] - own[0] : .infinity
                 guard min(low, high) < nearest[neighbour - 1] else { return nearest[neighbour - 1] }
@@ -107,17 +107,17 @@ private struct Neighbourhood {
 
     /// Rows nearer to a row than this distance, or equal to it where the distance is 0; itself included.
     func count(around row: Int, within distance: Float) -> Int {
-        let place = places[row]
+        let position = positions[row]
         return values.withUnsafeBufferPointer { values in
-            let own = values.baseAddress! + place * width
+            let own = values.baseAddress! + position * width
             func isNear(_ difference: Float) -> Bool { distance > 0 ? difference < distance : difference <= 0 }
-            // Only a run of rows around it is near in the first column.
-            let first = Self.firstIndex(0..<place) { isNear(own[0] - values[$0 * width]) }
-            let end = Self.firstIndex(place + 1..<rows) { !isNear(values[$0 * width] - own[0]) }
+            // Rows that are near in the first column are a run around it.
+            let first = Self.first(in: 0..<position) { isNear(own[0] - values[$0 * width]) }
+            let end = Self.first(in: position + 1..<rows) { !isNear(values[$0 * width] - own[0]) }
             guard width > 1 else { return end - first }
             var count = 0
-            for place in first..<end {
-                let other = values.baseAddress! + place * width
+            for position in first..<end {
+                let other = values.baseAddress! + position * width
                 var largest: Float = 0
                 for c in 1..<width { largest = max(largest, abs(own[c] - other[c])) }
                 if isNear(largest) { count += 1 }
@@ -126,9 +126,9 @@ private struct Neighbourhood {
         }
     }
 
-    /// The first place from which on the condition holds; the end where it holds nowhere.
-    private static func firstIndex(_ places: Range<Int>, where holds: (Int) -> Bool) -> Int {
-        var (low, high) = (places.lowerBound, places.upperBound)
+    /// The first position from which on the condition holds; the end where it holds nowhere.
+    private static func first(in positions: Range<Int>, where holds: (Int) -> Bool) -> Int {
+        var (low, high) = (positions.lowerBound, positions.upperBound)
         while low < high {
             let middle = (low + high) / 2
             if holds(middle) { high = middle } else { low = middle + 1 }

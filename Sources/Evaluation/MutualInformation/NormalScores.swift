@@ -2,30 +2,30 @@ import Collectives
 import Foundation
 import Tensors
 
-/// Replaces columns by their normal scores (van der Waerden) where mean and deviation would leave nothing of most
-/// values: a value of rank r among n training values becomes Φ⁻¹((r - 1/2)/n).
+/// Replaces columns by their normal scores (van der Waerden) where standardisation would squeeze most values together:
+/// a value of rank r among n training values becomes Φ⁻¹((r - 1/2)/n).
 ///
-/// Mutual information doesn't change when a column goes through a function that only rises. Held-out values between
-/// training values are interpolated and those beyond them are brought to the last, which can only lose information.
+/// Mutual information doesn't change when a rising function is applied to a column. Held-out values between training
+/// values are interpolated. Those beyond them get the last score, which can only lose information.
 struct NormalScores {
-    /// Which columns are replaced, rising; the same on every rank.
+    /// Indices of the replaced columns, rising; the same on every rank.
     let columns: [Int]
-    /// Of each of those: the training values without repetitions, rising, and their scores.
+    /// For each replaced column: the distinct training values, rising, and their scores.
     private let knots: [(values: [Float], scores: [Float])]
-    /// Whether no score differs from another of its column on training rows.
+    /// Whether all training rows have the same score, in every column.
     var isConstant: Bool { knots.allSatisfy { $0.values.count == 1 } }
 
-    /// A standardised column that reaches further than this, on any row, has an outlier.
+    /// A standardised column with a value beyond this, on any row, has an outlier.
     private static let farthest: Float = 10
-    /// Mean absolute value of a standardised column below which few values make the deviation: 0.80 for Gaussians, 0.71
+    /// A standardised column with a mean absolute value below this has a heavy tail. It is 0.80 for a Gaussian, 0.71
     /// for a Laplacian.
     private static let leastSpread = 0.5
 
     /// Collective.
     /// - Parameters:
     ///   - values: this rank's rows, [n, D].
-    ///   - ownRows: those to train on, which the scores are of.
-    ///   - scale: of all ranks' rows to train on.
+    ///   - ownRows: the training rows, which determine the scores.
+    ///   - scale: standardisation by all ranks' training rows.
     ///   - kept: columns that stay as they are.
     init(
         of values: Tensor, ownRows: [Int], scale: Standardisation, except kept: [Int] = [], ranks: any Ranks,
@@ -51,7 +51,7 @@ struct NormalScores {
         let isKept = Set(kept)
         columns = (0..<dimension).filter { c in
             guard !isKept.contains(c) else { return false }
-            // A column whose squares overflow has no deviation to speak of.
+            // A column whose squares overflow has no useful deviation.
             guard scale.mean[c].isFinite, scale.deviation[c].isFinite else { return true }
             return farthest[c] > Self.farthest || !scale.constants[c] && spread[c] / count < Self.leastSpread
         }
@@ -66,7 +66,7 @@ struct NormalScores {
         var knots: (values: [Float], scores: [Float]) = ([], [])
         var first = 0
         for i in sorted.indices where i + 1 == sorted.count || sorted[i + 1] != sorted[i] {
-            // Equal values share the middle of their ranks.
+            // Equal values get the mean of their ranks.
             let rank = Double(first + i) / 2 + 0.5
             knots.values.append(sorted[i])
             knots.scores.append(Float(normalQuantile(rank / Double(sorted.count))))
@@ -75,7 +75,7 @@ struct NormalScores {
         return knots
     }
 
-    /// [n, D] with those columns replaced: a copy where there are any.
+    /// [n, D] with those columns replaced; a copy if there are any.
     func applied(to values: Tensor, device: Device) -> Tensor {
         guard !columns.isEmpty else { return values }
         let result = device.tensor(values.shape)
@@ -96,15 +96,15 @@ struct NormalScores {
         guard low > 0 else { return knots.scores[0] }
         guard low < knots.values.count else { return knots.scores[low - 1] }
         let (left, right) = (Double(knots.values[low - 1]), Double(knots.values[low]))
-        let share = Float((Double(value) - left) / (right - left))
-        return knots.scores[low - 1] + share * (knots.scores[low] - knots.scores[low - 1])
+        let fraction = Float((Double(value) - left) / (right - left))
+        return knots.scores[low - 1] + fraction * (knots.scores[low] - knots.scores[low - 1])
     }
 }
 
-/// Φ⁻¹(p) for p in 0..<1 but 0, by Newton's steps on the logarithm of Φ(x) = erfc(-x/√2)/2.
+/// Φ⁻¹(p) for 0 < p < 1, by Newton's steps on the logarithm of Φ(x) = erfc(-x/√2)/2.
 func normalQuantile(_ p: Double) -> Double {
-    // In the lower half, where Φ has no cancellation. ln Φ is concave and rises, so that Newton's steps on it come to the
-    // root from the left, after the first one.
+    // The lower half is used, where Φ has no cancellation. ln Φ is concave and rising, so after the first step Newton's
+    // steps approach the root from the left.
     guard p <= 0.5 else { return -normalQuantile(1 - p) }
     var x = p < 0.02 ? -(-2 * log(p)).squareRoot() : 0
     for _ in 0..<20 {
@@ -118,7 +118,7 @@ func normalQuantile(_ p: Double) -> Double {
 }
 
 extension Matrix {
-    /// Adds each column's magnitudes to its sum and takes in the largest of them.
+    /// Adds each column's magnitudes to its sum, and updates its largest magnitude.
     fileprivate func accumulateMagnitudes(sums: inout [Double], largest: inout [Float]) {
         sums.withUnsafeMutableBufferPointer { sums in
             largest.withUnsafeMutableBufferPointer { largest in

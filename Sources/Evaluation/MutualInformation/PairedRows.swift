@@ -2,33 +2,35 @@ import Autodiff
 import Collectives
 import Tensors
 
-/// Rows of x and of y that belong together, cut at random into rows to train on, to choose by and to report on.
+/// Rows of x and of y that belong together, split at random into training, validation and test rows.
 ///
-/// Rank r holds the r-th consecutive part of them, possibly none. The cut depends on the seed and not on the ranks.
+/// Rank r holds the r-th consecutive share of them, possibly none. The split depends on the seed, not on the ranks.
 struct PairedRows {
-    /// This rank's rows, [n, Dx] and [n, Dy], columns with outliers as normal scores.
+    /// This rank's rows, [n, Dx] and [n, Dy]; columns with outliers are normal scores.
     let x: Tensor, y: Tensor
-    /// How many rows each rank holds.
+    /// Number of rows that each rank holds.
     let shares: Shares
-    /// Places in the whole set; equal rows lie in the same part, side by side.
+    /// Indices in the whole set. Equal rows are in the same part, side by side.
     let training, validation, test: ArraySlice<Int32>
     let equal: EqualRows
     let xColumns, yColumns: CriticColumns
-    /// What was made of the columns, a line each.
+    /// Notes on conversions of the columns, a line each.
     let notes: [String]
-    /// A start for the critic; nil where there is none.
+    /// The critic's start; nil where there is none.
     private(set) var gaussian: GaussianScore?
-    /// Of the training rows; leaves normal scores as they are.
+    /// Standardisation by the training rows; it leaves normal scores as they are.
     private let xScale, yScale: Standardisation
 
-    /// Fewer would leave a handful to report on.
+    /// Fewest rows; with fewer, too few test rows would be left.
     static let fewest = 100
-    /// Training rows that the Gaussian is fitted to, at most.
+    /// Most training rows to which the Gaussian is fitted.
     private static let gaussianRows = 20_000
 
     /// Collective.
-    /// - Parameter heldOut: share of the rows not trained on, in 0.1...0.9: a third to choose by, the rest to report on.
-    /// - Throws: `InputError` where x and y don't fit together, are too few, don't vary or hold what isn't finite.
+    /// - Parameter heldOut: fraction of the rows that are not trained on, in 0.1...0.9: a third for validation, the
+    ///   rest for the test.
+    /// - Throws: `InputError` where x and y don't fit together, have too few rows, don't vary or hold values that
+    ///   aren't finite.
     init(x: Tensor, y: Tensor, heldOut: Double, seed: UInt64, ranks: any Ranks, device: Device) throws {
         let shares = try Self.check(x: x, y: y, ranks: ranks)
         var stream = RandomStream(seed: seed, purpose: .validationSplit)
@@ -41,7 +43,7 @@ struct PairedRows {
             guard shares.total - equal.copies >= Self.fewest else {
                 throw InputError(
                     "only \(shares.total - equal.copies) of \(shares.total) rows differ: an estimate needs at least "
-                        + "\(Self.fewest) different ones")
+                        + "\(Self.fewest) different rows")
             }
         }
         let together = equal.together(order)
@@ -54,8 +56,8 @@ struct PairedRows {
         try ranks.agree {
             guard count >= 2, first >= 2, second - first >= 2 else {
                 throw InputError(
-                    "equal rows leave \(count) rows to train on, \(first) to choose by and \(second - first) to report on: "
-                        + "drop the copies, or set --held-out")
+                    "equal rows leave \(count) training, \(first) validation and \(second - first) test rows, and "
+                        + "each needs 2: remove the copies, or change --held-out")
             }
         }
         var notes: [String] = []
@@ -67,20 +69,20 @@ struct PairedRows {
             try ranks.agree {
                 guard !scale.isConstant || !scores.isConstant else {
                     throw InputError(
-                        "the \(count) of \(shares.total) rows of \(name) that are trained on are all the same, to one part "
-                            + "in a million: what doesn't vary has no mutual information")
+                        "the \(count) training rows (of \(shares.total)) of \(name) are all the same, to one part in "
+                            + "a million: a constant has no mutual information")
                 }
             }
             if !scores.columns.isEmpty {
                 notes.append(
-                    "\(name): \(scores.columns.count) of \(columns.columns) columns have outliers or a heavy tail; ranks "
-                        + "stand for their values")
+                    "\(name): \(scores.columns.count) of \(columns.columns) columns have outliers or a heavy tail; "
+                        + "their values are replaced by ranks")
             }
             if !columns.labels.isEmpty {
                 let values = columns.labels.reduce(0) { $0 + $1.values.count }
                 notes.append(
-                    "\(name): \(columns.labels.count) of \(columns.columns) columns hold few values, \(values) in all, and "
-                        + "are taken as labels too")
+                    "\(name): \(columns.labels.count) of \(columns.columns) columns hold few values, \(values) in "
+                        + "total, and are also used as labels")
             }
             return (scores.applied(to: values, device: device), scale.leaving(scores.columns))
         }
@@ -91,31 +93,35 @@ struct PairedRows {
         self.notes = notes
     }
 
-    /// How many rows each rank holds. Throws where x and y don't fit together or can't be taken. Collective.
+    /// Number of rows that each rank holds. Throws where x and y don't fit together or can't be used. Collective.
     private static func check(x: Tensor, y: Tensor, ranks: any Ranks) throws -> Shares {
         let counts = try ranks.gather(x.shape[0])
         let widths = try [ranks.gather(x.shape[1]), ranks.gather(y.shape[1])]
         try ranks.agree {
             guard x.shape[0] == y.shape[0] else {
-                throw InputError("x has \(x.shape[0]) rows and y \(y.shape[0]): give each row of x its row of y")
+                throw InputError("x has \(x.shape[0]) rows but y has \(y.shape[0]): each row of x needs its row of y")
             }
             guard widths.allSatisfy({ $0.allSatisfy { $0 > 0 } && Set($0).count == 1 }) else {
-                throw InputError("x has \(widths[0]) columns and y \(widths[1]) by rank: expected equal ones above 0")
+                throw InputError(
+                    "by rank, x has \(widths[0]) columns and y has \(widths[1]): each must be above 0 "
+                        + "and the same on all ranks")
             }
             for (name, values) in [("x", x), ("y", y)] where !values.isFinite {
-                throw InputError("\(name) holds NaN or infinity: drop those rows first")
+                throw InputError("\(name) holds NaN or infinity: remove those rows first")
             }
         }
         let shares = Shares(counts: counts, rank: ranks.rank)
         try ranks.agree {
             guard (fewest...Int(Int32.max)).contains(shares.total) else {
-                throw InputError("\(shares.total) rows: an estimate needs at least \(fewest), at most \(Int32.max)")
+                throw InputError(
+                    "there are \(shares.total) rows: an estimate needs at least \(fewest) and at most "
+                        + "\(Int32.max)")
             }
         }
         return shares
     }
 
-    /// This rank's rows among those, standardised, in the order of the data.
+    /// This rank's rows among these, standardised, in the order of the data.
     private func standardised(
         _ rows: some Sequence<Int32>, device: Device
     ) -> (x: (given: Tensor, standardised: Tensor), y: (given: Tensor, standardised: Tensor), shares: Shares) {
@@ -129,7 +135,7 @@ struct PairedRows {
         return (take(x, xScale), take(y, yScale), drawn.shares)
     }
 
-    /// This rank's rows among those as a critic takes them, in the order of the data.
+    /// This rank's rows among these as a critic's inputs, in the order of the data.
     func draw(_ rows: some Sequence<Int32>, device: Device) throws -> PairedBatch {
         let (x, y, shares) = standardised(rows, device: device)
         let xInputs = xColumns.inputs(x.given, standardised: x.standardised, device: device)
@@ -140,7 +146,7 @@ struct PairedRows {
         return PairedBatch(x: xInputs, y: yInputs, gaussian: factors, shares: shares)
     }
 
-    /// Fits the Gaussian that a critic starts from. Collective.
+    /// Fits the Gaussian from which a critic starts. Collective.
     mutating func fitGaussian(ranks: any Ranks, device: Device) throws {
         func linear(_ rows: some Sequence<Int32>) -> (x: Tensor, y: Tensor) {
             let (x, y, _) = standardised(rows, device: device)
@@ -155,17 +161,17 @@ struct PairedRows {
             device: device)
     }
 
-    /// Scales the Gaussian's score, or leaves it out where that is 0.
+    /// Scales the Gaussian's score, or removes it where the factor is 0.
     mutating func scaleGaussian(by factor: Double) {
         gaussian?.strength *= factor
         if factor == 0 { gaussian = nil }
     }
 
-    /// Whether columns are few enough for nearest neighbours.
+    /// Whether there are few enough columns for nearest neighbours.
     var suitNeighbours: Bool { max(x.shape[1], y.shape[1]) <= NeighbourInformation.mostColumns }
 
-    /// The value by nearest neighbours of some of the rows, one of each of equal ones. Collective.
-    /// - Parameter most: rows at most.
+    /// The value by nearest neighbours, from some of the rows, without copies. Collective.
+    /// - Parameter most: most rows.
     func neighbourInformation(most: Int, ranks: any Ranks, device: Device) throws -> NeighbourInformation {
         let rows = equal.unique(validation + test + training).prefix(most)
         let (x, y, shares) = standardised(rows, device: device)
@@ -175,11 +181,11 @@ struct PairedRows {
     }
 }
 
-/// This rank's rows of a batch, as a critic takes them.
+/// This rank's rows of a batch, as a critic's inputs.
 struct PairedBatch {
-    /// [n, inputs of either side]
+    /// [n, inputs of the side]
     let x: Tensor, y: Tensor
     let gaussian: GaussianScore.Factors?
-    /// How many rows of the batch each rank has.
+    /// Number of rows of the batch that each rank has.
     let shares: Shares
 }

@@ -1,19 +1,20 @@
 import Collectives
 import Datasets
 
-/// The classes that occur in a training and a test split, numbered from 0 for probes, whose cost grows with their number.
+/// The classes of a training and a test split, numbered from 0 without gaps, because the cost of probes grows with the
+/// number of classes.
 ///
-/// Data number classes as they like, with gaps. The order is theirs.
+/// Data may number classes in any way, with gaps. Their order is kept.
 package struct ClassNumbers {
-    /// As the data have them, rising: those of both splits and all ranks.
+    /// The labels in the data, in rising order, of both splits and all ranks.
     package let labels: [Int32]
-    /// What a reader of an accuracy has to know, a line each; none as a rule.
+    /// Notes on accuracies, a line each; usually none.
     package let notes: [String]
-    /// How many training and test rows, over all ranks, have no label.
+    /// Number of training and test rows without a label, over all ranks.
     package let unlabelled: (train: Int, test: Int)
 
     /// Collective; the same on every rank.
-    /// - Parameters: this rank's labels of either split, `noLabel` where there is none.
+    /// - Parameters: this rank's labels of each split; `noLabel` where there is none.
     package init(train: [Int32], test: [Int32], ranks: any Ranks) throws {
         let own = Set(train).union(test).subtracting([noLabel])
         let labels = Set(try ranks.gather(Array(own), filler: 0)).sorted()
@@ -24,7 +25,7 @@ package struct ClassNumbers {
         notes = Self.notes(train: counts[0], test: counts[1])
     }
 
-    /// How many rows of all ranks each class has.
+    /// Number of rows of each class, over all ranks.
     private static func counts(_ own: [Int32], of labels: [Int32], _ ranks: any Ranks) throws -> [Int] {
         var counts = [Int](repeating: 0, count: labels.count)
         let numbers = Dictionary(uniqueKeysWithValues: zip(labels, labels.indices))
@@ -38,24 +39,25 @@ package struct ClassNumbers {
         var notes: [String] = []
         if classes.train == 1 {
             notes.append(
-                "all \(rows.train) training images with a label are of 1 class, so that an accuracy tells nothing of the "
+                "all \(rows.train) training images with a label are of 1 class, so accuracies say nothing about the "
                     + "features")
         } else if classes.test == 1 {
             notes.append(
-                "all \(rows.test) test images with a label are of 1 of \(classes.train) classes, so that the accuracy is "
-                    + "that of this class")
+                "all \(rows.test) test images with a label are of 1 class of \(classes.train), so accuracies are "
+                    + "those of this class")
         }
         let unknown = train.indices.filter { train[$0] == 0 && test[$0] > 0 }
         if !unknown.isEmpty {
             let lost = unknown.reduce(0) { $0 + test[$1] }
             notes.append(
-                "\(lost) of \(rows.test) test images are of \(unknown.count) class\(unknown.count == 1 ? "" : "es") that no "
-                    + "training image has: no probe can put them right")
+                "\(lost) of \(rows.test) test images are of "
+                    + "\(unknown.count) class\(unknown.count == 1 ? "" : "es") without training images, so no probe "
+                    + "can classify them")
         }
         return notes
     }
 
-    /// The numbers of some labels; nil for those that aren't among the classes, as `noLabel`.
+    /// The numbers of some labels; nil for a label that isn't among the classes, such as `noLabel`.
     package func numbers(of own: [Int32]) -> [Int?] {
         let numbers = Dictionary(uniqueKeysWithValues: zip(labels, labels.indices))
         return own.map { numbers[$0] }

@@ -13,7 +13,7 @@ package struct LabelledRows {
     }
 }
 
-/// What a linear classifier pays for a row of scores u = Wx + b.
+/// The loss of a linear classifier for a row of scores u = Wx + b.
 package enum LinearLoss: Sendable {
     /// -log softmax(u)[label]: multinomial logistic regression.
     case logistic
@@ -24,11 +24,11 @@ package enum LinearLoss: Sendable {
 
 /// A linear classifier with a squared penalty: mean over all ranks' rows of the loss + penalty/2·|W|².
 ///
-/// On n rows, liblinear's C is 1/(penalty·n). Here the bias goes without a penalty.
+/// On n rows, liblinear's C is 1/(penalty·n). Here the bias has no penalty.
 package final class LinearClassifier {
-    // d dimensions, K classes, B rows of a block
-    // x [B, d], W [K, d], b [K]; the minimiser's variables are W, row after row, and then b.
-    // Kernels work on sixteen columns at a time: classes that no row belongs to and that have no probability fill up.
+    // d dimensions, K classes, B rows of a block x [B, d], W [K, d], b [K]; the minimiser's variables are W, row after
+    // row, and then b. Kernels work on sixteen columns at a time. The columns are filled up with classes that have no
+    // rows and probability 0.
 
     private let loss: LinearLoss
     private let parts: [LabelledRows]
@@ -40,12 +40,12 @@ package final class LinearClassifier {
     private let bias: Tensor
     private let weightGradient: Tensor
     private let logits: Tensor
-    /// The gradient of all variables and then the loss, to be summed over ranks at once.
+    /// The gradient of all variables and then the loss, to be summed over ranks in one call.
     private var sums: [Double]
 
     private static let blockOfRows = 1024
 
-    /// Collective. `parts` together hold at least one row on some rank; the memory stays the caller's.
+    /// Collective. `parts` together hold at least one row on some rank. Their memory isn't copied.
     package init(
         _ loss: LinearLoss, _ parts: [LabelledRows], dimension: Int, classes: Int, ranks: any Ranks, device: Device
     ) throws {
@@ -68,7 +68,8 @@ package final class LinearClassifier {
         Array(repeating: 0, count: classes * (dimension + 1))
     }
 
-    /// The minimum, to the settings' precision or as far as their steps reach. Collective; the same bits on every rank.
+    /// The minimum, to the settings' tolerance, or the best point after their steps. Collective; the same bits on every
+    /// rank.
     package func minimum(
         from start: [Double], penalty: Double, settings: MinimiserSettings
     ) throws -> (variables: [Double], iterations: Int, isOutOfSteps: Bool) {
@@ -97,12 +98,12 @@ package final class LinearClassifier {
         }
         for i in weightCount..<x.count { gradient[i] = sums[i] }
         guard loss.isFinite else {
-            throw InputError("the linear probe's loss is \(loss): features are too large, scale them down")
+            throw InputError("the linear probe's loss is \(loss), because the features are too large: scale them down")
         }
         return loss
     }
 
-    /// How many of this rank's rows a model puts into the right class.
+    /// Number of this rank's rows that a model classifies correctly.
     package func correct(of part: LabelledRows, with variables: [Double]) throws -> Int {
         variables.withUnsafeBufferPointer { setModel($0) }
         var correct = 0
@@ -118,7 +119,7 @@ package final class LinearClassifier {
         for k in 0..<classes { bias.base[k] = Float(variables[weightCount + k]) }
     }
 
-    /// This rank's part of the mean loss; leaves that of the gradient by W in `weightGradient`.
+    /// This rank's part of the mean loss. Leaves its part of the gradient by W in `weightGradient`.
     private func sumOverOwnRows() throws -> (loss: Double, biasGradient: [Double]) {
         weightGradient.fill(0)
         var loss = 0.0
@@ -134,7 +135,7 @@ package final class LinearClassifier {
         return (loss / Double(rows), biasGradient)
     }
 
-    /// Hands on logits, values and labels of at most `blockOfRows` rows at a time.
+    /// Calls `body` with logits, values and labels of at most `blockOfRows` rows at a time.
     private func forEachBlock(
         of part: LabelledRows, _ body: (_ logits: Matrix, _ x: Matrix, _ labels: ArraySlice<Int>) throws -> Void
     ) throws {
@@ -149,7 +150,7 @@ package final class LinearClassifier {
 }
 
 extension LinearLoss {
-    /// Replaces each row of scores by the slope of its loss, times `scale`. Returns the sum of the losses.
+    /// Replaces each row of scores by the gradient of its loss, times `scale`. Returns the sum of the losses.
     fileprivate func replaceBySlopes(_ scores: Matrix, labels: ArraySlice<Int>, scale: Float) -> Double {
         var loss = 0.0
         switch self {

@@ -2,27 +2,27 @@ import Collectives
 import Foundation
 import Tensors
 
-/// A linear classifier of standardised features; the penalty is the one that is best on held-out training rows.
+/// A linear classifier of standardised features. The penalty is the one that is best on held-out training rows.
 package struct LinearProbe {
     /// Logistic regression, or the support vector machine of the published evaluation.
     package let loss: LinearLoss
-    /// Candidates, tried in this order, each from the solution of the one before: largest first, as the heaviest
-    /// penalty has the easiest problem. Two in a row that are no better end the search.
+    /// Penalties to try in this order, each from the solution of the one before. The largest comes first, because its
+    /// problem is the easiest. Two in a row that are no better end the search.
     package var penalties = [1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
-    /// Share of the training rows that are held out to choose the penalty.
-    package var heldOutShare: Float = 0.1
+    /// Fraction of the training rows that are held out to choose the penalty.
+    package var heldOutFraction: Float = 0.1
     var minimiser = MinimiserSettings()
 
     package init(_ loss: LinearLoss = .logistic) { self.loss = loss }
 
     package struct Result {
-        /// Share of the test rows put into the right class, in 0...1.
+        /// Fraction of the test rows that are classified correctly, in 0...1.
         package let accuracy: Double
         /// The penalty chosen.
         package let penalty: Double
         /// Steps of the minimiser, over all fits.
         package let iterations: Int
-        /// What a reader has to know of it.
+        /// Notes on the accuracy.
         package let notes: [String]
     }
 
@@ -35,7 +35,7 @@ package struct LinearProbe {
         try check(train: train, test: test)
         try checkMemory(train, ranks: ranks)
         let standardisation = try Standardisation(of: train, ranks: ranks, device: device)
-        let chosen = HeldOutRows(share: heldOutShare, seed: seed)
+        let chosen = HeldOutRows(fraction: heldOutFraction, seed: seed)
         let isHeldOut = train.labels.indices.map { chosen.contains(train.firstRow + $0) }
         let fitted = standardisation.rows(of: train, device: device) { !isHeldOut[$0] }
         let heldOut = standardisation.rows(of: train, device: device) { isHeldOut[$0] }
@@ -44,7 +44,7 @@ package struct LinearProbe {
         var variables = LinearClassifier.start(dimension: train.dimension, classes: train.classes)
         var iterations = 0
         var best = (penalty: penalties[0], variables: variables, correct: -1)
-        // A set that is too small to hold rows out gets the heaviest penalty.
+        // A set that is too small to hold rows out gets the largest penalty.
         if counts[0] > 0 && counts[1] > 0 {
             let selection = try classifier(on: [fitted], of: train, ranks, device)
             var worse = 0
@@ -56,8 +56,8 @@ package struct LinearProbe {
                 worse = correct > best.correct ? 0 : worse + 1
                 if worse == 0 { best = (penalty, variables, correct) }
                 progress(
-                    "penalty \(penalty), \(correct) of \(counts[1]) held-out rows right "
-                        + "after \(fit.iterations) steps")
+                    "penalty \(penalty), \(correct) of \(counts[1]) held-out rows correct after "
+                        + "\(fit.iterations) steps")
             }
         }
         let whole = try classifier(on: [fitted, heldOut], of: train, ranks, device)
@@ -71,18 +71,19 @@ package struct LinearProbe {
             correct += try whole.correct(
                 of: LabelledRows(values: block, labels: Array(test.labels[rows])), with: fit.variables)
         }
-        let cut = "the last fit was stopped at \(minimiser.iterations) steps, before it was done"
+        let cut = "the last fit was stopped after \(minimiser.iterations) steps, before it converged"
         return Result(
             accuracy: Double(try ranks.sum([correct])[0]) / Double(test.rows), penalty: best.penalty,
             iterations: iterations + fit.iterations,
             notes: [chosen.remark(rows: train.rows), fit.isOutOfSteps ? cut : nil].compactMap { $0 })
     }
 
-    /// Copies of a classifier's variables, doubles, that the minimiser and this probe have at a time: mostly its history of
-    /// ten steps and ten gradients.
+    /// Copies of a classifier's variables, as doubles, that the minimiser and this probe hold at a time. Most are the
+    /// minimiser's history of ten steps and ten gradients.
     private static let copies = 32.0
 
-    /// Throws, on all ranks, where so many classes can't be told apart in half the memory of this rank's machine. Collective.
+    /// Throws, on all ranks, where fitting this number of classes takes more than half the memory of a rank's machine.
+    /// Collective.
     private func checkMemory(_ train: Features, ranks: any Ranks) throws {
         let sharing = Double(try ranks.gatherText(ranks.host).filter { $0 == ranks.host }.count)
         let bytes = 8 * Self.copies * Double(train.classes) * Double(train.dimension + 1) * sharing
@@ -90,9 +91,10 @@ package struct LinearProbe {
         try ranks.agree {
             guard bytes <= memory / 2 else {
                 throw InputError(
-                    "\(train.classes) classes of \(train.dimension) features take \(String(format: "%.1f", bytes / 1e9)) GB to "
-                        + "fit a line each; at most half the machine's \(String(format: "%.1f", memory / 1e9)) GB are given to "
-                        + "it: take a narrower layer, or leave linear and svm out")
+                    "fitting \(train.classes) classes of \(train.dimension) features takes "
+                        + "\(String(format: "%.1f", bytes / 1e9)) GB, more than half of the machine's "
+                        + "\(String(format: "%.1f", memory / 1e9)) GB: choose a narrower layer, or leave linear and "
+                        + "svm out")
             }
         }
     }

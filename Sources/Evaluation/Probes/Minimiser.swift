@@ -1,8 +1,8 @@
 import CLBFGS
 
-/// When the search for a minimum ends.
+/// Settings that decide when the search for a minimum ends.
 package struct MinimiserSettings {
-    /// Steps at most.
+    /// Most steps.
     package var iterations = 200
     /// Ends when |gradient| <= tolerance · max(1, |x|).
     package var tolerance = 1e-4
@@ -19,19 +19,19 @@ struct MinimiserError: Error, CustomStringConvertible {
     var description: String { "lbfgs failed with status \(status)" }
 }
 
-/// Value and gradient at `x`, of the length of the start. Sets all of the gradient and returns the value.
+/// A function that returns the value at `x` and sets the whole gradient. Both are as long as the start.
 package typealias ValueAndGradient = (
     _ x: UnsafeBufferPointer<Double>, _ gradient: UnsafeMutableBufferPointer<Double>
 ) throws -> Double
 
-/// Minimises a smooth function from `start` on by limited-memory BFGS. C: `lbfgs`.
+/// Minimises a smooth function by limited-memory BFGS, from `start`. C: `lbfgs`.
 ///
-/// `isOutOfSteps` where the settings' steps ended it, not its tolerance. All ranks take the same steps when `evaluate` gives them the same bits. An error that `evaluate` throws ends the
-/// search and is thrown on; it isn't called again.
+/// `isOutOfSteps` says that the limit of steps ended the search, not its tolerance. All ranks take the same steps if
+/// `evaluate` returns the same bits on each. An error that `evaluate` throws ends the search, and is rethrown.
 package func minimise(
     from start: [Double], settings: MinimiserSettings, evaluate: @escaping ValueAndGradient
 ) throws -> (x: [Double], iterations: Int, isOutOfSteps: Bool) {
-    // Builds of the library with SSE want a multiple of 16 variables in memory of their own.
+    // The library built with SSE needs a multiple of 16 variables, in memory from its own allocator.
     let padded = (start.count + 15) / 16 * 16
     guard let x = lbfgs_malloc(Int32(padded)) else { throw MinimiserError(status: Int32(LBFGSERR_OUTOFMEMORY)) }
     defer { lbfgs_free(x) }
@@ -59,8 +59,8 @@ package func minimise(
     )
 }
 
-/// True where the library stopped at the best point it found: converged, out of steps, or with no lower value to be
-/// told from rounding along its direction.
+/// Whether the library stopped at the best point it found: converged, out of steps, or unable to find a value that is
+/// lower by more than rounding.
 private func isEnd(_ status: Int32) -> Bool {
     let ends = [
         LBFGS_SUCCESS, LBFGS_STOP, LBFGS_ALREADY_MINIMIZED,
@@ -71,7 +71,7 @@ private func isEnd(_ status: Int32) -> Bool {
     return ends.contains(Int(status))
 }
 
-/// What the C callbacks need, behind their untyped pointer.
+/// The object that the C callbacks reach by their untyped pointer.
 private final class Search {
     private let count: Int
     private let evaluation: ValueAndGradient
@@ -88,7 +88,8 @@ private final class Search {
         return Unmanaged<Search>.fromOpaque(instance).takeUnretainedValue()
     }
 
-    /// After an error: a value so low that the line search ends at once, and a gradient of 0, which ends the whole.
+    /// The value and gradient. After an error: a value so low that the line search ends at once, and a gradient of 0,
+    /// which ends the whole search.
     func evaluate(_ x: UnsafePointer<Double>?, _ gradient: UnsafeMutablePointer<Double>?, _ padded: Int) -> Double {
         let gradient = UnsafeMutableBufferPointer(start: gradient, count: padded)
         if error == nil {

@@ -3,36 +3,36 @@ import Collectives
 import Layers
 import Tensors
 
-/// A classifier with one hidden layer of 200 units, batch norm and dropout, as Deep InfoMax was published with. Features
-/// are standardised.
+/// A classifier with one hidden layer of 200 units, batch norm and dropout, as in the publication of Deep InfoMax.
+/// Features are standardised.
 ///
-/// Its rate, its weight decay and after how many epochs it is best are chosen without a tenth of the training rows, by
-/// their accuracy. Then it is trained with all rows.
+/// A tenth of the training rows is held out at first. Their accuracy chooses the rate, the weight decay and the number
+/// of epochs. Then the classifier is trained with all rows.
 package struct MultilayerProbe {
     /// Units of the hidden layer.
     package var hiddenUnits = 200
-    /// Share of the hidden units set to 0 in training, in 0..<1.
+    /// Fraction of the hidden units set to 0 in training, in 0..<1.
     package var dropoutRate: Float = 0.1
     /// Rows of a batch, over all ranks.
     package var batch = 64
-    /// Passes over the training rows at most; more where they come to fewer than `leastSteps`.
+    /// Most passes over the training rows; more if they have fewer than `leastSteps` updates.
     package var epochs = 14
-    /// The search for the best number of epochs ends when so many in a row weren't better.
+    /// The search for the best number of epochs ends after this many epochs in a row that weren't better.
     package var patience = 14
-    /// Updates at least, of the search as of the last training: a small set is passed over more often.
+    /// Fewest updates, in the search and in the last training. A small set has more passes.
     package var leastSteps = 1000
-    /// Learning rates at the start, of which the best is taken.
+    /// Learning rates at the start. The best is chosen.
     package var rates = [1e-4, 3e-4, 1e-3]
-    /// Decoupled weight decays, of which the best is taken.
+    /// Decoupled weight decays. The best is chosen.
     package var decays = [0.03, 0.3, 3]
-    /// Of `epochs`, those after which the rate is divided by 10; where there are more, in proportion.
+    /// Epochs after which the rate is divided by 10, of `epochs`; in proportion where there are more.
     package var milestones = [10]
-    /// Share of the training rows that are held out to choose by; 0 takes them all, for all epochs, at the first rate and
-    /// decay.
-    package var heldOutShare: Float = 0.1
+    /// Fraction of the training rows that are held out to choose by. With 0, all rows train for all epochs, at the
+    /// first rate and decay.
+    package var heldOutFraction: Float = 0.1
 
-    /// The published one: Adam at 1e-4, a tenth of it after 50 and 100 of 110 epochs. Features that stay as they are get
-    /// learnt by heart in the end, so held-out rows choose the number of epochs here too.
+    /// The published probe: Adam at 1e-4, divided by 10 after 50 and 100 of 110 epochs. A network memorises frozen
+    /// features in the end, so held-out rows choose the number of epochs here too.
     package static var published: MultilayerProbe {
         var probe = MultilayerProbe()
         (probe.rates, probe.decays) = ([1e-4], [0])
@@ -42,12 +42,12 @@ package struct MultilayerProbe {
 
     package init() {}
 
-    /// What a reader has to know of a classifier of so many training rows.
+    /// Notes on the accuracy, for a number of training rows.
     func notes(trainingRows rows: Int, seed: UInt64) -> [String] {
-        HeldOutRows(share: heldOutShare, seed: seed).remark(rows: rows).map { [$0] } ?? []
+        HeldOutRows(fraction: heldOutFraction, seed: seed).remark(rows: rows).map { [$0] } ?? []
     }
 
-    /// Share of the test rows put into the right class, in 0...1. Collective; the same on every rank.
+    /// Fraction of the test rows that are classified correctly, in 0...1. Collective; the same on every rank.
     /// - Parameter seed: sets the start, the order of the rows, the dropout and which rows are held out.
     package func callAsFunction(
         train: Features, test: Features, seed: UInt64, ranks: any Ranks, device: Device,
@@ -59,11 +59,12 @@ package struct MultilayerProbe {
             let firstDecay = decays.first, rates.allSatisfy({ $0 > 0 }), decays.allSatisfy({ $0 >= 0 })
         else {
             throw InputError(
-                "MLP probe of \(hiddenUnits) units, dropout \(dropoutRate), batch \(batch), \(epochs) epochs, rates "
-                    + "\(rates), decays \(decays): need at least 1, 0 up to 1, at least 1, at least 1, above 0, at least 0"
+                "MLP probe with \(hiddenUnits) units, dropout \(dropoutRate), batch \(batch), \(epochs) epochs, rates "
+                    + "\(rates) and decays \(decays): they must be at least 1, from 0 to below 1, at least 1, at "
+                    + "least 1, above 0 and at least 0"
             )
         }
-        let held = HeldOutRows(share: heldOutShare, seed: seed)
+        let held = HeldOutRows(fraction: heldOutFraction, seed: seed)
         let fitted = (0..<train.rows).filter { !held.contains($0) }
         let heldOutCount = train.rows - fitted.count
         let ownHeldOut = train.labels.indices.filter { held.contains(train.firstRow + $0) }
@@ -74,7 +75,7 @@ package struct MultilayerProbe {
         let mostEpochs = max(epochs, leastEpochs)
         let milestones = milestones.map { $0 * mostEpochs / epochs }
 
-        /// Trains a new classifier. After each epoch `goesOn` is asked whether to go on.
+        /// Trains a new classifier. After each epoch `goesOn` says whether to continue.
         func fit(
             _ rows: [Int], rate: Double, decay: Double, epochs: Int,
             goesOn: (_ epochs: Int, Classifier) throws -> Bool = { _, _ in true }
@@ -111,8 +112,8 @@ package struct MultilayerProbe {
                     _ = try fit(fitted, rate: rate, decay: decay, epochs: mostEpochs) { epoch, classifier in
                         let found = try correct(classifier, of: train, ownHeldOut)
                         progress(
-                            "MLP probe: rate \(rate), decay \(decay), epoch \(epoch), \(found) of \(heldOutCount) held-out "
-                                + "rows right")
+                            "MLP probe: rate \(rate), decay \(decay), epoch \(epoch), \(found) of "
+                                + "\(heldOutCount) held-out rows correct")
                         if found > own.correct { own = (epoch, found) }
                         return epoch < own.epochs + patience || epoch < leastEpochs
                     }
@@ -148,7 +149,7 @@ private struct Classifier {
         return try output(tape, tape.dropout(h, rate: dropoutRate, seed: seed, step: step, samples: samples))
     }
 
-    /// How many of these rows of this rank are put into the right class.
+    /// Number of these rows of this rank that are classified correctly.
     func correct(of features: Features, rows: [Int], _ standardisation: Standardisation, device: Device) throws -> Int {
         var correct = 0
         for start in stride(from: 0, to: rows.count, by: 1024) {

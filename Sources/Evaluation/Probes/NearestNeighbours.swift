@@ -1,34 +1,35 @@
 import Collectives
 import Tensors
 
-/// Classification by the most similar training rows, no training at all (Wu et al. 2018).
+/// Classification by the most similar training rows, without training (Wu et al. 2018).
 package struct NearestNeighbours {
-    /// How many neighbours vote, at least 1; all training rows where there are fewer.
+    /// Number of neighbours that vote, at least 1; all training rows where there are fewer.
     package var count = 20
     /// A neighbour's vote weighs exp(cosine similarity / temperature); above 0.
     package var temperature = 0.07
 
     package init() {}
 
-    // Products always have these sizes, the rest filled with zeros: how a product rounds depends on its size, and
-    // would depend on the world size.
+    // Products always have these sizes, filled up with zeros. The rounding of a product depends on its size, so with
+    // other sizes it would depend on the world size.
     private static let trainingBlock = 1024
     private static let testBlock = 256
 
-    /// What a reader has to know of votes of so many training rows.
+    /// Notes on the accuracy, for a number of training rows.
     func notes(trainingRows rows: Int) -> [String] {
-        rows < count ? ["all \(rows) training rows vote: fewer than \(count) neighbours"] : []
+        rows < count ? ["there are fewer than \(count) training rows, so all \(rows) vote"] : []
     }
 
-    /// Share of the test rows put into the right class, in 0...1. Of equally similar training rows the first in the
-    /// set is nearer, so that the result doesn't depend on the world size. Collective; the same on every rank.
+    /// Fraction of the test rows that are classified correctly, in 0...1. Of equally similar training rows, the first
+    /// in the set counts as nearer, so that the result doesn't depend on the world size. Collective; the same on every
+    /// rank.
     /// - Throws: `InputError` for settings out of range or features that don't fit together.
     package func callAsFunction(
         train: Features, test: Features, ranks: any Ranks, device: Device, progress: (String) -> Void = { _ in }
     ) throws -> Double {
         try check(train: train, test: test)
         guard count >= 1 && temperature > 0 else {
-            throw InputError("\(count) neighbours at temperature \(temperature): need at least 1, and above 0")
+            throw InputError("\(count) neighbours with temperature \(temperature): they must be at least 1 and above 0")
         }
         let labels = try ranks.gather(train.labels.map { Int32($0) }, filler: 0)
         let own = test.labels.count
@@ -66,7 +67,7 @@ package struct NearestNeighbours {
         return Double(try ranks.sum([correct])[0]) / Double(test.rows)
     }
 
-    /// The class of the largest weight; the first one of equals.
+    /// The class with the most votes; of equals, the first one.
     private func vote(_ neighbours: some Sequence<(similarity: Float, row: Int)>, labels: [Int32], classes: Int) -> Int
     {
         var votes = [Double](repeating: 0, count: classes)
@@ -77,7 +78,7 @@ package struct NearestNeighbours {
     }
 }
 
-/// The most similar rows that each query was offered so far, most similar first.
+/// The most similar rows offered to each query so far, most similar first.
 struct NearestRows {
     private let count: Int
     private var similarities: [Float]
@@ -89,7 +90,8 @@ struct NearestRows {
         rows = Array(repeating: 0, count: queries * count)
     }
 
-    /// Offers consecutive rows from `firstRow` on, after all rows below. Of equals the first offered stays ahead.
+    /// Offers consecutive rows from `firstRow` on. Rows must be offered in order. Of equally similar rows, the first
+    /// stays ahead.
     mutating func offer(
         _ candidates: UnsafeMutablePointer<Float>, count candidateCount: Int, firstRow: Int, to query: Int
     ) {
@@ -99,7 +101,8 @@ struct NearestRows {
             var start = 0
             while start < candidateCount {
                 let end = min(start + 64, candidateCount)
-                // Nearly every run of candidates fails as a whole; without branches the compiler makes vectors of this.
+                // In nearly every run all candidates fail. This loop has no branches, so that the compiler vectorises
+                // it.
                 var passed: UInt32 = 0
                 for i in start..<end { passed |= candidates[i] > threshold ? 1 : 0 }
                 if passed == 0 {
@@ -107,14 +110,14 @@ struct NearestRows {
                     continue
                 }
                 for i in start..<end where candidates[i] > threshold {
-                    var place = last
-                    while place > query * count && similarities[place - 1] < candidates[i] {
-                        similarities[place] = similarities[place - 1]
-                        rows[place] = rows[place - 1]
-                        place -= 1
+                    var slot = last
+                    while slot > query * count && similarities[slot - 1] < candidates[i] {
+                        similarities[slot] = similarities[slot - 1]
+                        rows[slot] = rows[slot - 1]
+                        slot -= 1
                     }
-                    similarities[place] = candidates[i]
-                    rows[place] = Int32(firstRow + i)
+                    similarities[slot] = candidates[i]
+                    rows[slot] = Int32(firstRow + i)
                     threshold = similarities[last]
                 }
                 start = end
@@ -128,7 +131,7 @@ struct NearestRows {
 }
 
 extension Tensor {
-    /// Copies rows, each scaled to length 1 (rows of zeros stay so), and fills what is left with 0.
+    /// Copies rows, each scaled to length 1 (rows of zeros stay so), and fills the rest with 0.
     fileprivate func setUnitRows(of source: Matrix) {
         for r in 0..<source.rows {
             let (input, output) = (source.row(r), matrix.row(r))

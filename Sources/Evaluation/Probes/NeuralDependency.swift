@@ -5,20 +5,20 @@ import Layers
 import Objectives
 import Tensors
 
-/// Neural dependency measure (Brakel & Bengio 2017; Hjelm et al. 2019, section 4): a network tells features from the
-/// same with each dimension shuffled over the batch by itself, which makes dimensions independent. Its value is the
-/// divergence KL(joint || product of marginals), the total correlation, as far as the network finds it: 0 for
-/// independent dimensions.
+/// Neural dependency measure (Brakel & Bengio 2017; Hjelm et al. 2019, section 4). A network separates features from
+/// shuffled features: there each dimension is shuffled over the batch separately, which makes dimensions independent.
+/// The value is the divergence KL(joint || product of marginals), the total correlation, as far as the network finds
+/// it. It is 0 for independent dimensions.
 ///
-/// The network is trained on training rows and its Donsker-Varadhan bound is taken on test rows: a lower bound, and far
-/// above the logarithm of their number one that few samples decide. A network that has learned training rows by heart
-/// scores low there, so few rows of many dimensions give a value that is too low, even below 0.
+/// The network is trained on training rows, and its Donsker-Varadhan bound on test rows is the value. It is a lower
+/// bound. Far above the logarithm of the number of test rows it depends on few samples. A network that has memorised
+/// training rows scores low on test rows. So few rows of many dimensions give a value that is too low, even below 0.
 package struct NeuralDependency {
     /// Units of the hidden layers.
     package var hiddenUnits = [1000, 200]
     /// Rows of a batch, over all ranks.
     package var batch = 10_000
-    /// Batches that the network is trained on.
+    /// Training steps of the network.
     package var steps = 100
     /// Learning rate of Adam at the start; it falls to 0 along a cosine.
     package var rate = 1e-3
@@ -34,8 +34,8 @@ package struct NeuralDependency {
         try check(train: train, test: test)
         guard hiddenUnits.allSatisfy({ $0 >= 1 }) && batch >= 2 && steps >= 1 && rate > 0 else {
             throw InputError(
-                "dependency measure of \(hiddenUnits) units, batch \(batch), \(steps) steps, rate \(rate): need at "
-                    + "least 1, 2, 1, above 0")
+                "dependency measure with \(hiddenUnits) units, batch \(batch), \(steps) steps and rate \(rate): they "
+                    + "must be at least 1, at least 2, at least 1 and above 0")
         }
         let declarations = Declarations()
         let network = MLP(
@@ -59,23 +59,26 @@ package struct NeuralDependency {
             parameters, batch: batch, steps: steps, rate: { settings.rate(at: $0, of: steps) }, progress: progress,
             loss: { try loss($0.tape, $0.x, step: $0.step) })
 
-        // All test rows are one batch; shuffles go on from those of training.
+        // All test rows are one batch. Its shuffles are the next ones after those of training.
         let tape = Tape(device: device, ranks: ranks, shares: test.shares, mode: .evaluation)
         let x = standardisation.tensor(of: test, rows: Array(test.labels.indices), device: device)
         let own = try loss(tape, tape.constant(x), step: steps).value.base[0]
         return -(try ranks.sum([Double(own)])[0])
     }
 
-    /// What a reader has to know of a value: where it says more than so many test rows can, or less than nothing.
+    /// Notes on a value: where it is above the most that these test rows can show, or below 0.
     package static func notes(of value: Double, testRows: Int) -> [String] {
         let most = log(Double(testRows))
         if value > most {
             return [
-                "more than \(testRows) test rows can tell, which is about their logarithm, "
-                    + "\(String(format: "%.1f", most)) nats: high, but the number means nothing"
+                "above \(String(format: "%.1f", most)) nats, about the most that \(testRows) test rows can show (the "
+                    + "logarithm of their number): the dependency is high, but the number isn't exact"
             ]
         }
         guard value < -0.1 else { return [] }
-        return ["below 0, which no divergence is: the network learned its rows by heart, there are too few of them"]
+        return [
+            "below 0, which is impossible for a divergence: there are too few rows, and the network has memorised "
+                + "them"
+        ]
     }
 }

@@ -1,32 +1,33 @@
 import Collectives
 import Tensors
 
-/// What is trained on frozen features to tell what they are worth.
+/// The probes: ways of measuring the quality of frozen features.
 package enum Probe: String, Codable, CaseIterable, Sendable {
-    /// Logistic regression: what can be read off along one direction a class.
+    /// Logistic regression: information that one direction for each class finds.
     case linear
-    /// The same by a support vector machine, as in the published evaluation.
+    /// A linear support vector machine, as in the published evaluation.
     case svm
-    /// Votes of the most similar training rows: whether neighbours mean the same.
+    /// Votes of the most similar training rows: whether neighbours have the same class.
     case knn
-    /// One hidden layer: what is there, in whatever form.
+    /// A network with one hidden layer: information in any form.
     case mlp
-    /// The same as it was published, at one rate and without decay.
+    /// The same network as published, at one rate and without decay.
     case mlpPublished
-    /// A decoder: how much of the image is there.
+    /// A decoder: how much of the image the features keep.
     case reconstruction
     /// Neural dependency measure: how far the dimensions are from being independent.
     case ndm
     /// Mutual information between images and features, as far as a critic finds it.
     case mine
 
-    /// In what a probe's value is counted.
+    /// The unit of a probe's value.
     package enum Measure: Sendable {
-        /// Share of the test images put into the right class, in 0...1; more is better.
+        /// Fraction of the test images that are classified correctly, in 0...1; more is better.
         case accuracy
         /// Multi-scale structural similarity, in 0...1; more is better.
         case similarity
-        /// A divergence in nats. Of `ndm`, 0 for independent dimensions: less is better; of `mine`, more is.
+        /// A divergence in nats. For `ndm` less is better, and 0 means independent dimensions. For `mine` more is
+        /// better.
         case nats
     }
 
@@ -41,18 +42,18 @@ package enum Probe: String, Codable, CaseIterable, Sendable {
     /// Whether another seed gives another value on the same features.
     package var isSeeded: Bool { self != .knn }
 
-    /// Whether it takes the images that features were made of.
+    /// Whether it needs the images of the features.
     package var needsPictures: Bool { self == .reconstruction || self == .mine }
 
-    /// Training rows that it takes at least.
+    /// Fewest training rows that it needs.
     package var fewestTrainingRows: Int { self == .mine ? PairedRows.fewest : 1 }
 }
 
-/// What a probe found.
+/// The result of a probe.
 package struct Finding: Equatable, Sendable {
     /// In the unit of the probe's measure.
     package let value: Double
-    /// What a reader has to know of it, a line each; none as a rule.
+    /// Notes on the value, a line each; usually none.
     package let notes: [String]
 
     package init(value: Double, notes: [String] = []) { (self.value, self.notes) = (value, notes) }
@@ -62,10 +63,10 @@ package struct Finding: Equatable, Sendable {
 ///
 /// Collective; the same on every rank, and to rounding at every world size. `progress` gets a line now and then.
 /// - Parameters:
-///   - seed: of all that is random in a probe: which rows are held out, where a network starts, in which order rows
-///     come.
+///   - seed: seed of a probe's random choices: which rows are held out, the start of a network, and the order of rows.
 ///   - reconstruction: settings of that probe.
-/// - Throws: `InputError` where the features don't fit together, or lack the images that `reconstruction` and `mine` need.
+/// - Throws: `InputError` where the features don't fit together, or lack the images that `reconstruction` and `mine`
+///   need.
 package func score(
     _ probe: Probe, train: Features, test: Features, seed: UInt64, ranks: any Ranks, device: Device,
     reconstruction: Reconstruction = Reconstruction(), progress: (String) -> Void = { _ in }

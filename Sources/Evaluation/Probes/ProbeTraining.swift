@@ -3,19 +3,20 @@ import Collectives
 import Layers
 import Tensors
 
-/// Adam, with decoupled weight decay (Loshchilov & Hutter 2019, AdamW), on batches of frozen, standardised features: the loop of every probe that has a network.
+/// The training loop of every probe that has a network: Adam, with decoupled weight decay (Loshchilov & Hutter 2019,
+/// AdamW), on batches of frozen, standardised features.
 struct ProbeTraining {
-    /// What messages call the probe.
+    /// The probe's name in messages.
     let name: String
     let features: Features
     let standardisation: Standardisation
-    /// Which rows are trained on, as global indices; the same on every rank.
+    /// Global indices of the training rows; the same on every rank.
     let rows: [Int32]
     let seed: UInt64
     let ranks: any Ranks
     let device: Device
 
-    /// Reports come at the end of each epoch too.
+    /// Steps between reports, which also come at the end of each epoch.
     private static let stepsBetweenReports = 100
 
     /// One batch, ready for a network.
@@ -31,11 +32,11 @@ struct ProbeTraining {
 
     /// Trains `parameters` for `steps` batches of at most `batch` rows over all ranks. Collective.
     /// - Parameters:
-    ///   - rate: of a step.
-    ///   - decay: of all parameters, by this times the rate before a step.
+    ///   - rate: the learning rate of a step.
+    ///   - decay: weight decay of all parameters before a step, as a multiple of the rate.
     ///   - loss: this rank's part of a batch's loss.
-    ///   - goesOn: asked after each epoch, with the number of epochs so far, whether to go on; collective, and the same
-    ///     on every rank.
+    ///   - goesOn: whether to continue; called after each epoch with the number of epochs so far. Collective, and the
+    ///     same on every rank.
     /// - Throws: `InputError` when the loss isn't finite.
     func callAsFunction(
         _ parameters: ParameterSet, batch: Int, steps: Int, rate: (_ step: Int) -> Double, decay: Double = 0,
@@ -62,7 +63,9 @@ struct ProbeTraining {
             guard isEpochsEnd || (step + 1) % Self.stepsBetweenReports == 0 || step + 1 == steps else { continue }
             let mean = try ranks.sum([sum])[0] / Double(summed)
             guard mean.isFinite else {
-                throw InputError("the \(name)'s loss is \(mean) at step \(step + 1): it diverged on these features")
+                throw InputError(
+                    "the \(name)'s loss is \(mean) at step \(step + 1), so its training diverged on "
+                        + "these features")
             }
             progress("\(name): step \(step + 1) of \(steps), loss \(mean)")
             (sum, summed) = (0, 0)

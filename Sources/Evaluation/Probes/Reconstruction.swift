@@ -5,14 +5,15 @@ import Layers
 import Networks
 import Tensors
 
-/// How much of an image its features keep: a decoder is trained by squared error on frozen features of the training
-/// images, and judged by the multi-scale structural similarity of the test images to what it makes of theirs.
+/// How much of an image its features keep. A decoder is trained by squared error on frozen features of the training
+/// images. Its score is the multi-scale structural similarity of the test images to those that it makes from their
+/// features.
 package struct Reconstruction {
     /// Channels of the decoder's last doubling; the published decoder has 64.
     package var channels = 32
     /// Images of a batch, over all ranks.
     package var batch = 64
-    /// Batches that the decoder is trained on.
+    /// Training steps of the decoder.
     package var steps = 1000
     /// Learning rate of Adam at the start; it falls to 0 along a cosine.
     package var rate = 1e-3
@@ -36,7 +37,7 @@ package struct Reconstruction {
             output: .tanh)
     }
 
-    /// What a table has to say of its values, for images of this shape.
+    /// The note of a table on its values, for images of this shape.
     package func description(of shape: ImageShape) throws -> String {
         let index = try StructuralSimilarity(shape)
         return "MS-SSIM over \(index.scales) of 5 scales, decoders trained for \(steps) steps of \(batch) images"
@@ -51,12 +52,12 @@ package struct Reconstruction {
     ) throws -> Double {
         try check(train: train, test: test)
         guard let pictures = train.pictures else {
-            throw InputError("features without the images that they were made of can't be judged by reconstruction")
+            throw InputError("features without their images can't be scored by reconstruction")
         }
         guard channels >= 1 && batch >= 2 && steps >= 1 && rate > 0 else {
             throw InputError(
-                "reconstruction by \(channels) channels, batch \(batch), \(steps) steps, rate \(rate): need at least "
-                    + "1, 2, 1, above 0")
+                "reconstruction with \(channels) channels, batch \(batch), \(steps) steps and rate \(rate): they must "
+                    + "be at least 1, at least 2, at least 1 and above 0")
         }
         let declarations = Declarations()
         let decoder = try decoder(declarations, inputs: train.dimension, shape: pictures.shape)
@@ -80,14 +81,15 @@ package struct Reconstruction {
         }
     }
 
-    /// Mean similarity of this set's images of all ranks to others, in 0...1. Collective; the same on every rank.
-    /// - Parameter images: those of rows counted from this rank's first, [rows, height, width, channels], in -1...1.
+    /// Mean similarity of the images of all ranks to other images, in 0...1. Collective; the same on every rank.
+    /// - Parameter images: returns the other images of some rows, counted from this rank's first, [rows, height, width,
+    ///   channels], in -1...1.
     package static func similarity(
         to features: Features, ranks: any Ranks, device: Device, images: (_ rows: Range<Int>) throws -> Tensor
     ) throws -> Double {
         let sum = try ranks.agree {
             guard let pictures = features.pictures else {
-                throw InputError("features without the images that they were made of")
+                throw InputError("features without their images can't be compared with others")
             }
             let index = try StructuralSimilarity(pictures.shape)
             var sum = 0.0

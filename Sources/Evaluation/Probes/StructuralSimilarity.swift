@@ -3,17 +3,18 @@ import Tensors
 
 /// Multi-scale structural similarity of two images (Wang, Simoncelli & Bovik 2003, eq. 7): 1 for equal ones.
 ///
-/// The index is a product over scales of the mean contrast-and-structure term, at the coarsest scale with luminance,
-/// each to the power of its weight. Windows are 11x11 Gaussians of deviation 1.5 that lie within the image; from scale
-/// to scale images are averaged over 2x2 pixels. A term below 0 counts as 0. Channels are compared one by one and averaged.
+/// The index is a product over scales of the mean contrast-and-structure term, each to the power of its weight. At the
+/// coarsest scale the term includes luminance. Windows are 11x11 Gaussians of deviation 1.5 that lie within the image.
+/// From scale to scale images are averaged over 2x2 pixels. A term below 0 counts as 0. Channels are compared
+/// separately, then averaged.
 ///
-/// Five scales take images of 176 pixels; smaller ones have as many scales as fit, with the first weights divided by
+/// Five scales need images of 176 pixels. Smaller images have as many scales as fit, with the first weights divided by
 /// their sum. Values over different numbers of scales can't be compared.
 package struct StructuralSimilarity {
     package let height: Int
     package let width: Int
     package let channels: Int
-    /// How many scales fit, 1 to 5.
+    /// Number of scales that fit, 1 to 5.
     package let scales: Int
     /// Largest minus smallest value that a pixel can have.
     private let range: Double
@@ -31,7 +32,8 @@ package struct StructuralSimilarity {
         let side = min(height, width)
         guard side >= Self.window.count else {
             throw InputError(
-                "images of \(height)x\(width): structural similarity needs at least \(Self.window.count) pixels each way"
+                "images of \(height)x\(width) are too small: structural similarity needs at least "
+                    + "\(Self.window.count) pixels each way"
             )
         }
         self.height = height

@@ -2,7 +2,7 @@ import Autodiff
 import Collectives
 import Layers
 
-/// How large a decoder is.
+/// The size of a decoder.
 package struct DecoderSettings: SettingsTree {
     /// Channels of the last doubling.
     package var channels = 32
@@ -10,7 +10,7 @@ package struct DecoderSettings: SettingsTree {
     package init() {}
 
     package static let help = [
-        "channels": "of the decoder's last layer but one; earlier ones have up to 8 times as many"
+        "channels": "channels of the decoder's last layer but one; earlier layers have up to 8 times as many"
     ]
 
     /// Throws `InputError` where a value is out of its range.
@@ -19,13 +19,13 @@ package struct DecoderSettings: SettingsTree {
     }
 }
 
-/// The decoder that Deep InfoMax was published with: a linear layer to a small map, transposed convolutions of 4x4 that
-/// double it, each with batch norm and rectifier, then a 3x3 convolution.
+/// The decoder of the publication of Deep InfoMax: a linear layer to a small map, 4x4 transposed convolutions that
+/// double the map, each with batch norm and rectifier, then a 3x3 convolution.
 ///
-/// An image of 32x32 is made from a map of 4x4 by three doublings, with 8, 4, 2 and 1 times `channels`. Other sizes take
-/// as many doublings as leave at least 4 each way, and never more than 8 times `channels`.
+/// An image of 32x32 is made from a map of 4x4 by three doublings, with 8, 4, 2 and 1 times `channels`. Other sizes
+/// take as many doublings as leave at least 4 pixels each way, with at most 8 times `channels`.
 package struct ConvolutionalDecoder {
-    /// What its last convolution's values are.
+    /// The kinds of output of the last convolution.
     package enum Output {
         /// Pixels in -1...1, by a hyperbolic tangent.
         case tanh
@@ -44,9 +44,9 @@ package struct ConvolutionalDecoder {
     private static let largestMap = 16
 
     /// - Parameters:
-    ///   - inputs: width of what is decoded.
+    ///   - inputs: width of the input.
     ///   - image: shape of the images.
-    ///   - channels: of the last doubling.
+    ///   - channels: channels of the last doubling.
     /// - Throws: `InputError` for images whose sides have too few factors of 2.
     package init(
         _ declare: Declarations, inputs: Int, image: MapShape, channels: Int, output: Output,
@@ -58,20 +58,20 @@ package struct ConvolutionalDecoder {
         map = (height >> count, width >> count, channels << min(count, 3))
         guard min(height, width) >= 4, max(map.height, map.width) <= Self.largestMap else {
             throw InputError(
-                "images of \(height)x\(width) can't be reconstructed: halving both sides must lead to whole numbers "
-                    + "from 4 to \(Self.largestMap), as for 28, 32, 64, 96 or 224")
+                "images of \(height)x\(width) can't be reconstructed: halving both sides several times must give "
+                    + "whole numbers from 4 to \(Self.largestMap), as for 28, 32, 64, 96 or 224")
         }
         let units = map.height * map.width * map.channels
         linear = Linear(declare, "linear", inputs: inputs, outputs: units, bias: false)
         linearNorm = BatchNorm(declare, "linear_norm", channels: units, rectified: true, scope: batchNorm)
         var inputs = map.channels
-        for place in 0..<count {
-            let outputs = channels << min(count - place - 1, 3)
+        for index in 0..<count {
+            let outputs = channels << min(count - index - 1, 3)
             doublings.append(
                 (
                     TransposedConv2D(
-                        declare, "double\(place)", inputs: inputs, outputs: outputs, kernel: 4, stride: 2, padding: 1),
-                    BatchNorm(declare, "norm\(place)", channels: outputs, rectified: true, scope: batchNorm)
+                        declare, "double\(index)", inputs: inputs, outputs: outputs, kernel: 4, stride: 2, padding: 1),
+                    BatchNorm(declare, "norm\(index)", channels: outputs, rectified: true, scope: batchNorm)
                 ))
             inputs = outputs
         }

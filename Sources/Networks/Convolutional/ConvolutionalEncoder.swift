@@ -1,13 +1,14 @@
 import Autodiff
 import Layers
 
-/// What an encoder makes of a batch of n images.
+/// The outputs of an encoder for a batch of n images.
 package struct Encoding {
     /// The local feature map, [n, H, W, C].
     package let local: Variable
-    /// What the last block gives, [n, H', W', C'], behind its batch norm, ReLU and pool. Without blocks the local map.
+    /// The output of the last block, [n, H', W', C'], after its batch norm, ReLU and pool; without blocks the local
+    /// map.
     package let lastConvolution: Variable
-    /// The last fully connected layer behind its rectifier, [n, U].
+    /// The last fully connected layer after its rectifier, [n, U].
     package let fullyConnected: Variable
     /// The global vector, [n, K].
     package let code: Variable
@@ -22,14 +23,14 @@ package struct Encoding {
     }
 }
 
-/// Which of an encoder's outputs are taken as features.
+/// The outputs of an encoder that can be features.
 package enum EncoderLayer: String, CaseIterable, Sendable {
     /// The global vector.
     case code
-    /// The last fully connected layer behind its rectifier.
+    /// The last fully connected layer after its rectifier.
     case fc
-    /// What the last convolution's block gives, behind batch norm, ReLU and pool, flattened as height, width, channels.
-    /// Of an encoder without convolutions the first fully connected layer.
+    /// The output of the last convolution's block, after batch norm, ReLU and pool, flattened as height, width,
+    /// channels. In an encoder without convolutions, the first fully connected layer.
     case conv
     /// The local feature map, flattened as height, width, channels.
     case local
@@ -52,12 +53,12 @@ package struct ConvolutionalEncoder {
     /// M², locations of the local feature map.
     package var locations: Int { localMap.locations }
 
-    /// Declares the parameters; nothing is allocated.
+    /// Declares the parameters. Nothing is allocated.
     ///
     /// - Parameters:
     ///   - image: shape of the images.
     ///   - codeSize: K, width of the global vector.
-    ///   - codeBias: whether the code has a bias; without use where the objective doesn't see a shift of all codes.
+    ///   - codeBias: whether the code has a bias. It has no use if the objective doesn't see a shift of all codes.
     /// - Throws: `InputError` where the images are too small for a block, or the encoder is too large.
     package init(
         _ declare: Declarations, _ architecture: EncoderArchitecture, image: MapShape, codeSize: Int, codeBias: Bool,
@@ -68,21 +69,21 @@ package struct ConvolutionalEncoder {
         _ = try architecture.parameterCount(of: image, code: codeSize, codeBias: codeBias)
         localMap = maps[architecture.local]
         var last = image
-        for (place, (block, map)) in zip(architecture.blocks, maps).enumerated() {
+        for (index, (block, map)) in zip(architecture.blocks, maps).enumerated() {
             blocks.append(
                 (
                     Conv2D(
-                        declare, "conv\(place + 1)", inputs: last.channels, outputs: block.channels,
+                        declare, "conv\(index + 1)", inputs: last.channels, outputs: block.channels,
                         kernel: block.kernel, stride: block.stride, padding: block.padding),
                     BatchNorm(
-                        declare, "norm\(place + 1)", channels: block.channels, rectified: true, scope: batchNorm),
+                        declare, "norm\(index + 1)", channels: block.channels, rectified: true, scope: batchNorm),
                     block
                 ))
             last = map
         }
         var inputs = last.locations * last.channels
-        for (place, width) in architecture.fullyConnected.enumerated() {
-            let name = place == 0 ? "fc" : "fc\(place + 1)"
+        for (index, width) in architecture.fullyConnected.enumerated() {
+            let name = index == 0 ? "fc" : "fc\(index + 1)"
             layers.append(
                 (
                     Linear(declare, name, inputs: inputs, outputs: width, bias: false),
@@ -95,7 +96,7 @@ package struct ConvolutionalEncoder {
     }
 
     /// The encoder that settings describe.
-    /// - Throws: `InputError` where the settings aren't for these images.
+    /// - Throws: `InputError` where the settings don't fit these images.
     package init(
         _ declare: Declarations, _ settings: EncoderSettings, image: MapShape, codeBias: Bool, batchNorm: BatchNormScope
     ) throws {

@@ -10,15 +10,15 @@ package struct MapShape: Equatable, Sendable {
         self.channels = channels
     }
 
-    /// Places of the map, M² where it is square.
+    /// Number of locations, M² where the map is square.
     package var locations: Int { height * width }
 }
 
-/// A convolution without bias, batch norm and ReLU; behind them a max pool where `pool` isn't 0.
+/// A convolution without bias, batch norm, ReLU, and a max pool if `pool` isn't 0.
 package struct EncoderBlock: Codable, Equatable, Sendable {
     /// Output channels; there is no default.
     package var channels = 0
-    /// Side of the square kernel, in pixels, as are the others.
+    /// Side of the square kernel, in pixels. The other sizes are in pixels too.
     package var kernel = 4
     package var stride = 2
     package var padding = 1
@@ -37,15 +37,15 @@ package struct EncoderBlock: Codable, Equatable, Sendable {
     }
 }
 
-/// What an encoder is made of, whatever its images: blocks of convolution, then fully connected layers (each linear,
-/// batch norm, ReLU), behind which comes a linear code.
+/// The architecture of an encoder, independent of the images: blocks of convolution, then fully connected layers (each
+/// linear, batch norm, ReLU), then a linear code.
 ///
 /// Without blocks the images are flattened, and the first fully connected layer counts as a map of one location.
 package struct EncoderArchitecture: Equatable, Sendable {
     package var blocks: [EncoderBlock]
     /// The block whose output is the local feature map, from 0.
     package var local: Int
-    /// Widths, at least one.
+    /// Widths of the fully connected layers, at least one.
     package var fullyConnected: [Int]
 
     package init(blocks: [EncoderBlock], local: Int, fullyConnected: [Int]) {
@@ -54,38 +54,38 @@ package struct EncoderArchitecture: Equatable, Sendable {
         self.fullyConnected = fullyConnected
     }
 
-    /// Parameters that an encoder may have: 4 GiB of them, and as much again for each of gradients and moments.
+    /// Most parameters of an encoder. They take 4 GiB, and gradients and moments as much again each.
     package static let mostParameters = 1 << 30
 
-    /// Shapes of the blocks' outputs, in order; without blocks the one map that the first layer counts as.
-    /// - Throws: `InputError` when a kernel or a window is larger than what it has to go over.
+    /// Shapes of the blocks' outputs, in order; without blocks, the one map that stands for the first layer.
+    /// - Throws: `InputError` when a kernel or a window is larger than its map.
     package func maps(of image: MapShape) throws -> [MapShape] {
         guard !blocks.isEmpty else { return [MapShape(height: 1, width: 1, channels: fullyConnected[0])] }
         var map = image
-        return try blocks.enumerated().map { place, block in
-            map = try output(of: block, place: place, on: map, window: block.kernel, block.stride, block.padding)
+        return try blocks.enumerated().map { index, block in
+            map = try output(of: block, index: index, on: map, window: block.kernel, block.stride, block.padding)
             if block.pool > 0 {
-                map = try output(of: block, place: place, on: map, window: block.pool, block.poolStride, 0)
+                map = try output(of: block, index: index, on: map, window: block.pool, block.poolStride, 0)
             }
             return map
         }
     }
 
     private func output(
-        of block: EncoderBlock, place: Int, on map: MapShape, window: Int, _ stride: Int, _ padding: Int
+        of block: EncoderBlock, index: Int, on map: MapShape, window: Int, _ stride: Int, _ padding: Int
     ) throws -> MapShape {
         let (height, width) = (map.height + 2 * padding, map.width + 2 * padding)
         guard window <= min(height, width) else {
             throw InputError(
-                "encoder.blocks[\(place)]: its window of \(window)x\(window) is larger than its map of "
+                "encoder.blocks[\(index)]: its window of \(window)x\(window) is larger than its map of "
                     + "\(map.height)x\(map.width)" + (padding > 0 ? ", \(height)x\(width) with padding" : "")
-                    + ": take a smaller one, or fewer or smaller strides before it")
+                    + ": use a smaller window, or fewer or smaller strides before it")
         }
         return MapShape(
             height: (height - window) / stride + 1, width: (width - window) / stride + 1, channels: block.channels)
     }
 
-    /// Trained numbers of an encoder for these images.
+    /// Number of trained parameters of an encoder for these images.
     /// - Parameters:
     ///   - code: K, width of the code.
     ///   - codeBias: whether the code has a bias.
@@ -107,9 +107,9 @@ package struct EncoderArchitecture: Equatable, Sendable {
         count += Double(code) * (inputs + (codeBias ? 1 : 0))
         guard count <= Double(Self.mostParameters) else {
             throw InputError(
-                "the encoder would have \(Int(min(count, 0x1p62))) parameters, more than \(Self.mostParameters): its "
-                    + "first fully connected layer takes \(flat.height)x\(flat.width)x\(flat.channels), so shrink "
-                    + "that by blocks of stride 2, or set narrower encoder.fullyConnected")
+                "the encoder would have \(Int(min(count, 0x1p62))) parameters, more than \(Self.mostParameters): the "
+                    + "input of its first fully connected layer is \(flat.height)x\(flat.width)x\(flat.channels), so "
+                    + "make that smaller by blocks of stride 2, or make encoder.fullyConnected narrower")
         }
         return Int(count)
     }

@@ -1,13 +1,13 @@
 import Collectives
 
-/// Which encoder is trained. `blocks` and `local` are for the kind `convolutional` alone, `fullyConnected` for it and
-/// for the kind of that name.
+/// The encoder to train. `blocks` and `local` are for the kind `convolutional` only, `fullyConnected` for the kinds
+/// `convolutional` and `fullyConnected`.
 package struct EncoderSettings: SettingsTree {
     package var kind: EncoderKind = .automatic
     package var blocks: [EncoderBlock] = []
     /// The block whose output is the local feature map, from 0.
     package var local = 0
-    /// Widths of the fully connected layers; none for those of the kind.
+    /// Widths of the fully connected layers; empty for those of the kind.
     package var fullyConnected: [Int] = []
     /// K, width of the global vector.
     package var code = 64
@@ -18,9 +18,9 @@ package struct EncoderSettings: SettingsTree {
 
     package static let help = [
         "kind": "\(EncoderKind.expectation)",
-        "blocks": "of kind convolutional: a list such as [{channels: 64, kernel: 4, stride: 2, padding: 1}]",
-        "local": "of kind convolutional: the block whose output is the local feature map, from 0",
-        "fullyConnected": "of kinds convolutional and fullyConnected: widths, such as [1024]",
+        "blocks": "for kind convolutional: a list such as [{channels: 64, kernel: 4, stride: 2, padding: 1}]",
+        "local": "for kind convolutional: the block whose output is the local feature map, from 0",
+        "fullyConnected": "for kinds convolutional and fullyConnected: widths, such as [1024]",
         "code": "width of the global vector",
     ]
     package static let expectations = [
@@ -29,7 +29,7 @@ package struct EncoderSettings: SettingsTree {
     ]
     package static let elements: [String: any Codable & Sendable] = ["blocks": EncoderBlock()]
 
-    /// Refuses values out of range, whatever the images. Throws `InputError`.
+    /// Throws `InputError` for values out of range for any images.
     package func check() throws {
         func require(_ range: ClosedRange<Int>, _ name: String, _ value: Int) throws {
             guard range.contains(value) else {
@@ -39,8 +39,8 @@ package struct EncoderSettings: SettingsTree {
         }
         try require(1...65536, "code", code)
         try require(0...64, "blocks.count", blocks.count)
-        for (place, block) in blocks.enumerated() {
-            let name = "blocks[\(place)]"
+        for (index, block) in blocks.enumerated() {
+            let name = "blocks[\(index)]"
             try require(1...65536, "\(name).channels", block.channels)
             try require(1...64, "\(name).kernel", block.kernel)
             try require(1...64, "\(name).stride", block.stride)
@@ -50,13 +50,13 @@ package struct EncoderSettings: SettingsTree {
         }
         try require(0...(blocks.isEmpty ? 63 : blocks.count - 1), "local", local)
         try require(0...16, "fullyConnected.count", fullyConnected.count)
-        for (place, width) in fullyConnected.enumerated() {
-            try require(1...65536, "fullyConnected[\(place)]", width)
+        for (index, width) in fullyConnected.enumerated() {
+            try require(1...65536, "fullyConnected[\(index)]", width)
         }
     }
 
-    /// The same with nothing left automatic, for images of this shape.
-    /// - Throws: `InputError` where the kind is for other images, lacks its blocks, or takes none.
+    /// These settings with automatic ones replaced by their values, for images of this shape.
+    /// - Throws: `InputError` where the kind is for other images, needs blocks that are missing, or takes none.
     package func resolved(for image: MapShape) throws -> EncoderSettings {
         try checkParts()
         var result = self
@@ -77,7 +77,7 @@ package struct EncoderSettings: SettingsTree {
             guard let side = kind.published?.side, (side, side) == (image.height, image.width) else {
                 let fitting = EncoderKind.fitting(image)
                 throw InputError(
-                    "encoder.kind \(kind.rawValue) doesn't fit images of \(image.height)x\(image.width): use "
+                    "encoder.kind is \(kind.rawValue), but images are \(image.height)x\(image.width): use "
                         + (fitting.published == nil ? "automatic" : fitting.rawValue))
             }
         }
@@ -88,22 +88,22 @@ package struct EncoderSettings: SettingsTree {
         let isOwn = kind == .convolutional
         guard isOwn || blocks.isEmpty && local == 0 else {
             throw InputError(
-                "encoder.\(blocks.isEmpty ? "local" : "blocks") is set, and encoder.kind is \(kind.rawValue): "
-                    + "only encoder.kind convolutional takes it")
+                "encoder.\(blocks.isEmpty ? "local" : "blocks") is set, but encoder.kind is \(kind.rawValue): it is "
+                    + "only for encoder.kind=convolutional")
         }
         guard isOwn || kind == .fullyConnected || fullyConnected.isEmpty else {
             throw InputError(
-                "encoder.fullyConnected is set, and encoder.kind is \(kind.rawValue): only encoder.kind "
-                    + "convolutional or fullyConnected takes it")
+                "encoder.fullyConnected is set, but encoder.kind is \(kind.rawValue): it is only for "
+                    + "encoder.kind=convolutional or fullyConnected")
         }
         guard !isOwn || !blocks.isEmpty else {
             throw InputError(
-                "encoder.blocks is empty: encoder.kind convolutional needs at least one, such as "
-                    + "{channels: 64, kernel: 4, stride: 2, padding: 1}")
+                "encoder.blocks is empty: encoder.kind=convolutional needs at least one, such as {channels: 64, "
+                    + "kernel: 4, stride: 2, padding: 1}")
         }
     }
 
-    /// What these settings build for images of this shape. Throws `InputError` as `resolved` does.
+    /// The architecture for images of this shape. Throws `InputError` as `resolved` does.
     package func architecture(for image: MapShape) throws -> EncoderArchitecture {
         let settings = try resolved(for: image)
         return settings.kind.published?.architecture
@@ -111,7 +111,7 @@ package struct EncoderSettings: SettingsTree {
                 blocks: settings.blocks, local: settings.local, fullyConnected: settings.fullyConnected)
     }
 
-    /// These settings with what was automatic as an earlier run found it to be.
+    /// These settings, with automatic ones set to the values of an earlier run.
     package func adopting(_ earlier: EncoderSettings) -> EncoderSettings {
         guard kind == .automatic else { return self }
         var result = self

@@ -1,8 +1,8 @@
 import Collectives
 
-/// Which encoder: a published net, one chosen by the size of the images, or one of the settings' own blocks or widths.
+/// The kinds of encoders: a published net, one chosen by the size of the images, or one of given blocks or widths.
 package enum EncoderKind: String, Choice {
-    /// The published net for the images' size, else one by rule.
+    /// The published net for the images' size, otherwise one by rule.
     case automatic
     /// The DCGAN-like nets of Hjelm et al. 2019 (appendix A.2 and the published configurations), and its AlexNet.
     case basic28x28, basic32x32, basic64x64, alex64x64
@@ -22,7 +22,7 @@ package enum EncoderKind: String, Choice {
         }
     }
 
-    /// What `automatic` means for images of this shape.
+    /// The kind that `automatic` means for images of this shape.
     package static func fitting(_ image: MapShape) -> EncoderKind {
         if image.locations == 1 { return .fullyConnected }
         let side = image.height == image.width ? image.height : 0
@@ -52,7 +52,7 @@ extension EncoderArchitecture {
 
     /// A net by rule. Blocks of 64, 128, 256, 512, 512, … channels halve the image until its longer side is at most 7:
     /// 4x4 convolutions of stride 2 (3x3 where a side is down to 1). The local map is the last whose longer side is at
-    /// least 7, else the first. An image that starts as small as that gets one 3x3 block that keeps its size. For
+    /// least 7, otherwise the first. An image that is so small at the start gets one 3x3 block that keeps its size. For
     /// 32x32 and 64x64 it gives the published nets.
     package init(fitting image: MapShape) {
         guard image.locations > 1 else {
@@ -72,8 +72,8 @@ extension EncoderArchitecture {
         self.init(blocks: blocks, local: local, fullyConnected: Self.imageWidths)
     }
 
-    /// Fully connected layers behind convolutions, where nothing else is asked for.
+    /// Default widths of fully connected layers after convolutions.
     static let imageWidths = [1024]
-    /// And without convolutions.
+    /// Default widths of fully connected layers without convolutions.
     static let vectorWidths = [1024, 1024]
 }

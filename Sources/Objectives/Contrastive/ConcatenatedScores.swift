@@ -1,6 +1,6 @@
 import Tensors
 
-/// What the concatenated critic has behind its first layer: parameters, or the gradients by them.
+/// The layers of the concatenated critic after its first: parameters, or the gradients by them.
 package struct ConcatenatedLayers<Value> {
     /// [H, H], [H]
     package var second: Value, secondBias: Value
@@ -25,7 +25,7 @@ package struct ConcatenatedLayers<Value> {
             lastBias: lastBias.map(transform), norms: norms.map { (transform($0.scale), transform($0.shift)) })
     }
 
-    /// All of them in one order.
+    /// All of them, in a fixed order.
     var all: [Value] {
         [second, secondBias, last] + (lastBias.map { [$0] } ?? []) + norms.flatMap { [$0.scale, $0.shift] }
     }
@@ -34,18 +34,19 @@ package struct ConcatenatedLayers<Value> {
 /// A network of two hidden layers over every pair of a local and a global, the concatenated critic of Hjelm et al. 2019
 /// (appendix A.2, concat-and-convolve): u = w₃·r(W₂·r(W₁[local; global] + b₁) + b₂) + b₃.
 ///
-/// W₁[local; global] + b₁ = a + b, one part of each side, so the first layer costs nothing a pair. The other layers are
-/// computed in blocks of pairs and again for the gradient: memory doesn't grow with the pairs.
+/// W₁[local; global] + b₁ = a + b, one part of each side, so the first layer costs nothing for each pair. The other
+/// layers are computed in blocks of pairs, and again for the gradient, so that memory doesn't grow with the number of
+/// pairs.
 package final class ConcatenatedScores: PairScores {
     private let locals: Tensor  // a: [n·M, H]
     private let globals: Tensor  // b: [N, H]
     private let layers: ConcatenatedLayers<Tensor>
     private let device: Device
-    /// By the locals, [n·M, H].
+    /// Gradient by the locals, [n·M, H].
     let localGradients: Tensor
     let globalGradients: Tensor
     let layerGradients: ConcatenatedLayers<Tensor>
-    /// Pairs whose hidden layers are held at a time.
+    /// Pairs whose hidden layers are in memory at a time.
     private static let block = 4096
 
     /// - Parameters:
@@ -70,10 +71,10 @@ package final class ConcatenatedScores: PairScores {
         let (count, width) = (columns.count, globals.shape[1])
         let shape = [rows.count * count, width]
         let firstSums = device.tensor(shape)
-        for (place, row) in rows.enumerated() {
+        for (index, row) in rows.enumerated() {
             let a = locals.matrix.row(row)
             for i in 0..<count {
-                let (b, sum) = (globals.matrix.row(columns.lowerBound + i), firstSums.matrix.row(place * count + i))
+                let (b, sum) = (globals.matrix.row(columns.lowerBound + i), firstSums.matrix.row(index * count + i))
                 for c in 0..<width { sum[c] = a[c] + b[c] }
             }
         }
@@ -85,7 +86,7 @@ package final class ConcatenatedScores: PairScores {
             firstSums: firstSums, first: first, secondSums: secondSums, second: rectified(secondSums, layer: 1))
     }
 
-    /// max(norm(x), 0); the sums themselves where they aren't needed any more.
+    /// max(norm(x), 0). Without a norm, it is computed in the memory of the sums.
     private func rectified(_ sums: Tensor, layer: Int) -> Tensor {
         guard !layers.norms.isEmpty else {
             sums.rectify()
@@ -109,8 +110,8 @@ package final class ConcatenatedScores: PairScores {
             let scores = device.tensor([second.shape[0], 1])
             try multiply(second.matrix, layers.last.matrix.transposed, into: scores.matrix)
             let bias = layers.lastBias?.base[0] ?? 0
-            for (place, row) in block.enumerated() {
-                let (source, target) = (scores.base + place * tile.columns, tile.row(row - rows.lowerBound))
+            for (index, row) in block.enumerated() {
+                let (source, target) = (scores.base + index * tile.columns, tile.row(row - rows.lowerBound))
                 for i in 0..<tile.columns { target[i] = source[i] + bias }
             }
         }
@@ -143,14 +144,14 @@ package final class ConcatenatedScores: PairScores {
         first.matrix.mask(wherePositive: hidden.first.matrix)
         normalise(first, sums: hidden.firstSums, layer: 0)
         // da of a row: the sum over its pairs; db of a global: the sum over rows
-        for (place, row) in block.enumerated() {
-            let pairs = first.matrix[rows: place * count..<(place + 1) * count]
+        for (index, row) in block.enumerated() {
+            let pairs = first.matrix[rows: index * count..<(index + 1) * count]
             for (c, sum) in pairs.columnSums().enumerated() { localGradients.matrix.row(row)[c] += Float(sum) }
             globalGradients.matrix[rows: columns].add(pairs)
         }
     }
 
-    /// Takes a gradient back through a layer's normalisation, where there is one.
+    /// Passes a gradient back through a layer's normalisation, if there is one.
     private func normalise(_ gradient: Tensor, sums: Tensor, layer: Int) {
         guard !layers.norms.isEmpty else { return }
         let byNorm = gradient.matrix.replaceByGradientOfNormalisedRows(

@@ -2,12 +2,11 @@
 //
 // Aims, in order: 1. exact  2. finite for scores up to ±1000  3. memory linear in the batch  4. speed.
 //
-// N images in the global batch, n of them on this rank, M locations an image, D dimensions.
+// N images in the global batch, n of them on this rank, M locations in an image, D dimensions.
 //   locals   [n·M, D]   stay on their rank
 //   globals  [n, D]     gathered to [N, D]; the only thing that travels, with one or two numbers a global
 //   scores   [n·M, N]   u[(j, p), i] of local (j, p) with global i, never whole: a tile of rows at a time
-//
-// Where scores come from is the business of `PairScores`; what is computed from them, of `ContrastivePass`.
+// `PairScores` computes scores; `ContrastivePass` computes losses from them.
 
 import Autodiff
 import Collectives
@@ -17,11 +16,11 @@ import Tensors
 package struct ContrastiveResult {
     /// This rank's part of the global mean: the parts of all ranks sum to the loss.
     package let loss: Double
-    /// By each factor's locals, [n·M, Dₖ]; one for factors of the same locals.
+    /// Gradients by each factor's locals, [n·M, Dₖ]; factors of the same locals have one in common.
     package let locals: [Tensor]
-    /// By each factor's layer, [U, Dₖ + 1]; nil where it has none.
+    /// Gradients by each factor's layer, [U, Dₖ + 1]; nil where it has none.
     package let layers: [Tensor?]
-    /// By the globals, [n, D].
+    /// Gradient by the globals, [n, D].
     package let globals: Tensor
 }
 
@@ -29,11 +28,11 @@ package struct ContrastiveLoss {
     package let estimator: Estimator
     package let anchor: Anchor
     package let compatibility: Compatibility
-    /// For MINE: what the gradient of `donskerVaradhan` is divided by instead of the batch's own mean.
+    /// For MINE: the moving average that divides the gradient of `donskerVaradhan`, instead of the batch's own mean.
     package var partition: PartitionAverage?
-    /// How many scores are held at a time; a tile has at least one image's.
+    /// Most scores in a tile; a tile has at least those of one image.
     package var tileScores = 1 << 21
-    /// How many globals they are with, but where a location's scores have to be together.
+    /// Most globals of a tile, unless all scores of a location must be together.
     package var tileGlobals = 1024
 
     package init(_ estimator: Estimator, anchor: Anchor = .global, compatibility: Compatibility = .exact) {
@@ -45,10 +44,10 @@ package struct ContrastiveLoss {
     /// The loss of scores that are sums of inner products, and both gradients. Collective.
     ///
     /// - Parameters:
-    ///   - locals: factors of this rank's n images, M rows an image.
-    ///   - globals: [n, D] of the same images. Columns of no factor: at most one, `offsetColumn`.
-    ///   - offsetColumn: a column that is added to the scores of its global.
-    /// - Throws: `InputError` when the global batch has fewer than two images: there is nothing to contrast with.
+    ///   - locals: factors of this rank's n images, M rows for each image.
+    ///   - globals: [n, D] of the same images. Every column belongs to a factor, except `offsetColumn`.
+    ///   - offsetColumn: a column whose values are added to the scores of their global.
+    /// - Throws: `InputError` when the global batch has fewer than two images.
     package func callAsFunction(
         locals: [LocalFactor], globals: Tensor, offsetColumn: Int? = nil, locations: Int, shares: Shares,
         device: Device, ranks: any Ranks
@@ -88,23 +87,24 @@ package struct ContrastiveLoss {
     package func gather(_ globals: Tensor, shares: Shares, device: Device, ranks: any Ranks) throws -> Tensor {
         guard shares.total >= 2 else {
             throw InputError(
-                "a contrastive loss needs at least 2 images in the global batch, not \(shares.total): raise the batch")
+                "a contrastive loss needs at least 2 images in the global batch, but there are \(shares.total): raise "
+                    + "the batch")
         }
         return try ranks.gatherRows(globals, shares: shares, device: device)
     }
 }
 
-/// The moving average that MINE's gradient divides by, E_P[∇T] - E_Q[e^T ∇T]/average, so that its bias fades
-/// (Belghazi et al. 2018, section 3.2). One value on every rank, for the mean it follows is that of all ranks.
+/// The moving average that divides MINE's gradient, E_P[∇T] - E_Q[e^T ∇T]/average, which reduces its bias (Belghazi et
+/// al. 2018, section 3.2). It has the same value on every rank, because it follows the mean over all ranks.
 package final class PartitionAverage {
-    /// Share of the newest batch, in 0...1.
+    /// Weight of the newest batch, in 0...1.
     package let rate: Double
     /// ln of the average of E_Q[e^T]; nil before the first batch.
     package private(set) var logarithm: Double?
 
     package init(rate: Double = 0.01) { self.rate = rate }
 
-    /// Takes in the logarithm of a batch's mean of e^T.
+    /// Updates the average with the logarithm of a batch's mean of e^T.
     package func update(_ mean: Double) {
         guard let old = logarithm else {
             logarithm = mean

@@ -13,7 +13,7 @@ struct ContrastivePass {
     private let buffer: Tensor  // [rows, columns] of the largest tile
     private let tiles: [Tile]
 
-    /// Scores that are held at a time: those of some own images' locations with some globals.
+    /// A tile of scores in memory: those of some own images' locations with some globals.
     private struct Tile {
         let images: Range<Int>
         let globals: Range<Int>
@@ -22,8 +22,8 @@ struct ContrastivePass {
     }
 
     /// - Parameters:
-    ///   - tileScores: how many are held at a time, about.
-    ///   - tileGlobals: with so many globals at most.
+    ///   - tileScores: about the number of scores of a tile.
+    ///   - tileGlobals: most globals of a tile.
     init(
         _ scores: any PairScores, locations: Int, shares: Shares, tileScores: Int, tileGlobals: Int, device: Device,
         ranks: any Ranks
@@ -57,8 +57,8 @@ struct ContrastivePass {
         return matrix
     }
 
-    /// The scores of a tile once more. Those of the only one are still there, but for the positives, which the caller
-    /// sets.
+    /// The scores of a tile again. If there is only one tile, they are still in memory, except the positives, which the
+    /// caller sets.
     private func scoreAgain(_ tile: Tile) throws -> Matrix {
         tiles.count == 1 ? matrix(tile) : try score(tile)
     }
@@ -67,13 +67,13 @@ struct ContrastivePass {
         try scores.propagate(gradient, tile.rows, tile.globals)
     }
 
-    /// Visits the score of every location with its own image's global: element, and place among the own locations.
-    private func forEachPositive(_ matrix: Matrix, _ tile: Tile, _ body: (inout Float, _ place: Int) -> Void) {
+    /// Calls `body` with the score of every location with its own image's global, and with the location's index.
+    private func forEachPositive(_ matrix: Matrix, _ tile: Tile, _ body: (inout Float, _ index: Int) -> Void) {
         let own = shares.first + tile.images.lowerBound..<shares.first + tile.images.upperBound
         for global in own.clamped(to: tile.globals) {
             let image = global - shares.first
-            for place in image * locations..<(image + 1) * locations {
-                body(&matrix.row(place - tile.rows.lowerBound)[global - tile.globals.lowerBound], place)
+            for index in image * locations..<(image + 1) * locations {
+                body(&matrix.row(index - tile.rows.lowerBound)[global - tile.globals.lowerBound], index)
             }
         }
     }
@@ -107,8 +107,9 @@ struct ContrastivePass {
     /// mean over (i, p) of ln(e^u[(i,p),i] + Zᵢ) - u[(i,p),i], with Zᵢ the sum of e^u[(j,p'),i] over all j ≠ i, p';
     /// or the mean of that and the loss anchored at locals.
     ///
-    /// Zᵢ is shared by all locations of image i, so one (maximum, sum) a global crosses ranks, and the whole backward
-    /// needs one number a global: cᵢ = ln(sum_p Zᵢ/(e^u[(i,p),i] + Zᵢ)) - ln Zᵢ - ln(N·M), dloss/du = e^(u + cᵢ).
+    /// Zᵢ is the same for all locations of image i. So ranks exchange one (maximum, sum) for each global, and the
+    /// backward pass needs one number for each global: cᵢ = ln(sum_p Zᵢ/(e^u[(i,p),i] + Zᵢ)) - ln Zᵢ - ln(N·M),
+    /// dloss/du = e^(u + cᵢ).
     func infoNCEAnchoredAtGlobals(compatibility: Compatibility, andAtLocals both: Bool = false) throws -> Double {
         let scale = (both ? 0.5 : 1) / pairs
         var positives = [Double](repeating: 0, count: shares.own * locations)
@@ -123,16 +124,16 @@ struct ContrastivePass {
                 let masked = Double(locations).logarithm - 10
                 logZ = max(logZ, masked) + Double.softplus(-abs(logZ - masked))
             }
-            var share = 0.0  // sum_p Zᵢ/(e^u + Zᵢ) = sum_p sigmoid(ln Zᵢ - u)
-            var smallest = Double.infinity  // of u - ln Zᵢ, so that a share that underflows keeps its logarithm
+            var fractions = 0.0  // sum_p Zᵢ/(e^u + Zᵢ) = sum_p sigmoid(ln Zᵢ - u)
+            var smallest = Double.infinity  // of u - ln Zᵢ, so that fractions that underflow keep their logarithm
             for p in image * locations..<(image + 1) * locations {
                 let margin = positives[p] - logZ
                 loss += Double.softplus(-margin)
-                share += Double.sigmoid(-margin)
+                fractions += Double.sigmoid(-margin)
                 smallest = min(smallest, margin)
                 positives[p] = -Double.sigmoid(-margin) * scale
             }
-            own[image] = Float((share > 0 ? share.logarithm : -smallest) - logZ + scale.logarithm)
+            own[image] = Float((fractions > 0 ? fractions.logarithm : -smallest) - logZ + scale.logarithm)
         }
         var offsets = try gather(own)
         let rowBuffer = both ? device.tensor(buffer.shape) : nil
@@ -140,29 +141,29 @@ struct ContrastivePass {
             let matrix = try scoreAgain(tile)
             let byRows = rowBuffer?.matrix[rows: 0..<matrix.rows]
             if let byRows {
-                forEachPositive(matrix, tile) { u, place in u = Float(positiveScores[place]) }
+                forEachPositive(matrix, tile) { u, index in u = Float(positiveScores[index]) }
                 byRows.copy(from: matrix)
                 loss += softmaxOfLocals(byRows, tile, scale: scale)
             }
             offsets.withUnsafeMutableBufferPointer {
                 matrix.replaceByExponentials(offsets: $0.baseAddress! + tile.globals.lowerBound)
             }
-            forEachPositive(matrix, tile) { u, place in u = Float(positives[place]) }
+            forEachPositive(matrix, tile) { u, index in u = Float(positives[index]) }
             if let byRows { matrix.add(byRows) }
             try propagate(matrix, tile)
         }
         return loss * scale
     }
 
-    /// ln of the sum over all j ≠ i, p of e^u[(j,p),i], for every global i of all ranks. Takes the positives out of
-    /// the scores into `positives`, [n·M].
+    /// ln of the sum over all j ≠ i, p of e^u[(j,p),i], for every global i of all ranks. Moves the positives from the
+    /// scores to `positives`, [n·M].
     private func logSumsOfNegatives(_ positives: inout [Double]) throws -> [Double] {
         var maxima = [Float](repeating: emptyMaximum, count: shares.total)
         var sums = [Double](repeating: 0, count: shares.total)
         for tile in tiles {
             let matrix = try score(tile)
-            forEachPositive(matrix, tile) { u, place in
-                positives[place] = Double(u)
+            forEachPositive(matrix, tile) { u, index in
+                positives[index] = Double(u)
                 u = excludedScore
             }
             matrix.accumulateColumnSums(maxima: &maxima, sums: &sums, from: tile.globals.lowerBound)
@@ -174,7 +175,7 @@ struct ContrastivePass {
         return zip(maxima, sums).map { Double($0) + $1.logarithm }
     }
 
-    /// One number of each image of all ranks, [N].
+    /// One number for each image of all ranks, [N].
     private func gather(_ own: [Float]) throws -> [Float] {
         var all = [Float](repeating: 0, count: shares.total)
         try own.withUnsafeBytes { part in
@@ -217,13 +218,13 @@ struct ContrastivePass {
             let matrix = try score(tile)
             var positives = [Double](repeating: 0, count: tile.rows.count)
             let first = tile.rows.lowerBound
-            forEachPositive(matrix, tile) { u, place in
-                positives[place - first] = Double(u)
+            forEachPositive(matrix, tile) { u, index in
+                positives[index - first] = Double(u)
                 u = divergence.neutralScore
             }
             loss += divergence.replaceByNegativeSlopes(matrix, scale: Float(1 / negatives)) / negatives
-            forEachPositive(matrix, tile) { u, place in
-                let (value, slope) = divergence.positive(positives[place - first])
+            forEachPositive(matrix, tile) { u, index in
+                let (value, slope) = divergence.positive(positives[index - first])
                 loss -= value / pairs
                 u = Float(-slope / pairs)
             }

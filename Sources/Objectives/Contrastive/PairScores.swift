@@ -2,24 +2,24 @@ import Autodiff
 import Collectives
 import Tensors
 
-/// Scores of this rank's local rows with all globals, computed a tile at a time, and where their gradients go.
+/// Scores of this rank's local rows with all globals, computed a tile at a time, and their gradients.
 protocol PairScores: AnyObject {
     /// Writes the scores of some local rows with some globals, [rows, globals].
     func write(_ rows: Range<Int>, _ globals: Range<Int>, into tile: Matrix) throws
     /// Adds to all gradients, given the gradient by these scores, [rows, globals], which it may overwrite.
     func propagate(_ gradient: Matrix, _ rows: Range<Int>, _ globals: Range<Int>) throws
-    /// By all globals, [N, D]: this rank's part.
+    /// This rank's part of the gradient by all globals, [N, D].
     var globalGradients: Tensor { get }
 }
 
-/// One term of a separable score, `<f(local), global columns>`, with f the identity or a layer of rectified units: the
-/// score is the sum over factors. A layer's units are formed for a tile at a time.
+/// One term of a separable score, `<f(local), global columns>`, with f the identity or a layer of rectified units. The
+/// score is the sum over factors. A layer's units are computed for a tile at a time.
 package struct LocalFactor {
     /// [n·M, Dₖ]
     package let values: Tensor
     /// [W̃ b̃], [U, Dₖ + 1], of max(W̃·local + b̃, 0).
     package let layer: Tensor?
-    /// Which columns of the globals it meets: as many as f has.
+    /// Its columns of the globals: as many as f has.
     package let columns: Range<Int>
 
     package init(values: Tensor, layer: Tensor? = nil, columns: Range<Int>) {
@@ -38,7 +38,7 @@ final class SeparableScores: PairScores {
     private let timeline: Timeline?
     let globalGradients: Tensor
 
-    /// - Parameter offsetColumn: a column of the globals that is added to the scores of its global.
+    /// - Parameter offsetColumn: a column of the globals whose values are added to the scores of their global.
     init(locals: [LocalFactor], globals: Tensor, offsetColumn: Int?, device: Device) {
         self.globals = globals
         self.offsetColumn = offsetColumn
@@ -53,9 +53,9 @@ final class SeparableScores: PairScores {
         globalGradients = device.tensor(globals.shape, filledWith: 0)
     }
 
-    /// By each factor's locals, [n·M, Dₖ]; one for factors of the same locals.
+    /// Gradients by each factor's locals, [n·M, Dₖ]; factors of the same locals have one in common.
     var localGradients: [Tensor] { factors.map(\.gradient) }
-    /// By each factor's layer, [U, Dₖ + 1].
+    /// Gradients by each factor's layer, [U, Dₖ + 1].
     var layerGradients: [Tensor?] { factors.map(\.layerGradient) }
 
     func write(_ rows: Range<Int>, _ range: Range<Int>, into tile: Matrix) throws {
@@ -84,18 +84,18 @@ final class SeparableScores: PairScores {
     }
 }
 
-/// A factor at work: its layer's units for the rows asked for last, and its gradients.
+/// The state of a factor: its layer's units for the last rows, and its gradients.
 private final class Factor {
     let local: LocalFactor
     let gradient: Tensor
     private let layer: RectifiedLayer?
-    /// By W̃, as its transpose [Dₖ, U], and by b̃, [U].
+    /// Gradients by W̃, as its transpose [Dₖ, U], and by b̃, [U].
     private let weightGradient: Tensor
     private let biasGradient: Tensor
     private let device: Device
     private var units: (values: Tensor, rows: Range<Int>)?
 
-    /// - Parameter gradient: where an earlier factor of the same locals writes theirs.
+    /// - Parameter gradient: the gradient by the same locals, if an earlier factor has one.
     init(_ local: LocalFactor, gradient: Tensor?, device: Device) {
         self.local = local
         self.gradient = gradient ?? device.tensor(local.values.shape, filledWith: 0)
@@ -105,7 +105,7 @@ private final class Factor {
         biasGradient = device.tensor([layer?.units ?? 0], filledWith: 0)
     }
 
-    /// By the layer, [U, Dₖ + 1].
+    /// Gradient by the layer, [U, Dₖ + 1].
     var layerGradient: Tensor? {
         layer.map { layer in
             let result = device.tensor([layer.units, layer.channels + 1])
@@ -130,7 +130,7 @@ private final class Factor {
         return values.matrix
     }
 
-    /// Adds to the gradients by locals, layer and the globals' columns, given that by the scores of these rows,
+    /// Adds to the gradients by locals, layer and the globals' columns, given the gradient by the scores of these rows,
     /// [rows, globals].
     func propagate(_ gradient: Matrix, _ rows: Range<Int>, globals: Matrix, globalGradients: Matrix) throws {
         let (input, output) = (local.values.matrix[rows: rows], try output(rows))
@@ -155,7 +155,8 @@ private final class Factor {
         }
     }
 
-    /// Parts of so many rows that their units' gradients stay in a cache between the products that make and use them.
+    /// Blocks of rows, so small that their units' gradients stay in a cache between the products that make and use
+    /// them.
     private func blocks(_ rows: Range<Int>) -> [Range<Int>] {
         let size = max(64, Self.blockElements / max(local.columns.count, 1))
         return stride(from: 0, to: rows.count, by: size).map { $0..<min($0 + size, rows.count) }

@@ -2,13 +2,14 @@ import Autodiff
 import Layers
 import Tensors
 
-/// The concat-and-convolve critic of Hjelm et al. 2019 (appendix A.2): two hidden layers of ReLU over every pair.
+/// The concat-and-convolve critic of Hjelm et al. 2019 (appendix A.2): a network with two hidden layers of ReLU over
+/// every pair.
 struct ConcatenatedCritic: Critic {
     private let loss: ContrastiveLoss
     private let firstLocal, firstGlobal: Linear
     private let layers: ConcatenatedLayers<Parameter>
 
-    /// - Parameters: as those of `SeparableCritic`.
+    /// - Parameters: as for `SeparableCritic`.
     init(
         _ declare: Declarations, _ name: String, channels: Int, code: Int, critic: CriticSettings,
         objective: ObjectiveSettings

@@ -2,21 +2,22 @@ import Autodiff
 import Layers
 import Tensors
 
-/// Scores local vectors against global ones, under a contrastive loss over the global batch.
+/// Scores pairs of local and global vectors, in a contrastive loss over the global batch.
 protocol Critic {
     /// This rank's part of the loss, a scalar. Collective, in both directions.
     ///
     /// - Parameters:
-    ///   - locals: [n·M, C], M rows an image.
+    ///   - locals: [n·M, C], M rows for each image.
     ///   - globals: [n, K]
     func callAsFunction(_ tape: Tape, locals: Variable, globals: Variable, locations: Int) throws -> Variable
 }
 
-/// The encode-and-dot critic of Hjelm et al. 2019 (appendix A.2): <φ(local), ψ(global)>, φ and ψ each: linear, batch
-/// norm, ReLU, linear, plus a linear shortcut, and with layer normalisation that behind the sum.
+/// The encode-and-dot critic of Hjelm et al. 2019 (appendix A.2): <φ(local), ψ(global)>. φ and ψ are each linear, batch
+/// norm, ReLU, linear, plus a linear shortcut. Layer normalisation, if any, comes after the sum.
 ///
-/// Without it the last maps fold into the globals. With φ(l) = W₂h + Wₛl + b and m = ψ(g),
-/// <φ(l), m> = <h, W₂ᵀm> + <l, Wₛᵀm> + <b, m>: exact, and the last map costs n·U² instead of n·M²·U² (design 4.2).
+/// Without layer normalisation the last maps are folded into the globals. With φ(l) = W₂h + Wₛl + b and m = ψ(g),
+/// <φ(l), m> = <h, W₂ᵀm> + <l, Wₛᵀm> + <b, m>. That is exact, and the last map costs n·U² instead of n·M²·U² (design
+/// 4.2).
 struct SeparableCritic: Critic {
     private let loss: ContrastiveLoss
     private let scope: BatchNormScope
@@ -25,13 +26,13 @@ struct SeparableCritic: Critic {
     private let globalFirst: Linear
     private let globalNorm: BatchNorm
     private let globalLast, globalShortcut: Linear
-    /// Behind φ and ψ; none when folded.
+    /// Layer norms after φ and ψ; nil when folded.
     private let norms: (local: LayerNorm, global: LayerNorm)?
 
     /// - Parameters:
-    ///   - name: what its parameters' names open with.
-    ///   - channels: C, of the locals.
-    ///   - code: K, of the globals.
+    ///   - name: the beginning of its parameters' names.
+    ///   - channels: C, channels of the locals.
+    ///   - code: K, width of the globals.
     init(
         _ declare: Declarations, _ name: String, channels: Int, code: Int, critic: CriticSettings,
         objective: ObjectiveSettings, batchNorm: BatchNormScope
@@ -41,7 +42,7 @@ struct SeparableCritic: Critic {
         scope = batchNorm
         let units = critic.units
         let isNormalised = critic.normalisation == .layerNorm
-        // φ's last maps start smaller than a layer's usual start, so that scores start at order 1 and not sqrt(U).
+        // φ's last maps start smaller than usual, so that scores start at order 1, not sqrt(U).
         let damping = max(1, Int(Double(units).squareRoot()))
         let local = declare.within("\(name).local")
         localFirst = local.parameter("first.weight", [units, channels], .uniform(fanIn: channels))
@@ -69,37 +70,37 @@ struct SeparableCritic: Critic {
     }
 
     func callAsFunction(_ tape: Tape, locals: Variable, globals: Variable, locations: Int) throws -> Variable {
-        // h = max(W̃l + b̃, 0), [n·M, U], for l of a row of the locals
+        // h = max(W̃l + b̃, 0), [n·M, U], for each row l of the locals
         let layer = try tape.piece(localFirst.layer) {
             try tape.foldedNormalisation(
                 of: locals, weight: tape.use(localFirst), scale: tape.use(localScale), shift: tape.use(localShift),
                 scope: scope)
         }
         let projected = try globalNorm(tape, globalFirst(tape, globals))  // [n, U]
-        let meeting = tape.add(try globalLast(tape, projected), try globalShortcut(tape, globals))  // m, [n, U]
+        let encoded = tape.add(try globalLast(tape, projected), try globalShortcut(tape, globals))  // m, [n, U]
         guard let norms else {
-            return try folded(tape, layer: layer, locals: locals, meeting: meeting, locations: locations)
+            return try folded(tape, layer: layer, locals: locals, encoded: encoded, locations: locations)
         }
         let hidden = try tape.piece(localFirst.layer) { try tape.rectifiedLinear(locals, layer: layer) }
         let direct = try tape.linear(hidden, weight: tape.use(localLast), bias: localBias.map(tape.use))
         let shortcut = try tape.linear(locals, weight: tape.use(localShortcut))
         return try tape.contrastiveLoss(
             loss, factors: [ScoreFactor(norms.local(tape, tape.add(direct, shortcut)))],
-            globals: [norms.global(tape, meeting)],
+            globals: [norms.global(tape, encoded)],
             hasOffset: false, locations: locations)
     }
 
     private func folded(
-        _ tape: Tape, layer: Variable, locals: Variable, meeting: Variable, locations: Int
+        _ tape: Tape, layer: Variable, locals: Variable, encoded: Variable, locations: Int
     ) throws -> Variable {
-        // The factors of the score, and the globals that they meet: [n, U], [n, C] and, with a bias, [n, 1]
+        // The globals of each factor of the score: [n, U], [n, C] and, with a bias, [n, 1]
         let globals = try tape.piece(localLast.layer) {
             let folded = [
-                try tape.product(meeting, tape.use(localLast)), try tape.product(meeting, tape.use(localShortcut)),
+                try tape.product(encoded, tape.use(localLast)), try tape.product(encoded, tape.use(localShortcut)),
             ]
             guard let localBias else { return folded }
             let bias = tape.use(localBias)
-            return folded + [try tape.product(meeting, tape.reshape(bias, [bias.shape[0], 1]))]
+            return folded + [try tape.product(encoded, tape.reshape(bias, [bias.shape[0], 1]))]
         }
         return try tape.contrastiveLoss(
             loss, factors: [ScoreFactor(locals, layer: layer), ScoreFactor(locals)], globals: globals,
@@ -107,7 +108,7 @@ struct SeparableCritic: Critic {
     }
 }
 
-/// What a term of a score takes of the locals: themselves, or a rectified layer on them (`foldedNormalisation`).
+/// The local factor of a term of a score: the locals themselves, or a rectified layer on them (`foldedNormalisation`).
 package struct ScoreFactor {
     /// [n·M, D]
     let local: Variable
@@ -119,13 +120,13 @@ package struct ScoreFactor {
         self.layer = layer
     }
 
-    /// Columns of the globals that it meets.
+    /// Number of columns of its globals.
     var width: Int { layer?.shape[0] ?? local.shape[1] }
 }
 
 extension Tape {
-    /// This rank's part of a contrastive loss, a scalar. `globals[k]` meets `factors[k]`; with an offset there is one
-    /// more, [n, 1], that is added to the scores. Collective.
+    /// This rank's part of a contrastive loss, a scalar. `globals[k]` belongs to `factors[k]`. With an offset there is
+    /// one more of them, [n, 1], which is added to the scores. Collective.
     package func contrastiveLoss(
         _ loss: ContrastiveLoss, factors: [ScoreFactor], globals: [Variable], hasOffset: Bool, locations: Int
     ) throws -> Variable {

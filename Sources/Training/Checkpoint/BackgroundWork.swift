@@ -18,7 +18,7 @@ final class BackgroundWork<Success: Sendable>: Sendable {
 
     var isDone: Bool { outcome.withLock { $0 != nil } }
 
-    /// Waits for the end, or so many seconds. Returns whether it is done.
+    /// Waits for the end, or for this number of seconds. Returns whether it is done.
     @discardableResult
     func wait(atMost seconds: Double) -> Bool {
         guard end.wait(timeout: .now() + seconds) == .success else { return false }
@@ -26,10 +26,10 @@ final class BackgroundWork<Success: Sendable>: Sendable {
         return true
     }
 
-    /// Waits for the end, and returns what came of it or throws what it threw.
+    /// Waits for the end, and returns the work's result or throws its error.
     func wait() throws -> Success {
         end.wait()
-        end.signal()  // for the next who asks
+        end.signal()  // for the next caller
         return try outcome.withLock { $0! }.get()
     }
 }

@@ -4,11 +4,11 @@ import Foundation
 import Layers
 import Tensors
 
-/// A checkpoint whose checksums held.
+/// A checkpoint whose checksums were right.
 package struct LoadedCheckpoint {
     package let folder: String
     package let step: Int
-    /// nil before format 3, when there was one.
+    /// Name of the method; nil before format 3, when there was only one method.
     private let method: String?
     /// `Reading.version` of the program that wrote it.
     private let reading: Int
@@ -29,24 +29,24 @@ package struct LoadedCheckpoint {
     /// - Throws: `InputError` where another method wrote it.
     package func check<M: Method>(isOf _: M.Type) throws {
         guard let method, method != M.name else { return }
-        throw InputError("\(folder) is of method \(method), and method is \(M.name): add --method \(method)")
+        throw InputError("\(folder) was trained by method \(method), but method is \(M.name): add --method \(method)")
     }
 
-    /// A line about each part of the data that was read otherwise for this checkpoint than it is now.
-    /// - Parameter changes: of the data at hand.
+    /// A line about each part of the data that is now read otherwise than for this checkpoint.
+    /// - Parameter changes: those that concern the data at hand.
     package func notes(on changes: [ReadingChange]) -> [String] {
-        let versions = "version \(reading) of reading data, and this program has \(Reading.version)"
+        let versions = "version \(reading) of reading data, but this program has version \(Reading.version)"
         guard reading <= Reading.version else {
-            return ["\(folder) is of \(versions): the data may not be read as they were for it"]
+            return ["\(folder) is of \(versions): the data may now be read otherwise"]
         }
         return changes.filter { $0.since > reading }.map { "\(folder) is of \(versions): \($0.what)" }
     }
 
-    /// What it says of the data that it was trained on.
-    /// - Throws: `InputError` where it is a card of other data.
+    /// The card of the data that it was trained on.
+    /// - Throws: `InputError` where the card is of another kind of data.
     package func card<Card: Codable>(as type: Card.Type = Card.self) throws -> Card {
         do { return try JSONDecoder().decode(type, from: JSONEncoder().encode(cardTree)) } catch is DecodingError {
-            throw InputError("\(folder): its card of the data is that of another method, or damaged")
+            throw InputError("\(folder) has a card of the data that is damaged, or written by another method")
         }
     }
 
@@ -59,14 +59,16 @@ package struct LoadedCheckpoint {
         for (state, array) in zip(store.states, states.arrays) { state.values = Array(array.values) }
     }
 
-    /// Sets what update rules keep, and how often each group was moved. Throws `InputError` when the store has other
-    /// groups.
+    /// Sets the state of update rules, and the number of updates of each group. Throws `InputError` when the store has
+    /// other groups.
     func restoreRules(_ store: ParameterStore) throws {
         try SafeTensors.read(
             self.optimiser, file: "\(folder)/\(CheckpointStore.optimiserName)", into: store.slotArrays)
         for group in store.groups {
             guard let count = updates[group.name] else {
-                throw InputError("\(folder)/manifest.json has no count of updates of \(group.name)")
+                throw InputError(
+                    "\(folder)/manifest.json has no number of updates of \(group.name): it was written "
+                        + "with other settings")
             }
             group.updates = count
         }
@@ -74,12 +76,12 @@ package struct LoadedCheckpoint {
 }
 
 extension ParameterStore {
-    /// What a checkpoint keeps of the networks, by module path.
+    /// The arrays of the networks that a checkpoint keeps, named by module path.
     var arrays: [NamedArray] {
         parameters.map { NamedArray(name: $0.name, shape: $0.shape, values: $0.value.elements) }
     }
 
-    /// Copies of the states, with what frees them.
+    /// Copies of the states, with a function that frees them.
     var stateArrays: (arrays: [NamedArray], release: () -> Void) {
         let arrays = states.map { state in
             let copy = UnsafeMutableBufferPointer<Float>.allocate(capacity: state.values.count)
@@ -89,7 +91,7 @@ extension ParameterStore {
         return (arrays, { for array in arrays { array.values.deallocate() } })
     }
 
-    /// What update rules keep beside each parameter.
+    /// The arrays that update rules keep for each parameter.
     var slotArrays: [NamedArray] {
         groups.flatMap { group in
             zip(group.rule.slotNames, group.slots).flatMap { name, flat in

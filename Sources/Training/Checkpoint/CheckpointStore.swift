@@ -3,7 +3,7 @@ import Collectives
 import Datasets
 import Foundation
 
-/// The list of contents that makes a checkpoint whole. Written last, so a folder without it is not a checkpoint.
+/// The list of contents of a checkpoint. It is written last, so a folder without it is not a checkpoint.
 struct CheckpointManifest: Codable {
     struct File: Codable {
         let name: String
@@ -12,19 +12,19 @@ struct CheckpointManifest: Codable {
         let crc32: UInt32
     }
 
-    /// 1 had no checksum of its own, 2 one count of updates for all groups.
+    /// Format 1 had no checksum of its own. Format 2 had one number of updates for all groups.
     var format = 3
-    /// `Reading.version` of the program that wrote it; nil before 2.
+    /// `Reading.version` of the program that wrote it; nil before version 2.
     private(set) var reading: Int? = Reading.version
-    /// Of the file without the line that holds it.
+    /// Checksum of this file without the line of the checksum.
     private(set) var crc32: UInt32?
     let step: Int
-    /// Name of the method; nil before format 3, when there was one.
+    /// Name of the method; nil before format 3, when there was only one method.
     let method: String?
     let updates: UpdateCounts
     /// Mean loss of the steps since the checkpoint before; nil where there were none.
     let loss: Double?
-    /// What the method's source of data says of the data.
+    /// The card of the data, by the method's source of data.
     let card: JSONValue
     let files: [File]
 
@@ -37,7 +37,7 @@ struct CheckpointManifest: Codable {
         self.files = files
     }
 
-    /// With its checksum.
+    /// The file's bytes, with its checksum.
     func sealed() throws -> Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
@@ -47,7 +47,7 @@ struct CheckpointManifest: Codable {
         return try encoder.encode(result)
     }
 
-    /// Whether what it was read from is what was written.
+    /// Whether the file is as it was written.
     func isSound(in file: Data) -> Bool {
         guard updates.areCounts, reading ?? 1 >= 1 else { return false }
         guard (2...3).contains(format), let crc32 else { return format == 1 && crc32 == nil }
@@ -58,7 +58,7 @@ struct CheckpointManifest: Codable {
     }
 }
 
-/// How often each group of parameters was moved: fewer times than there were steps when some were skipped.
+/// Number of updates of each group of parameters. It is below the number of steps when some were skipped.
 enum UpdateCounts: Codable, Equatable, Sendable {
     case byGroup([String: Int])
     /// Before format 3.
@@ -81,7 +81,7 @@ enum UpdateCounts: Codable, Equatable, Sendable {
         }
     }
 
-    /// nil where the group isn't known.
+    /// Updates of a group; nil where the group isn't known.
     subscript(group: String) -> Int? {
         switch self {
         case .byGroup(let counts): counts[group]
@@ -97,7 +97,7 @@ enum UpdateCounts: Codable, Equatable, Sendable {
     }
 }
 
-/// Where the checkpoints of a run are. Nothing in one depends on the world size.
+/// The checkpoints of a run. Nothing in one depends on the world size.
 package struct CheckpointStore {
     static let modelName = "model.safetensors"
     static let optimiserName = "optimiser.safetensors"
@@ -111,8 +111,8 @@ package struct CheckpointStore {
         return "\(folder)/step-\(String(repeating: "0", count: max(0, 8 - digits.count)))\(digits)"
     }
 
-    /// Steps of which there is a finished checkpoint, oldest first.
-    /// - Throws: `InputError` when the folder is there and can't be read: that is not to be taken for an empty one.
+    /// Steps with a finished checkpoint, oldest first.
+    /// - Throws: `InputError` when the folder exists but can't be read, which must not be taken for an empty one.
     package var steps: [Int] {
         get throws { try folders.filter { hasManifest($0) } }
     }
@@ -147,7 +147,7 @@ package struct CheckpointStore {
     /// The folder in which a checkpoint is written before it gets its name.
     func temporaryPath(_ step: Int) -> String { "\(folder)/.writing-\(step)" }
 
-    /// Makes the temporary folder, and removes what earlier runs left of theirs.
+    /// Makes the temporary folder, and removes those that earlier runs left.
     func prepare(_ step: Int) throws {
         let files = FileManager.default
         for name in (try? files.contentsOfDirectory(atPath: folder)) ?? [] where name.hasPrefix(".writing-") {
@@ -156,8 +156,8 @@ package struct CheckpointStore {
         try makeFolder(temporaryPath(step))
     }
 
-    /// Makes a checkpoint of the files in the temporary folder, which are on the disk already: whole or not at all.
-    /// Then removes all but the newest `keep` and the best.
+    /// Makes a checkpoint of the files in the temporary folder, which are already on the disk. It is complete or not
+    /// made at all. Then removes all checkpoints but the newest `keep` and the best.
     /// - Returns: why an old one couldn't be removed; nil where all went well.
     @discardableResult
     func seal(_ manifest: CheckpointManifest, keep: Int) throws -> String? {
@@ -165,7 +165,8 @@ package struct CheckpointStore {
         let final = path(manifest.step)
         try DurableFile.write(try manifest.sealed(), to: "\(temporary)/\(Self.manifestName)")
         try DurableFile.synchronise(folder: temporary)
-        // The same step, written by a run that was resumed from before it: not a checkpoint any more before it is gone.
+        // There may be a checkpoint of the same step, by a run that continued from an earlier one. Its manifest goes
+        // first.
         try? FileManager.default.removeItem(atPath: "\(final)/\(Self.manifestName)")
         try? FileManager.default.removeItem(atPath: final)
         try DurableFile.rename(temporary, to: final)
@@ -174,37 +175,39 @@ package struct CheckpointStore {
         var problem: String?
         for old in try steps.dropLast(keep) where old != manifest.step && old != best {
             do { try FileManager.default.removeItem(atPath: path(old)) } catch {
-                problem = "\(path(old)) can't be removed, and more will stay: \(error.localizedDescription)"
+                problem =
+                    "the old checkpoint \(path(old)) can't be removed, and later ones may not be either: "
+                    + "\(error.localizedDescription)"
             }
         }
         return problem
     }
 
-    /// Removes what was written of a checkpoint that failed.
+    /// Removes the files of a checkpoint that failed.
     func discard(_ step: Int) { try? FileManager.default.removeItem(atPath: temporaryPath(step)) }
 
     // MARK: - Reading
 
-    /// The newest checkpoint that is whole; damaged ones are named to `warn` and passed over. nil when there is none.
-    /// - Throws: `InputError` when there are some and all are damaged.
+    /// The newest undamaged checkpoint; nil when there is none. Damaged ones are skipped with a warning.
+    /// - Throws: `InputError` when there are checkpoints but all are damaged.
     package func newest(warn: (String) -> Void) throws -> LoadedCheckpoint? {
         var problem: (any Error)?
         for step in try folders.reversed() {
             guard hasManifest(step) else {
-                warn("checkpoint passed over: \(path(step)) has no \(Self.manifestName)")
+                warn("skipped a checkpoint: \(path(step)) has no \(Self.manifestName)")
                 continue
             }
             do { return try load(step) } catch {
-                warn("checkpoint passed over: \(error)")
+                warn("skipped a checkpoint: \(error)")
                 problem = error
             }
         }
-        if let problem { throw InputError("no whole checkpoint in \(folder); the oldest failed with: \(problem)") }
+        if let problem { throw InputError("all checkpoints in \(folder) are damaged; the oldest: \(problem)") }
         return nil
     }
 
-    /// Takes damaged checkpoints behind a step out of the way, so that none of them counts as one of the newest or as the
-    /// best: their folders are called `damaged-step-N` from then on. For one rank.
+    /// Renames damaged checkpoints after a step to `damaged-step-N`, so that none of them counts as one of the newest
+    /// or as the best. For one rank.
     func setAside(after step: Int) throws {
         for damaged in try folders where damaged > step {
             let name = URL(fileURLWithPath: path(damaged)).lastPathComponent
@@ -213,26 +216,26 @@ package struct CheckpointStore {
         }
     }
 
-    /// Reads a checkpoint and holds it against its checksums.
+    /// Reads a checkpoint and verifies its checksums.
     package func load(_ step: Int) throws -> LoadedCheckpoint {
-        let place = path(step)
+        let checkpoint = path(step)
         let manifest = try manifest(step)
         var data: [String: Data] = [:]
         for name in [Self.modelName, Self.optimiserName] {
             guard let file = manifest.files.first(where: { $0.name == name }) else {
-                throw InputError("\(place)/\(Self.manifestName) lacks \(name)")
+                throw InputError("\(checkpoint)/\(Self.manifestName) lacks \(name): damaged")
             }
-            let bytes = try contents("\(place)/\(name)")
+            let bytes = try contents("\(checkpoint)/\(name)")
             guard bytes.count == file.bytes else {
-                throw InputError("\(place)/\(name) has \(bytes.count) bytes, expected \(file.bytes): truncated")
+                throw InputError("\(checkpoint)/\(name) has \(bytes.count) bytes, expected \(file.bytes): truncated")
             }
             guard bytes.withUnsafeBytes({ checksum($0) }) == file.crc32 else {
-                throw InputError("\(place)/\(name) fails its checksum: damaged")
+                throw InputError("\(checkpoint)/\(name) has a wrong checksum: damaged")
             }
             data[name] = bytes
         }
         return LoadedCheckpoint(
-            folder: place, step: step, method: manifest.method, reading: manifest.reading ?? 1,
+            folder: checkpoint, step: step, method: manifest.method, reading: manifest.reading ?? 1,
             updates: manifest.updates, card: manifest.card, model: data[Self.modelName]!,
             optimiser: data[Self.optimiserName]!)
     }
@@ -258,7 +261,7 @@ func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
     UInt32(crc32_z(0, bytes.bindMemory(to: UInt8.self).baseAddress, bytes.count))
 }
 
-/// The checksum of one thing and another behind it, from theirs.
+/// The checksum of two byte sequences joined, from the checksum of each.
 func checksum(_ first: UInt32, followedBy second: UInt32, bytes: Int) -> UInt32 {
     UInt32(crc32_combine(uLong(first), uLong(second), bytes))
 }

@@ -28,7 +28,7 @@ package enum SafeTensors {
         }
     }
 
-    /// What a header written here says: of each array, and of the whole file in texts under a name of its own.
+    /// The header of a file to write: an entry for each array, and texts about the file under a reserved name.
     private struct Written: Encodable {
         let entries: [String: Entry]
         let metadata: [String: String]
@@ -49,7 +49,7 @@ package enum SafeTensors {
         init?(intValue: Int) { nil }
     }
 
-    /// What a header says of each array, nil where that is no `Entry`.
+    /// The header of a file to read: the entry of each array, nil where it is malformed.
     private struct Header: Decodable {
         private(set) var entries: [String: Entry?] = [:]
 
@@ -61,11 +61,11 @@ package enum SafeTensors {
         }
     }
 
-    /// A header beyond this is refused.
+    /// Most bytes of a header; a larger one is refused.
     private static let largestHeader = 1 << 20
 
     /// The file's bytes before the arrays.
-    /// - Parameter metadata: texts for whoever reads the file without us.
+    /// - Parameter metadata: texts for other programs that read the file.
     package static func header(_ arrays: [NamedArray], metadata: [String: String] = [:]) throws -> Data {
         var entries: [String: Entry] = [:]
         var offset = 0
@@ -81,36 +81,41 @@ package enum SafeTensors {
         return withUnsafeBytes(of: UInt64(json.count).littleEndian) { Data($0) } + json
     }
 
-    /// Fills `arrays` from a file's bytes, which must hold just these names with these shapes.
+    /// Fills `arrays` from a file's bytes, which must hold exactly these names with these shapes.
     /// - Throws: `InputError` that names the file and what differs.
     package static func read(_ data: Data, file: String, into arrays: [NamedArray]) throws {
-        guard data.count >= 8 else { throw InputError("\(file): \(data.count) bytes are too few for safetensors") }
+        guard data.count >= 8 else {
+            throw InputError(
+                "\(file): has \(data.count) bytes, too few for safetensors: "
+                    + "truncated or damaged")
+        }
         let length = data.prefix(8).enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << (8 * $1.offset) }
         guard length <= largestHeader && Int(length) <= data.count - 8 else {
-            throw InputError("\(file): header of \(length) bytes in a file of \(data.count): truncated or damaged")
+            throw InputError("\(file): has a header of \(length) bytes in a file of \(data.count): truncated or "
+                + "damaged")
         }
         let start = data.startIndex + 8 + Int(length)
         let text = data[data.startIndex + 8..<start]
         guard let header = try? JSONDecoder().decodeForeign(Header.self, from: text) else {
-            throw InputError("\(file): the header is not JSON: damaged")
+            throw InputError("\(file): has a header that is not JSON: damaged")
         }
         let names = Set(arrays.map(\.name))
         if let other = header.entries.keys.sorted().first(where: { !names.contains($0) }) {
-            throw InputError("\(file): array \(other) has no place here: it was written by another configuration")
+            throw InputError("\(file): has an unknown array \(other): it was written with other settings")
         }
         for array in arrays {
             guard let entry = header.entries[array.name] ?? nil else {
-                throw InputError("\(file): no array \(array.name): it was written by another configuration")
+                throw InputError("\(file): has no array \(array.name): it was written with other settings")
             }
             let bytes = array.values.count * 4
             guard entry.dtype == "F32" && entry.shape == array.shape else {
                 throw InputError(
-                    "\(file): \(array.name) is \(entry.dtype) \(entry.shape), expected F32 \(array.shape)")
+                    "\(file): array \(array.name) is \(entry.dtype) \(entry.shape), expected F32 \(array.shape)")
             }
             guard entry.offsets.count == 2, entry.offsets[0] >= 0, bytes <= data.count,
                 entry.offsets[0] <= data.endIndex - start - bytes,
                 entry.offsets[1] == entry.offsets[0] + bytes
-            else { throw InputError("\(file): \(array.name) lies beyond the file's end: truncated or damaged") }
+            else { throw InputError("\(file): array \(array.name) lies beyond the file's end: truncated or damaged") }
             let from = start + entry.offsets[0]
             _ = data.copyBytes(to: UnsafeMutableRawBufferPointer(array.values), from: from..<from + bytes)
         }

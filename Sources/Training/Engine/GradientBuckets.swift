@@ -3,44 +3,45 @@ import Foundation
 import Layers
 import Tensors
 
-/// Gradients in pieces, last declared first: the order in which a backward pass finishes them, more or less. As soon as
-/// a piece is finished on all ranks of this node, its owners start to sum theirs over nodes, while backward goes on.
+/// Gradients in buckets, last declared first, roughly in the order in which a backward pass finishes them. As soon as a
+/// bucket is finished on all ranks of this node, the owners of its slices start to sum them over nodes, while backward
+/// continues.
 ///
-/// Where there is one node, a piece is a whole group, and all sums wait for the end: there is nothing to hide.
+/// With one node, a bucket is a whole group, and all sums wait for the end, because there is no network time to hide.
 final class GradientBuckets {
     struct Bucket {
-        /// Place of the group.
+        /// Index of the group.
         let group: Int
-        /// Elements of the group.
+        /// The bucket's elements of the group.
         let range: Range<Int>
-        /// Those of them that this rank owns.
+        /// The elements that this rank owns.
         let slice: Range<Int>
     }
 
-    /// Of all groups; those that follow another have some too, for what a rank owns of them.
+    /// Buckets of all groups. A group that follows another has buckets too, which say what each rank owns of it.
     private let all: [Bucket]
-    /// Places in `all` of those that the pass under way finishes, in order.
+    /// Indices in `all` of the buckets that the present pass finishes, in order.
     private var expected: [Int] = []
     private let groups: [ParameterGroup]
-    /// Gradients of the ranks of the node, for each group.
+    /// Gradients of each rank of the node, for each group.
     private let gradients: [[UnsafeMutablePointer<Float>]]
     private let node: any Node
     private let exchange: (any NodeExchange)?
     private let ranks: any Ranks
     private let timeline: Timeline?
-    /// Elements that backward hasn't finished yet, of each expected bucket.
+    /// Number of elements that backward hasn't finished yet, for each expected bucket.
     private var missing: [Int] = []
-    /// Expected buckets finished on this rank, in order; and of those, summed over the node.
+    /// Number of expected buckets finished on this rank, in order, and number of those summed over the node.
     private var finished = 0
     private var summed = 0
-    /// Buckets of earlier passes.
+    /// Number of buckets of earlier passes.
     private var past = 0
     private var isFinite = true
 
-    /// Elements of a bucket at most: 4 MiB, large enough for the network's full speed.
+    /// Most elements of a bucket: 4 MiB, large enough for the network's full speed.
     private static let largest = 1 << 20
 
-    /// - Parameter gradients: of the ranks of the node, for each group.
+    /// - Parameter gradients: of each rank of the node, for each group.
     init(
         _ groups: [ParameterGroup], gradients: [[UnsafeMutablePointer<Float>]], node: any Node, ranks: any Ranks,
         timeline: Timeline?
@@ -63,16 +64,16 @@ final class GradientBuckets {
         }
     }
 
-    /// What this rank owns of a group. Of one that follows another it is the same as of that.
+    /// The slices of a group that this rank owns. For a group that follows another they are the same as for that.
     func slices(of group: ParameterGroup) -> [Range<Int>] {
         all.filter { groups[$0.group] === group }.map(\.slice)
     }
 
-    /// Says whose gradients come next.
-    /// - Returns: what takes note of a gradient that backward won't change any more, and moves sums on that are under
-    ///   way; nil where nothing is gained by that.
+    /// Announces whose gradients come next.
+    /// - Returns: a function that takes note of a gradient that backward won't change any more, and moves present sums
+    ///   on; nil where that gains nothing.
     func expect(_ players: [ParameterGroup]) -> ((Tensor) throws -> Void)? {
-        expected = all.indices.filter { place in players.contains { $0 === groups[all[place].group] } }
+        expected = all.indices.filter { index in players.contains { $0 === groups[all[index].group] } }
         missing = expected.map { all[$0].range.count }
         return exchange == nil ? nil : { [unowned self] in try self.take($0) }
     }
@@ -80,18 +81,19 @@ final class GradientBuckets {
     private func own(_ bucket: Bucket) -> Tensor { groups[bucket.group].parameters.gradients }
 
     private func take(_ gradient: Tensor) throws {
-        for place in finished..<expected.count {
-            let bucket = all[expected[place]]
-            // Parameters start on cache lines, and the gaps between them count.
+        for index in finished..<expected.count {
+            let bucket = all[expected[index]]
+            // Parameters start at cache lines, and the gaps between them count.
             let start = gradient.base - own(bucket).base
             guard (0..<own(bucket).count).contains(start) else { continue }
-            missing[place] -= bucket.range.clamped(to: start..<start + (gradient.count + 15) / 16 * 16).count
+            missing[index] -= bucket.range.clamped(to: start..<start + (gradient.count + 15) / 16 * 16).count
         }
         while finished < expected.count && missing[finished] == 0 { finished += 1 }
         _ = try timeline.measured("gradient sum over nodes", .communication, advance)
     }
 
-    /// Sums what is finished on all ranks of the node, and moves the sums over nodes on. Returns whether all are done.
+    /// Sums the buckets that all ranks of the node have finished, and moves the sums over nodes on. Returns whether all
+    /// are done.
     private func advance() throws -> Bool {
         guard let exchange else { return true }
         exchange.announce(past + finished)
@@ -114,13 +116,13 @@ final class GradientBuckets {
         }
     }
 
-    /// Returns when this rank's slices hold the sums over all ranks, and whether these are finite. Every rank of the
-    /// node has finished its gradients when it calls this.
+    /// Waits until this rank's slices hold the sums over all ranks, and returns whether these are finite. A rank calls
+    /// it when its gradients are finished.
     func finish() throws -> Bool {
         finished = expected.count
         if exchange == nil {
             try ranks.waiting("meeting of the node", node.meet)
-            for place in expected { sumOverNode(all[place]) }
+            for index in expected { sumOverNode(all[index]) }
         } else {
             try ranks.waiting("gradient sum over nodes") {
                 while try !advance() { sched_yield() }

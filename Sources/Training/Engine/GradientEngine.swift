@@ -4,12 +4,12 @@ import Tensors
 
 /// Sums a model's gradients over ranks and updates its parameters.
 ///
-/// The ranks of a node share memory: one copy of parameters and of what rules keep beside them, and everyone's
-/// gradients. Each of them sums and updates its own slices, so that a gradient is read once and a parameter written
-/// once, by one rank, and the update's work is divided by the ranks of a node. Between nodes the owners of a slice sum
-/// theirs over the network, while backward still runs.
+/// The ranks of a node share memory: one copy of parameters and of the update rules' arrays, and the gradients of each
+/// rank. Each rank sums and updates its own slices. So a gradient is read once and a parameter written once, by one
+/// rank, and the ranks of a node divide the work of the update. Between nodes, the owners of a slice sum it over the
+/// network while backward still runs.
 package final class GradientEngine {
-    /// Why ranks of one machine don't share memory, for the user.
+    /// Why the ranks of a machine don't share memory, for the user; nil where they do.
     package var note: String? { node.note }
     private let node: any Node
     private let ranks: any Ranks
@@ -17,7 +17,7 @@ package final class GradientEngine {
     private let store: ParameterStore
     private let buckets: GradientBuckets
 
-    /// Moves parameters, gradients and moments into memory that the node shares. Collective.
+    /// Moves parameters, gradients and moments into the node's shared memory. Collective.
     package init(_ store: ParameterStore, ranks: any Ranks) throws {
         let device = store.device
         let groups = store.groups
@@ -32,11 +32,11 @@ package final class GradientEngine {
         buckets = GradientBuckets(
             groups, gradients: gradients.map { $0.map { $0.baseAddress! } }, node: node, ranks: ranks,
             timeline: device.timeline)
-        for (place, group) in groups.enumerated() {
+        for (index, group) in groups.enumerated() {
             let (count, arrays) = (group.count, [group.parameters.values] + group.slots)
-            let shared = try node.memory(node.place == 0 ? arrays.count * count : 0)[0]
+            let shared = try node.memory(node.index == 0 ? arrays.count * count : 0)[0]
             device.memory.countForeign(
-                bytes: 4 * ((node.place == 0 ? arrays.count * count : 0) + group.parameters.gradients.count))
+                bytes: 4 * ((node.index == 0 ? arrays.count * count : 0) + group.parameters.gradients.count))
             let copies = arrays.enumerated().map { kind, old in
                 let new = device.tensor([count], at: shared.baseAddress! + kind * count, of: node)
                 for slice in buckets.slices(of: group) {
@@ -46,25 +46,25 @@ package final class GradientEngine {
             }
             let own =
                 group.rule.hasGradient
-                ? device.tensor([count], at: gradients[place][node.place].baseAddress!, of: node) : nil
+                ? device.tensor([count], at: gradients[index][node.index].baseAddress!, of: node) : nil
             group.move(values: copies[0], gradients: own, slots: Array(copies.dropFirst()))
         }
         device.memory.trim()  // of the arrays that were moved
         try ranks.waiting("meeting of the node", node.meet)
     }
 
-    /// Says whose gradients come next: those of the players of a pass.
-    /// - Returns: for `Pass.backward`: takes a gradient that is finished, to sum it over nodes while backward goes on;
-    ///   nil where nothing is gained by that.
+    /// Announces whose gradients come next: those of the players of a pass.
+    /// - Returns: the argument `finished` of `Pass.backward`. It takes a finished gradient and starts to sum it over
+    ///   nodes while backward continues; nil where that gains nothing.
     package func expect(_ players: [ParameterGroup]) -> ((Tensor) throws -> Void)? { buckets.expect(players) }
 
-    /// Moves the players once, along this rank's part of the gradients, and who follows them, unless the loss or a
-    /// gradient isn't finite. Collective; the answer is the same on every rank.
+    /// Sums the gradients, and moves the players and the groups that follow them once, unless the loss or a gradient
+    /// isn't finite. Collective; the result is the same on every rank.
     ///
     /// - Parameters:
-    ///   - players: those that were expected.
-    ///   - terms: this rank's parts; sums over ranks afterwards.
-    ///   - votes: summed over ranks on the way.
+    ///   - players: the same as for `expect`.
+    ///   - terms: this rank's parts; on return, the sums over ranks.
+    ///   - votes: numbers to sum over ranks in the same call.
     ///   - step: counted from 0, of a run of `steps`.
     package func update(
         _ players: [ParameterGroup], _ terms: inout LossTerms, votes: [Double] = [], at step: Int, of steps: Int
@@ -86,8 +86,8 @@ package final class GradientEngine {
         return (isFinite, Array(sums[terms.values.count..<sums.count - 1]))
     }
 
-    /// What this rank is to write of a checkpoint: those of its slices that it stands for among the nodes, of
-    /// parameters and moments. Each is some rank's.
+    /// The parameters and moments that this rank writes to a checkpoint: its own slices, if its node is the one that
+    /// writes them. Each slice is written by exactly one rank.
     var ownedRegions: [UnsafeMutableBufferPointer<Float>] {
         guard node.standsForOwners else { return [] }
         return store.groups.flatMap { group in

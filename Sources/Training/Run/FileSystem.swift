@@ -16,8 +16,8 @@ package struct FileError: Error, CustomStringConvertible {
     package var description: String { "can't \(action) \(path): \(String(cString: strerror(code)))" }
 }
 
-/// Makes a folder and those that it lies in, where they are not there yet.
-/// - Throws: `InputError` where a file stands in the way or the system refuses.
+/// Makes a folder and its parents, where they don't exist yet.
+/// - Throws: `InputError` where a file has that name or the system refuses.
 package func makeFolder(_ path: String) throws {
     guard (try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)) == nil else {
         return
@@ -27,13 +27,13 @@ package func makeFolder(_ path: String) throws {
     throw InputError("folder \(path) can't be made: \(String(cString: strerror(errno)))")
 }
 
-/// Gives a finished file its name, in the place of what bears it.
+/// Gives a finished file its name; it replaces a file of that name.
 package func moveFile(_ from: String, to: String) throws { try DurableFile.rename(from, to: to) }
 
-/// Writes that survive a crash of the machine once they have returned.
+/// Writes that survive a crash of the machine as soon as they have returned.
 enum DurableFile {
-    /// Makes a file of so many bytes with these at its start, for others to fill. On the disk once its maker has updated
-    /// it.
+    /// Makes a file of a given size with these bytes at its start, for others to fill. It is on the disk after the
+    /// process that made it has updated it.
     static func create(_ path: String, opening: Data, bytes: Int) throws {
         let descriptor = try opened(path, O_WRONLY | O_CREAT | O_TRUNC, action: "create")
         defer { close(descriptor) }
@@ -41,11 +41,11 @@ enum DurableFile {
         try opening.withUnsafeBytes { try write($0, to: descriptor, at: 0, path: path) }
     }
 
-    /// Writes pieces to their places (bytes from the start) in a file that is there, and forces them to the disk.
-    static func update(_ path: String, _ pieces: [(offset: Int, bytes: UnsafeRawBufferPointer)]) throws {
+    /// Writes slices at their offsets (in bytes from the start) in an existing file, and forces them to the disk.
+    static func update(_ path: String, _ slices: [(offset: Int, bytes: UnsafeRawBufferPointer)]) throws {
         let descriptor = try opened(path, O_WRONLY, action: "open")
         defer { close(descriptor) }
-        for piece in pieces { try write(piece.bytes, to: descriptor, at: piece.offset, path: path) }
+        for slice in slices { try write(slice.bytes, to: descriptor, at: slice.offset, path: path) }
         guard fsync(descriptor) == 0 else { throw FileError(action: "write", path: path, code: errno) }
     }
 
@@ -76,7 +76,7 @@ enum DurableFile {
         guard fsync(descriptor) == 0 else { throw FileError(action: "write", path: path, code: errno) }
     }
 
-    /// Writes a file that may be there already: a kill at any time leaves the old one or the new one, whole.
+    /// Writes a file that may exist already. A kill at any time leaves either the old one or the new one, complete.
     static func replace(_ path: String, by data: Data) throws {
         let temporary = path + ".writing"
         try write(data, to: temporary)

@@ -5,15 +5,15 @@ import Foundation
 package struct Metric: Encodable, Sendable {
     package let step: Int
     package let epoch: Int
-    /// Of the global batch: the loss, and by name what it is the sum of; null where it was not finite.
+    /// The loss of the global batch, and its terms by name; null where one isn't finite.
     package let terms: LossTerms
-    /// Of the first group that moves, at this step.
+    /// Learning rate of the first group that moves, at this step.
     package let rate: Double?
-    /// All ranks together, since the line before.
+    /// Of all ranks together, since the line before.
     package let imagesPerSecond: Double
     /// Since this start of the program.
     package let seconds: Double
-    /// What the ranks computed a step, on lines before which they were compared.
+    /// The ranks' computing times, on lines of steps in which they were compared.
     let computing: SlowRanks.Comparison?
 
     private enum CodingKeys: String, CodingKey {
@@ -38,26 +38,26 @@ package struct Metric: Encodable, Sendable {
     }
 }
 
-/// Appends lines to `metrics.jsonl`. For the first rank. Several programs may append at once.
+/// Appends lines to `metrics.jsonl`. For rank 0. Several programs may append at once.
 ///
-/// What a full disk doesn't take is kept, up to a limit, and written with a later line.
+/// Lines that a full disk doesn't take are kept, up to a limit, and written with a later line.
 package final class Journal {
     private let path: String
     private let descriptor: Int32
     private let encoder = JSONEncoder()
     private var unwritten = Data()
-    /// What hinders writing now, for the user; nil where nothing does.
+    /// Why lines can't be written now, for the user; nil where they can.
     package private(set) var problem: String?
 
-    /// Lines of an earlier start that were broken, and are left out.
+    /// Number of broken lines of an earlier start, which are left out.
     package private(set) var brokenLines = 0
 
     private static let mostUnwritten = 64 << 20
-    /// Whether more waited than that.
+    /// Whether more than that waited.
     private var isFull = false
 
-    /// - Parameter start: for the run itself: lines of later steps, from a run that went further than its checkpoint,
-    ///   and broken ones are dropped first. nil keeps all.
+    /// - Parameter start: the step from which the run continues. Broken lines and lines of later steps are dropped
+    ///   first (a run may have gone further than its checkpoint). nil keeps all lines.
     package init(run: String, from start: Int?) throws {
         path = run + "/metrics.jsonl"
         if let start, FileManager.default.fileExists(atPath: path) {
@@ -69,7 +69,7 @@ package final class Journal {
         descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw FileError(action: "open", path: path, code: errno) }
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // A line that a kill cut off must not swallow the next.
+        // A line that a kill cut off must not join the next one.
         var last = UInt8(ascii: "\n")
         let size = lseek(descriptor, 0, SEEK_END)
         if size > 0 && pread(descriptor, &last, 1, size - 1) == 1 && last != UInt8(ascii: "\n") {
@@ -79,7 +79,7 @@ package final class Journal {
 
     deinit { close(descriptor) }
 
-    /// The lines that are whole and of no later step than this, and how many aren't whole.
+    /// The whole lines up to this step, and the number of broken lines.
     private static func lines(_ old: Data, upTo start: Int) -> (kept: Data, broken: Int) {
         struct Line: Decodable { let step: Int? }
         var (kept, broken) = (Data(), 0)
@@ -110,7 +110,11 @@ package final class Journal {
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else {
                 problem = FileError(action: "write", path: path, code: errno).description
-                if isFull { problem? += ", and lines are lost now, for \(Self.mostUnwritten >> 20) MiB of them wait" }
+                if isFull {
+                    problem? +=
+                        ", and new lines are lost, because \(Self.mostUnwritten >> 20) MiB of them "
+                        + "already wait"
+                }
                 return
             }
             unwritten = Data(unwritten.dropFirst(count))

@@ -1,12 +1,13 @@
 import Foundation
 
-/// A line that tells a person how training goes: rewritten in place on a terminal, a new one now and then otherwise.
+/// A line that shows a person how training goes. On a terminal it is rewritten in place; otherwise a new line is
+/// printed now and then.
 package final class Progress {
     private let steps: Int
     private let isTerminal: Bool
     private let start = ContinuousClock.now
     private var last: ContinuousClock.Instant?
-    /// Images since the line that is shown.
+    /// Images since the last line.
     private var images = 0
     private let firstStep: Int
 
@@ -16,11 +17,11 @@ package final class Progress {
         self.isTerminal = isTerminal
     }
 
-    /// Seconds since this was made.
+    /// Seconds since this object was made.
     package var seconds: Double { start.duration(to: .now) / .seconds(1) }
 
-    /// Counts a step of so many images and shows it if it is time to: every half second on a terminal, every ten
-    /// otherwise, and the first and last.
+    /// Counts a step with its images, and shows the line when it is due: every half second on a terminal, every ten
+    /// seconds otherwise, and at the first and last step.
     package func show(step: Int, loss: Double, images count: Int) {
         let now = ContinuousClock.now
         images += count
@@ -37,7 +38,7 @@ package final class Progress {
         fflush(nil)
     }
 
-    /// Ends a line that is being rewritten, so that another can follow.
+    /// Ends the line that is rewritten, so that other output can follow.
     package func end() {
         if isTerminal && last != nil { print("") }
     }
@@ -49,8 +50,8 @@ package final class Progress {
             : String(format: "%d:%02d", whole / 60, whole % 60)
     }
 
-    /// Whether what this process prints reaches a terminal. Open MPI gives ranks a terminal of its own, so under
-    /// mpirun the output of the process that started this one is looked at.
+    /// Whether this process's output reaches a terminal. Open MPI gives ranks a terminal of its own. So under mpirun,
+    /// the output of the parent process decides.
     package static func reachesTerminal(environment: [String: String]) -> Bool {
         guard environment["OMPI_COMM_WORLD_SIZE"] != nil else { return isatty(STDOUT_FILENO) != 0 }
         let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(getppid())/fd/1")

@@ -1,19 +1,19 @@
 import Collectives
 import Foundation
 
-/// The directory of a run while one job trains in it. For the first rank.
+/// The directory of a run while one job trains in it. For rank 0.
 final class RunDirectory {
     let path: String
     private let lock: Int32
-    /// Whether it was made for this job, which has its lock.
+    /// Whether this job, which holds the lock, made the directory.
     private var isNew = false
     private var nextLook = ContinuousClock.now
 
     private static let lockName = ".lock"
 
-    /// Makes the directory where it isn't there, and takes its lock, which ends with this object or its process.
-    /// - Parameter patience: seconds to wait for the lock: a job that died may not be gone yet. Twelve times as long where
-    ///   it was on another host, for a file server keeps the lock of a host that died for a minute or more.
+    /// Makes the directory if it doesn't exist, and takes its lock, which ends with this object or its process.
+    /// - Parameter patience: seconds to wait for the lock, because a dead job may not be gone yet. For a job on another
+    ///   host it is twelve times as long: a file server keeps the lock of a dead host for a minute or more.
     /// - Throws: `InputError` when another job has it.
     init(_ path: String, patience: Double, warn: (String) -> Void) throws {
         self.path = path
@@ -35,19 +35,21 @@ final class RunDirectory {
                     isExtended = true
                     deadline += .seconds(11 * patience)
                     warn(
-                        "\(path) has the lock of \(owner): waiting \(Int(11 * patience)) s more, that host may be dead")
+                        "\(path) is locked by \(owner): waiting \(Int(11 * patience)) s more, because that host may "
+                            + "be dead")
                 }
                 (code, _) = (0, usleep(100_000))
             }
             if code == EWOULDBLOCK {
                 defer { close(descriptor) }
                 throw InputError(
-                    "another job trains in \(path) (\(Self.text(of: descriptor))): wait for its end, stop it with touch "
-                        + "\(path)/\(Self.stopName), or choose another --output")
+                    "another job trains in \(path) (\(Self.text(of: descriptor))): wait until it ends, stop it with "
+                        + "touch \(path)/\(Self.stopName), or choose another --output")
             }
             if code != 0 {
                 warn(
-                    "\(path) can't be locked (\(String(cString: strerror(code)))): see to it that no other job trains in it"
+                    "\(path) can't be locked (\(String(cString: strerror(code)))): make sure that no other job trains "
+                        + "in it"
                 )
             }
             // Another job may have removed the directory, and this file, just before the lock was taken.
@@ -61,13 +63,13 @@ final class RunDirectory {
         let owner = "process \(getpid())\(Self.host)\n"
         ftruncate(lock, 0)
         _ = owner.withCString { pwrite(lock, $0, strlen($0), 0) }
-        // What a job left that was killed before it could obey.
+        // Left by a job that was killed before it could obey.
         if (try? FileManager.default.removeItem(atPath: stopFile)) != nil {
-            warn("\(stopFile) was there from before this start, and is removed")
+            warn("removed \(stopFile), which was there before this start")
         }
     }
 
-    /// Lets go of the directory, and removes one that has got nothing in it.
+    /// Releases the directory, and removes it if this job made it and nothing is in it.
     deinit {
         if isNew, (try? FileManager.default.contentsOfDirectory(atPath: path)) == [Self.lockName] {
             try? FileManager.default.removeItem(atPath: path)
@@ -94,8 +96,8 @@ final class RunDirectory {
     private static let stopName = "STOP"
     private var stopFile: String { "\(path)/\(Self.stopName)" }
 
-    /// Whether somebody has made a file STOP here. To look takes a hundredth of the time, however far away the directory
-    /// is; one that is slow for once isn't looked at for 5 seconds.
+    /// Whether somebody has made a file STOP here. Looking takes at most a hundredth of the time, however slow the
+    /// directory is. After one slow look, the next comes within 5 seconds.
     var isAskedToStop: Bool {
         let start = ContinuousClock.now
         guard nextLook <= start else { return false }
@@ -104,6 +106,6 @@ final class RunDirectory {
         return isThere
     }
 
-    /// Removes the file STOP, so that the run can go on later.
+    /// Removes the file STOP, so that the run can continue later.
     func takeStop() { try? FileManager.default.removeItem(atPath: stopFile) }
 }

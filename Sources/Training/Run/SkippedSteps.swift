@@ -2,14 +2,14 @@ import Collectives
 import Datasets
 import Layers
 
-/// Steps without a finite loss and gradient. What the first in a row was given is kept for a person to look at.
+/// Steps without a finite loss and gradient. The batch of the first in a row is kept for a person to look at.
 final class SkippedSteps {
-    /// So many in a row end the run.
+    /// Number of skipped steps in a row that ends the run.
     private static let most = 10
 
-    /// In a row, up to now.
+    /// Number of skipped steps in a row, up to now.
     private(set) var inARow = 0
-    /// Who was to move in the first of them; later ones may go astray for its sake.
+    /// The groups that were to move in the first of them, which may be the cause of the later ones.
     private(set) var players: [ParameterGroup] = []
     private let kept: NonFiniteBatch
     private let ranks: any Ranks
@@ -17,7 +17,7 @@ final class SkippedSteps {
 
     /// - Parameters:
     ///   - run: its directory.
-    ///   - warn: called on the rank that has something to say.
+    ///   - warn: called on the rank that has something to report.
     init(run: String, ranks: any Ranks, warn: @escaping (String) -> Void) {
         kept = NonFiniteBatch(run: run)
         self.ranks = ranks
@@ -28,15 +28,15 @@ final class SkippedSteps {
 
     /// Takes note of a step that was finite.
     func end() {
-        if inARow > 1 && ranks.isFirst { warn("\(inARow) steps in a row were skipped, up to here") }
+        if inARow > 1 && ranks.isFirst { warn("\(inARow) steps in a row were skipped; the last step was finite again") }
         inARow = 0
     }
 
-    /// Takes note of one that wasn't. Collective.
+    /// Takes note of a step that was not finite. Collective.
     /// - Parameters:
     ///   - step: counted from 1.
     ///   - batch: of the pass that wasn't finite.
-    ///   - players: who was to move in it.
+    ///   - players: the groups that were to move in it.
     func add(step: Int, loss: Double, batch: some RankBatch, players: [ParameterGroup]) throws {
         inARow += 1
         guard inARow == 1 else { return }
@@ -44,13 +44,13 @@ final class SkippedSteps {
         let isKept = try ranks.gather(ranks.isFirst && kept.hasRoom ? 1 : 0)[0] == 1
         if isKept {
             let outcome = Result { try kept.write(step: step, rank: ranks.rank, batch) }
-            if case .failure(let error) = outcome { warn("batch of step \(step) not kept: \(error)") }
+            if case .failure(let error) = outcome { warn("the batch of step \(step) can't be kept: \(error)") }
         }
         guard ranks.isFirst else { return }
         warn(
-            "step \(step) skipped, its loss \(loss) or a gradient is not finite"
+            "step \(step) skipped, because its loss (\(loss)) or a gradient is not finite"
                 + (isKept
-                    ? "; what it was given is in \(kept.folder(step))"
-                    : "; what it was given is not kept, for \(kept.folder) has that of \(kept.limit) steps"))
+                    ? "; its batch is kept in \(kept.folder(step))"
+                    : "; its batch is not kept, because \(kept.folder) already holds those of \(kept.limit) steps"))
     }
 }

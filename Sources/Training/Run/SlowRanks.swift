@@ -1,9 +1,10 @@
 import Collectives
 
-/// Finds the rank that others wait for, by the time that it computes: a rank that waits takes as long as the slowest.
+/// Finds the rank that others wait for. It compares computing times without waits, because with waits all ranks take as
+/// long as the slowest.
 final class SlowRanks {
-    /// What a rank computes for each of its images, in milliseconds, over the last steps. For an image, because some
-    /// ranks have more of them than others.
+    /// The ranks' computing times over the last steps, in milliseconds for each image, because some ranks have more
+    /// images than others.
     package struct Comparison: Encodable, Sendable {
         let median: Double
         let slowest: Double
@@ -16,7 +17,8 @@ final class SlowRanks {
             case slowest = "slowest_ms_per_image"
         }
 
-        /// Worth a word: half as long again as the others, and not by next to nothing.
+        /// Whether the slowest is worth a warning: it takes more than 1.5 times the median, and the difference isn't
+        /// tiny.
         var isSlow: Bool { slowest > 1.5 * median && slowest > median + 0.05 }
     }
 
@@ -36,10 +38,10 @@ final class SlowRanks {
         waited = activity.now.waited
     }
 
-    /// On the first rank, whether it is time to compare.
+    /// On rank 0, whether it is time to compare.
     var isDue: Bool { ranks.isFirst && ranks.worldSize > 1 && start + Self.pause < .now }
 
-    /// Counts a step that ends here, with so many images of this rank.
+    /// Counts a step that ends now, with this rank's number of images.
     func endStep(images count: Int) { images += count }
 
     /// Compares the steps since the last time. Collective.
@@ -51,7 +53,7 @@ final class SlowRanks {
         return Self.comparison(nanoseconds: try ranks.gather(own), hosts: hosts)
     }
 
-    /// - Parameter nanoseconds: an image, of each rank; 0 where it had none.
+    /// - Parameter nanoseconds: time for each image, by rank; 0 for a rank without images.
     static func comparison(nanoseconds: [Int], hosts: [String]) -> Comparison {
         let slowest = nanoseconds.indices.max { nanoseconds[$0] < nanoseconds[$1] } ?? 0
         let others = nanoseconds.filter { $0 > 0 }.sorted()

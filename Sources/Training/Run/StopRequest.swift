@@ -1,20 +1,20 @@
 import Foundation
 import Synchronization
 
-/// Signals that this process has been sent and that a `StopRequest` watches: bit n for signal n. Signals belong to
-/// the process, and a handler can reach nothing else.
+/// Signals that this process received and that a `StopRequest` watches: bit n for signal n. It is global, because
+/// signals belong to the process, and a handler can reach nothing else.
 private let received = Atomic<UInt64>(0)
 
-/// Turns the signals that ask a run to stop into a flag that the loop reads between steps. Once made, it stays.
+/// Turns the signals that ask a run to stop into a flag that the loop reads between steps. The flag is never cleared.
 ///
-/// To be made on the thread that computes, which from then on is not interrupted by these signals: oneDNN's kernels
-/// keep things where the system puts a handler's frame, and a handler in the midst of one corrupts memory. Another
-/// thread of the process takes the signal, or it stays pending.
+/// To be made on the thread that computes. These signals no longer interrupt that thread: oneDNN's kernels keep data
+/// where the system puts a handler's frame, so a handler that interrupts a kernel corrupts memory. Another thread of
+/// the process takes the signal, or it stays pending.
 package struct StopRequest: Sendable {
     private let signals: [Int32]
 
-    /// - Parameter signals: taken over from their default action, which would end the program at once. What is ignored
-    ///   stays so: `nohup` means it.
+    /// - Parameter signals: those to catch, whose default action would end the program at once. Ignored signals stay
+    ///   ignored, as `nohup` demands.
     package init(signals: [Int32] = [SIGTERM, SIGUSR1, SIGINT, SIGHUP]) {
         let signals = signals.filter { number in
             var action = sigaction()

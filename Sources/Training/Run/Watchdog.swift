@@ -2,14 +2,15 @@ import Collectives
 import Foundation
 import Synchronization
 
-/// Ends a job that stands still, and says who waits for whom.
+/// Ends a job that stands still, and reports which ranks wait for which.
 ///
-/// A thread on each rank looks at what its rank does. When a collective call, or the work between two, takes half the
-/// time that is allowed, it writes that into a folder of the run directory; when a call takes all of it, the lowest
-/// rank that waits so long reads what the others wrote, tells, and each of them ends its process, so that the launcher
-/// ends the job. No messages, for those may be what stands still. A rank that wrote nothing doesn't run, or has no link.
+/// A thread on each rank watches that rank. When a collective call, or the work between two calls, has taken half the
+/// timeout, it writes a report into a folder of the run directory. When a call has taken the whole timeout, the lowest
+/// rank that has waited so long reads the others' reports and prints the result. Then each waiting rank ends its
+/// process, so that the launcher ends the job. The ranks exchange no messages, because these may be what stands still.
+/// A rank without a report doesn't run, or is cut off.
 final class Watchdog: Sendable {
-    /// What a rank writes.
+    /// The report that a rank writes.
     struct Report: Codable, Equatable {
         let rank: Int
         let step: Int
@@ -20,28 +21,28 @@ final class Watchdog: Sendable {
     }
 
     private let activity: Activity
-    private let place: (rank: Int, hosts: [String])
+    private let world: (rank: Int, hosts: [String])
     private let folder: String
     private let timeout: Double
     private let end: @Sendable (String?) -> Void
     private let isOver = Mutex(false)
 
-    /// Of a rank's looks. Time is counted in them, so that a job that was suspended as a whole has not waited.
+    /// Seconds between looks. Time is counted in looks, so that a job that was suspended as a whole has not waited.
     private static let pause = 0.25
 
-    /// Starts to watch.
+    /// Starts watching.
     /// - Parameters:
     ///   - hosts: of each rank.
-    ///   - folder: for this start of the job; all ranks see it, where they can.
+    ///   - folder: for the reports of this start of the job; all ranks should see it.
     ///   - timeout: seconds.
-    ///   - end: called once on a rank that has waited that long, with what there is to tell, or nil where another rank
-    ///     tells it.
+    ///   - end: called once on a rank that has waited that long, with the message, or nil where another rank reports
+    ///     it.
     init(
         _ activity: Activity, rank: Int, hosts: [String], folder: String, timeout: Double,
         end: @escaping @Sendable (String?) -> Void
     ) {
         self.activity = activity
-        place = (rank, hosts)
+        world = (rank, hosts)
         self.folder = folder
         self.timeout = timeout
         self.end = end
@@ -60,7 +61,7 @@ final class Watchdog: Sendable {
             Thread.sleep(forTimeInterval: Self.pause)
             let state = activity.now
             guard state.calls == last.calls && state.call == last.call else {
-                if isReported { try? FileManager.default.removeItem(atPath: path(place.rank)) }
+                if isReported { try? FileManager.default.removeItem(atPath: path(world.rank)) }
                 (last, looks, isReported) = (state, 0, false)
                 continue
             }
@@ -72,7 +73,7 @@ final class Watchdog: Sendable {
             }
             if seconds >= timeout && state.call != nil {
                 report(state, seconds)
-                // Those who came into the call a little later write their last report, too.
+                // Ranks that entered the call a little later write their last report too.
                 Thread.sleep(forTimeInterval: min(2, timeout / 4))
                 guard activity.now.calls == state.calls && activity.now.call != nil else { continue }
                 return tell(own(state, seconds))
@@ -83,41 +84,41 @@ final class Watchdog: Sendable {
     private func path(_ rank: Int) -> String { "\(folder)/rank-\(rank).json" }
 
     private func own(_ state: Activity.State, _ seconds: Double) -> Report {
-        Report(rank: place.rank, step: state.step, calls: state.calls, call: state.call, seconds: seconds)
+        Report(rank: world.rank, step: state.step, calls: state.calls, call: state.call, seconds: seconds)
     }
 
-    /// Seconds that the run directory is waited for: what stands still may be its disk.
+    /// Seconds to wait for the run directory, because its disk may be what stands still.
     private static let patience = 5.0
 
     private func report(_ state: Activity.State, _ seconds: Double) {
         let work = BackgroundWork("report") { [self, report = own(state, seconds)] in
             try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-            try? JSONEncoder().encode(report).write(to: URL(fileURLWithPath: path(place.rank)), options: .atomic)
+            try? JSONEncoder().encode(report).write(to: URL(fileURLWithPath: path(world.rank)), options: .atomic)
         }
         work.wait(atMost: Self.patience)
     }
 
     private func tell(_ own: Report) {
         let reading = BackgroundWork("reports") { [self] in
-            place.hosts.indices.map { rank in
+            world.hosts.indices.map { rank in
                 FileManager.default.contents(atPath: path(rank)).flatMap {
                     try? JSONDecoder().decodeForeign(Report.self, from: $0)
                 }
             }
         }
-        var reports = [Report?](repeating: nil, count: place.hosts.count)
+        var reports = [Report?](repeating: nil, count: world.hosts.count)
         if reading.wait(atMost: Self.patience), let read = try? reading.wait() { reports = read }
         let unwritten = reports[own.rank] == nil ? folder : nil
         reports[own.rank] = own
-        // One that came later into its call hasn't waited long enough to speak.
+        // A rank that entered its call later hasn't waited long enough to report.
         let speaker = reports.firstIndex { $0?.call != nil && $0!.seconds >= timeout }
         guard speaker == own.rank else { return end(nil) }
-        end(Self.description(own, reports: reports, hosts: place.hosts, unwritten: unwritten))
+        end(Self.description(own, reports: reports, hosts: world.hosts, unwritten: unwritten))
     }
 
-    /// One line: who waits, in which call, for how long, and what is known of the others. Who waits isn't missing where
-    /// others wait in another call: what came of a sum can reach one rank before the last word of it reaches another.
-    /// - Parameter unwritten: the folder, where reports can't be written to it, so that nothing is known of others.
+    /// One line: which ranks wait, in which call, for how long, and what is known of the others. A waiting rank isn't
+    /// counted as missing when others wait in another call: the result of a sum can reach one rank before another.
+    /// - Parameter unwritten: the folder, if reports can't be written there, so that nothing is known of the others.
     static func description(
         _ own: Report, reports: [Report?], hosts: [String], unwritten: String? = nil
     ) -> String {
@@ -125,11 +126,11 @@ final class Watchdog: Sendable {
         var missing: [String] = []
         for (rank, report) in reports.enumerated() {
             guard let report else {
-                missing.append("rank \(rank) on \(hosts[rank]) (no word from it: stopped, dead or cut off)")
+                missing.append("rank \(rank) on \(hosts[rank]) (no report: stopped, dead or cut off)")
                 continue
             }
             guard let call = report.call.map({ "collective \(report.calls), \($0)" }) else {
-                let doing = "computing behind call \(report.calls), for \(Int(report.seconds)) s"
+                let doing = "computing after call \(report.calls), for \(Int(report.seconds)) s"
                 missing.append("rank \(rank) on \(hosts[rank]) (\(doing))")
                 continue
             }
@@ -144,9 +145,9 @@ final class Watchdog: Sendable {
         }
         let others =
             if let unwritten {
-                "what others do isn't known, for \(unwritten) can't be written"
+                "what the others do isn't known, because \(unwritten) can't be written"
             } else if missing.isEmpty {
-                "all ranks wait: the network between them fails"
+                "all ranks wait, so the network between them has failed"
             } else {
                 "not there: \(missing.prefix(8).joined(separator: ", "))"
                     + (missing.count > 8 ? " and \(missing.count - 8) more" : "")

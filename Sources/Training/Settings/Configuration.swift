@@ -2,10 +2,10 @@ import Collectives
 import Datasets
 import Foundation
 
-/// Everything that decides a run of a method. Files are JSON5 with any of these keys; unknown keys are refused.
+/// All settings of a run of a method. Files are JSON5 with any of these keys; unknown keys are refused.
 ///
 /// One tree holds the settings of the run, of the method and, under `data`, of its data; `method` names the method.
-/// The parts keep out of each other's way: no method has a setting called as one of the run.
+/// Names don't collide: no method has a setting with the name of one of the run.
 @dynamicMemberLookup
 package struct Configuration<M: Method>: Equatable, Sendable {
     package var run = RunSettings()
@@ -73,13 +73,14 @@ package struct Configuration<M: Method>: Equatable, Sendable {
             })
     }
 
-    /// Each element of a list laid over an element's defaults: lists are leaves where trees are laid over trees.
+    /// The tree with each element of a list laid over an element's defaults. Laying trees over trees doesn't do that,
+    /// because there a list is a leaf.
     private static func withWholeElements(_ tree: JSONValue) throws -> JSONValue {
         try elements.reduce(tree) { tree, list in
             guard case .array(let values) = tree.value(at: list.key) else { return tree }
             let defaults = try JSONValue(of: list.value)
-            let whole = try values.enumerated().map { place, value in
-                let path = "\(list.key)[\(place)]"
+            let whole = try values.enumerated().map { index, value in
+                let path = "\(list.key)[\(index)]"
                 let whole = try defaults.overlaid(with: value, path: [path])
                 try check(whole, like: list.value, over: defaults, path: path + ".")
                 return whole
@@ -95,9 +96,9 @@ package struct Configuration<M: Method>: Equatable, Sendable {
         let _: Element = try decoded(tree, over: defaults, path: path)
     }
 
-    /// Settings from a tree of them all.
-    /// - Parameter path: of the tree, for errors.
-    /// - Throws: `InputError` that names the setting of another type.
+    /// A part of the settings, from the tree of all settings.
+    /// - Parameter path: path of the tree, for errors.
+    /// - Throws: `InputError` that names the setting whose type is wrong.
     private static func decoded<Part: Decodable>(
         _ tree: JSONValue, over defaults: JSONValue, path: String = ""
     ) throws -> Part {
@@ -105,7 +106,7 @@ package struct Configuration<M: Method>: Equatable, Sendable {
             try JSONDecoder().decode(Part.self, from: JSONEncoder().encode(tree))
         }
         do { return try decode(tree) } catch let error as DecodingError {
-            // Foundation doesn't always say where, so each setting is tried by itself.
+            // Foundation doesn't always say which, so each setting is tried alone.
             let wrong = tree.differences(from: defaults).first { name in
                 let value = tree.value(at: name)
                 return (try? decode(defaults.overlaid(with: .leaf(name, value)))) == nil
@@ -124,27 +125,27 @@ package struct Configuration<M: Method>: Equatable, Sendable {
         try method.check()
     }
 
-    /// These settings for going on with an earlier run: what is automatic stays what it was found to be.
-    /// - Throws: `InputError` on a change that the steps already made don't allow.
+    /// These settings for continuing an earlier run: automatic settings keep the values found then.
+    /// - Throws: `InputError` on a change of a setting that can't change once steps have been made.
     package func resuming(_ earlier: Configuration) throws -> Configuration {
         var result = self
         result.method = method.adopting(earlier.method)
         result.data = data.adopting(earlier.data)
         for path in try result.tree().differences(from: earlier.tree()) where !Self.isChangeable(path) {
             throw InputError(
-                "\(path) differs from the run that is resumed: its value decided the steps already made; "
-                    + "leave it out, or start a new run with another --output")
+                "\(path) differs from the run to resume, and can't change during a run: leave it out, or start a new "
+                    + "run with another --output")
         }
         return result
     }
 }
 
 extension DecodingError {
-    /// What should stand where something else does.
+    /// The expected value, in words.
     fileprivate var expectation: String {
         switch self {
         case .typeMismatch(let type, _), .valueNotFound(let type, _): Self.words(type)
-        case .dataCorrupted(let context):  // the tree is sound, so it is a choice, or a number
+        case .dataCorrupted(let context):  // the tree is valid, so it is an unknown choice, or a number
             (context.underlyingError as? UnknownChoice)?.expectation ?? "a whole number that fits 64 bits"
         default: "of another form"
         }

@@ -13,7 +13,8 @@ package enum JSONValue: Codable, Equatable, Sendable {
     case array([JSONValue])
     case object([String: JSONValue])
 
-    /// Settings lie five deep. What tries each kind of value in turn takes seconds for hundreds of levels.
+    /// Most levels of nesting. Settings have five. The decoder tries each kind of value in turn, which takes seconds
+    /// for hundreds of levels.
     private static let deepest = 32
 
     package init(from decoder: any Decoder) throws {
@@ -55,7 +56,7 @@ package enum JSONValue: Codable, Equatable, Sendable {
         }
     }
 
-    /// As JSON has it.
+    /// The value as JSON text.
     package var text: String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -63,7 +64,7 @@ package enum JSONValue: Codable, Equatable, Sendable {
     }
 
     /// Reads JSON5: comments, unquoted keys, single quotes and trailing commas are allowed.
-    /// - Throws: `DecodingError`, and `RepeatedKey` where a key stands twice.
+    /// - Throws: `DecodingError`, and `RepeatedKey` where an object has a key twice.
     package static func parse(_ data: Data) throws -> JSONValue {
         // Foundation's reader of JSON5 crashes on other bytes.
         guard String(validating: data, as: UTF8.self) != nil else {
@@ -72,20 +73,20 @@ package enum JSONValue: Codable, Equatable, Sendable {
         try JSON5Keys.check(data)
         let decoder = JSONDecoder()
         decoder.allowsJSON5 = true
-        // It looks at what lies in memory behind a number that the text ends in, and crashes over a digit there.
+        // If the text ends in a number, Foundation also reads the memory after it, and crashes on a digit there.
         return try decoder.decode(JSONValue.self, from: data + [UInt8(ascii: "\n")])
     }
 
     /// The tree of a value.
     package init(of value: some Encodable) throws { self = try Self.parse(JSONEncoder().encode(value)) }
 
-    /// The parts of an object; none of anything else.
+    /// The members of an object; empty for any other value.
     package var members: [String: JSONValue] {
         guard case .object(let members) = self else { return [:] }
         return members
     }
 
-    /// nil where it is no whole number.
+    /// The whole number; nil for any other value.
     package var integer: Int? {
         guard case .integer(let value) = self else { return nil }
         return value
@@ -105,7 +106,7 @@ package enum JSONValue: Codable, Equatable, Sendable {
         guard case .object(let theirs) = other else {
             let name = path.isEmpty ? "the file" : "setting " + path.joined(separator: ".")
             throw InputError(
-                "\(name) has parts, expected { }: set any of \(mine.keys.sorted().joined(separator: ", "))")
+                "\(name) must be an object { } with any of the settings \(mine.keys.sorted().joined(separator: ", "))")
         }
         var result = mine
         for (key, value) in theirs {
@@ -127,7 +128,7 @@ package enum JSONValue: Codable, Equatable, Sendable {
         }
     }
 
-    /// What stands at a dotted path; null where nothing does.
+    /// The value at a dotted path; null where there is none.
     package func value(at path: String) -> JSONValue {
         path.split(separator: ".").reduce(self) { tree, key in
             guard case .object(let members) = tree else { return .null }

@@ -1,32 +1,33 @@
 import Collectives
 
-/// What decides a run of any method.
+/// The settings of a run, the same for every method.
 package struct RunSettings: SettingsTree {
     package struct CheckpointSettings: SettingsTree {
         /// Steps between checkpoints; 0 writes only the last.
         package var every = 1000
-        /// How many of the newest are kept, at least 1. The one of the least mean loss stays beside them.
+        /// How many of the newest checkpoints are kept, at least 1. The one with the least mean loss stays too.
         package var keep = 2
 
         package init() {}
 
         package static let help = [
             "every": "steps between checkpoints; 0 writes only the last",
-            "keep": "how many of the newest are kept, beside the one of the least mean loss",
+            "keep": "how many of the newest checkpoints are kept, beside the one with the least mean loss",
         ]
         package static let changeable = ["every", "keep"]
     }
 
-    /// Samples of the global batch, split over ranks.
+    /// Samples of the global batch, which the ranks divide.
     package var batch = 128
-    /// Samples that pass a network at a time on a rank, in two-phase accumulation; 0 for all at once.
+    /// Most samples that pass a network at a time on a rank, in two-phase accumulation; 0 for all at once.
     package var microBatch = 0
     /// Steps of the whole run.
     package var steps = 10_000
     package var seed: UInt64 = 0
     /// Threads of each rank's kernels; 0 takes OMP_NUM_THREADS, or 1 where that isn't set.
     package var threads = 0
-    /// Seconds that a collective call may take before the job is ended, with who waits for whom; 0 for any time.
+    /// Seconds that a collective call may take before the job ends with a report of who waits for whom; 0 to wait for
+    /// ever.
     package var stallTimeout = 300
     package var checkpoint = CheckpointSettings()
 
@@ -34,12 +35,12 @@ package struct RunSettings: SettingsTree {
 
     package static let parts: [String: any SettingsTree.Type] = ["checkpoint": CheckpointSettings.self]
     package static let help = [
-        "batch": "samples of the global batch, split over ranks",
-        "microBatch": "samples that pass a network at a time on a rank, for large batches; 0 for all at once",
+        "batch": "samples of the global batch, which the ranks divide",
+        "microBatch": "samples that pass a network at a time on a rank, to save memory; 0 for all at once",
         "steps": "steps of the whole run; 0 writes the untrained checkpoint",
-        "seed": "of every random number",
+        "seed": "seed of all random numbers",
         "threads": "threads of each rank; 0 takes OMP_NUM_THREADS, or 1",
-        "stallTimeout": "seconds that ranks wait for one before the job is ended; 0 for ever",
+        "stallTimeout": "seconds that ranks wait for another rank before the job ends; 0 to wait for ever",
     ]
     package static let changeable = ["steps", "threads", "stallTimeout", "microBatch"]
     package static let expectations = ["seed": "a whole number from 0 to \(UInt64.max)"]
@@ -56,11 +57,11 @@ package struct RunSettings: SettingsTree {
     }
 
     /// Threads of each rank's kernels, 1 to 1024.
-    /// - Parameter asked: 0 for those that OMP_NUM_THREADS says.
-    /// - Throws: `InputError` where that says no number of threads.
+    /// - Parameter asked: 0 for the number in OMP_NUM_THREADS.
+    /// - Throws: `InputError` where OMP_NUM_THREADS is not a number of threads.
     package static func threads(asked: Int, environment: [String: String]) throws -> Int {
         guard asked == 0, let text = environment["OMP_NUM_THREADS"], !text.isEmpty else { return max(asked, 1) }
-        // OpenMP has a number for each level of nested threads; here is one level.
+        // OpenMP allows a number for each level of nested threads. Here there is one level.
         let first = text.split(separator: ",", omittingEmptySubsequences: false)[0]
         guard let threads = Int(first.trimmingCharacters(in: .whitespaces)), 1...1024 ~= threads else {
             throw InputError("OMP_NUM_THREADS is \"\(text)\": it must be a whole number from 1 to 1024")

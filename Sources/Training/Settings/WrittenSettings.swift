@@ -2,18 +2,18 @@ import Collectives
 import Datasets
 import Foundation
 
-/// Settings as they are written, in a file or behind `--set`.
+/// Settings as they are written, in a file or after `--set`.
 extension JSONValue {
     /// The files of `launch/runs` have a few kilobytes.
     private static let largestFile = 1 << 16
     private static let longestName = 200
 
-    /// What a JSON5 file holds.
-    /// - Throws: `InputError` that opens with the path.
+    /// The settings in a JSON5 file.
+    /// - Throws: `InputError` that begins with the path.
     package static func settings(file path: String) throws -> JSONValue {
         let size = try fileSize(path)
         guard size <= largestFile else {
-            throw InputError("\(path): \(size) bytes, expected settings of at most \(largestFile)")
+            throw InputError("\(path) has \(size) bytes: a file of settings has at most \(largestFile)")
         }
         let data: Data
         do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
@@ -25,32 +25,34 @@ extension JSONValue {
         } catch let error as RepeatedKey {
             throw InputError("\(path): \(error)")
         } catch let DecodingError.typeMismatch(_, context) {
-            let place = context.codingPath.map(\.stringValue).joined(separator: ".")
+            let name = context.codingPath.map(\.stringValue).joined(separator: ".")
             throw InputError(
-                "\(path): what stands at \(place) is a number that is not finite or too large, a broken string, or "
+                "\(path): the value of \(name) is a number that is too large or not finite, a broken string, or "
                     + "nested too deeply")
         }
     }
 
-    /// A tree with the one setting that `KEY=VALUE` says.
+    /// A tree with the one setting of `KEY=VALUE`.
     package static func setting(typed text: String) throws -> JSONValue {
         let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
-        guard parts.count == 2 else { throw InputError("--set \(text): write --set KEY=VALUE") }
+        guard parts.count == 2 else { throw InputError("--set \(text) has no value: write --set KEY=VALUE") }
         guard parts[0].utf8.count <= longestName else {
-            throw InputError("--set \(parts[0].prefix(40))…: no setting has a name of more than \(longestName) letters")
+            throw InputError(
+                "--set \(parts[0].prefix(40))…: the name is too long, no setting has more than "
+                    + "\(longestName) letters")
         }
         return .leaf(parts[0], try typed(parts[1]))
     }
 
-    /// The trees of what was typed behind several `--set`, in order.
-    /// - Throws: `InputError` where two say the same setting.
+    /// The trees of several `--set`, in order.
+    /// - Throws: `InputError` where two set the same setting.
     package static func settings(typed texts: [String]) throws -> [JSONValue] {
         var earlier: [String: String] = [:]
         return try texts.map { text in
             let tree = try setting(typed: text)
             for leaf in tree.leaves {
                 if let other = earlier[leaf] {
-                    throw InputError("--set \(other) and --set \(text): \(leaf) is set twice")
+                    throw InputError("--set \(other) and --set \(text) both set \(leaf): keep one")
                 }
                 earlier[leaf] = text
             }
@@ -58,8 +60,8 @@ extension JSONValue {
         }
     }
 
-    /// A number, `true`, `null`, … where the text is one, else the text itself.
-    /// - Throws: `InputError` where it has a key twice.
+    /// A number, `true`, `null`, … if the text is one, otherwise the text itself.
+    /// - Throws: `InputError` where an object has a key twice.
     package static func typed(_ text: String) throws -> JSONValue {
         do { return try parse(Data(text.utf8)) } catch let error as RepeatedKey {
             throw InputError("\(text): \(error)")
