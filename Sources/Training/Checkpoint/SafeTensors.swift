@@ -91,8 +91,9 @@ package enum SafeTensors {
         }
         let length = data.prefix(8).enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << (8 * $1.offset) }
         guard length <= largestHeader && Int(length) <= data.count - 8 else {
-            throw InputError("\(file): has a header of \(length) bytes in a file of \(data.count): truncated or "
-                + "damaged")
+            throw InputError(
+                "\(file): has a header of \(length) bytes in a file of \(data.count): truncated or "
+                    + "damaged")
         }
         let start = data.startIndex + 8 + Int(length)
         let text = data[data.startIndex + 8..<start]
