@@ -1,15 +1,15 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// The manifest is the architecture: a target imports only targets above it in this file
-// (`launch/check-imports` holds every import line against it).
+// The manifest is the architecture: a target imports only targets that are above it in this file
+// (`launch/check-imports` checks every import line).
 //
-// Kernels are compiled for the processor level in DIM_DIST_MARCH (default x86-64-v3: AVX2 and FMA).
-// `native` is faster on the machine that builds, and may not start on another.
+// Kernels are compiled for the processor level in DIM_DIST_MARCH (default x86-64-v3: AVX2 and FMA). `native` is faster
+// on the machine that builds, but the program may not start on another.
 let level = Context.environment["DIM_DIST_MARCH"] ?? "x86-64-v3"
 
-/// Kernels. In release they have no overflow or bounds traps, so nothing here may rely on a trap to catch bad input.
-/// In debug they are optimised too, with their traps: tests would take minutes otherwise.
+/// Kernels. In release they have no overflow or bounds traps, so they must not rely on a trap to catch bad input. In
+/// debug they are optimised too, with traps; otherwise tests would take minutes.
 let kernels: [SwiftSetting] = [
     .unsafeFlags(["-Ounchecked", "-Xcc", "-march=\(level)"], .when(configuration: .release)),
     .unsafeFlags(["-O"], .when(configuration: .debug)),
@@ -23,7 +23,7 @@ let package = Package(
     name: "dim-dist",
     products: [.executable(name: "dim-dist", targets: ["dim-dist"])],
     targets: [
-        // MARK: - C libraries, each with the few lines that Swift's importer needs to see them
+        // MARK: - C libraries, each with the few lines that Swift's importer needs
         .systemLibrary(name: "CBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CLBFGS", providers: [.apt(["liblbfgs-dev"])]),
         .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
@@ -35,40 +35,40 @@ let package = Package(
         .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
-        // MARK: - Layer 1: how ranks talk
+        // MARK: - Layer 1: communication of ranks
         .target(
             name: "Collectives", exclude: ["README.md"],
             swiftSettings: [.unsafeFlags(["-O"], .when(configuration: .debug))]),
         .target(name: "MPI", dependencies: ["Collectives", "CMPI"], exclude: ["README.md"]),
 
-        // MARK: - Layer 2: numbers
+        // MARK: - Layer 2: arrays and kernels
         .target(
             name: "Tensors", dependencies: ["Collectives", "CBLAS", "COneDNN", "CRandom123", "CVector"],
             exclude: ["README.md"], swiftSettings: kernels),
 
-        // MARK: - Layer 3: gradients, and what has parameters
+        // MARK: - Layer 3: gradients, and layers with parameters
         .target(
             name: "Autodiff", dependencies: ["Tensors", "Collectives"], exclude: ["README.md"], swiftSettings: kernels),
         .target(
             name: "Layers", dependencies: ["Autodiff", "Tensors", "Collectives"], exclude: ["README.md"],
             swiftSettings: kernels),
 
-        // MARK: - Layer 4: what we maximise
+        // MARK: - Layer 4: losses
         .target(
             name: "Objectives", dependencies: ["Layers", "Autodiff", "Tensors", "Collectives"], exclude: ["README.md"],
             swiftSettings: kernels),
 
-        // MARK: - Layer 5: what we train
+        // MARK: - Layer 5: networks
         .target(
             name: "Networks", dependencies: ["Layers", "Autodiff", "Tensors", "Collectives"], exclude: ["README.md"]),
 
-        // MARK: - Layer 6: pixels. No gradients here: an augmentation is never differentiated.
+        // MARK: - Layer 6: data. No gradients here: an augmentation is never differentiated.
         .target(
             name: "Datasets",
             dependencies: ["Tensors", "Collectives", "CPNG", "CTurboJPEG", "CZip", "CZlib"],
             exclude: ["README.md"]),
 
-        // MARK: - Layer 7: the loop
+        // MARK: - Layer 7: the training loop
         .target(
             name: "Training",
             dependencies: [
@@ -76,7 +76,7 @@ let package = Package(
             ],
             exclude: ["README.md"]),
 
-        // MARK: - Layer 8: ways of training, a file each
+        // MARK: - Layer 8: methods of training, a file for each
         .target(
             name: "Methods",
             dependencies: [
@@ -84,7 +84,7 @@ let package = Package(
             ],
             exclude: ["README.md"]),
 
-        // MARK: - Layer 8: what the features are worth
+        // MARK: - Layer 8: scores of features
         .target(
             name: "Evaluation",
             dependencies: [
@@ -93,7 +93,7 @@ let package = Package(
             ],
             exclude: ["README.md"]),
 
-        // MARK: - Layer 9: the command line, the only place that picks MPI
+        // MARK: - Layer 9: the command line, the only target that picks MPI
         .executableTarget(
             name: "dim-dist",
             dependencies: [

@@ -60,7 +60,7 @@ extension Ranks {
         return result
     }
 
-    /// Each element summed over ranks; exact while sums stay below 2^53.
+    /// Each element summed over ranks; exact as long as sums stay below 2^53.
     package func sum(_ values: [Int]) throws -> [Int] {
         try sum(values.map(Double.init)).map { Int($0) }
     }

@@ -108,7 +108,7 @@ struct Program {
 extension Program {
     static let threadsOption = Option("threads", "T", "threads of each rank; OMP_NUM_THREADS by default")
 
-    /// As JSON, its keys in order.
+    /// A value as JSON, with sorted keys.
     static func json(_ value: some Encodable) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys

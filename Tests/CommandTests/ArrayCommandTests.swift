@@ -83,7 +83,7 @@ final class ArrayCommandTests: CommandTestCase {
         try writeLabels("<f8") { Double($0) + 0.5 }
         try succeed(trainArguments("run", steps: 1, Self.small))
         try succeed(["embed", "--run", path("run"), "--output", path("x.npy")])
-        let refusal = ["train_labels.npy: label 0.5 at row 0"]
+        let refusal = ["train_labels.npy: has label 0.5 at row 0"]
         try assertRefused(["embed", "--run", path("run"), "--output", path("x.npz")], refusal)
         try assertRefused(["eval", "--run", path("run"), "--probe", "ndm,knn"], refusal)
     }

@@ -17,7 +17,7 @@ final class MachineCommandTests: CommandTestCase {
             XCTAssertEqual(report["images_per_second"] ?? 0, Double(4 * ranks) / median * 1000, accuracy: 1e-6)
             XCTAssertLessThanOrEqual(report["step_ms_lowest"] ?? .infinity, median)
             XCTAssertGreaterThanOrEqual(report["step_ms_highest"] ?? 0, median)
-            XCTAssertEqual(report["ranks"], Double(ranks))
+            XCTAssertEqual(report["world_size"], Double(ranks))
             XCTAssertEqual(report["threads"], 1)
             XCTAssertEqual(report["units"], 16)
             XCTAssertEqual(report["batch_per_rank"], 4)

@@ -87,7 +87,7 @@ struct FolderScanTests {
         #expect(try ImageSource(path: three.path, split: .test).names(of: 0..<1) == ["Test/a/2.png"])
         // As ImageNet, whose test images have no classes.
         let other = try folder(["train/a/1.png", "test/2.png", "valid/a/3.png"])
-        #expect(try notes(other) == ["left out test, for the test split is valid"])
+        #expect(try notes(other) == ["left out test, because the test split is valid"])
         let empty = try folder(["train/a/1.png", "test/a/2.webp"])
         #expect(try notes(empty) == ["found no image file in test"])
     }

@@ -125,7 +125,7 @@ struct ImageDecoderTests {
 
     /// Nothing is allocated for a size that only a header claims: neither for one that is never decoded, nor for one
     /// that so few bytes can't hold.
-    @Test(arguments: [(60000, "expected 1 to 134217728"), (8000, "bytes hold")])
+    @Test(arguments: [(60000, "expected 1 to 134217728"), (8000, "bytes can hold")])
     func refusesHugeHeaders(_ side: Int, _ reason: String) throws {
         let folder = try TemporaryFolder()
         var png = try ImageFixtures.file("rgb.png")

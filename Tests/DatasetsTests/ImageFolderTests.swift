@@ -148,7 +148,7 @@ struct ImageFolderTests {
         wide[frame + 6] = 16  // two rows less, which JPEG's blocks of 8 or 16 don't mind
         try folder.write("b.jpg", wide)
         let source = try ImageSource(path: folder.path, split: .train)
-        expectInputError("b.jpg: is 16x24, and ", "a.png is 18x24: --set data.imageSize=64") {
+        expectInputError("b.jpg: is 16x24, but ", "a.png is 18x24: to resize all images, add --set data.imageSize=64") {
             try source.load(images: 0..<2)
         }
         let resized = try open(ImageRequest(path: folder.path, imageSize: 8))

@@ -137,7 +137,7 @@ struct NumPyArrayTests {
                 try NumPyArray(path: folder.write("x.npy", bytes))
             }
         }
-        refused([1, 2, 3], "3 bytes", "expected at least the 12")
+        refused([1, 2, 3], "3 bytes", "expected at least 12")
         refused([UInt8](repeating: 0x50, count: 40), "starts with 50 50", "expected 93 4e 55 4d 50 59")
         refused([0x93] + Array("NUMPY".utf8) + [9, 0, 1, 0, 0, 0], "format 9.0", "expected 1.0, 2.0 or 3.0")
         refused([0x93] + Array("NUMPY".utf8) + [2, 0, 255, 255, 255, 255], "12 bytes", "header of 4294967295")

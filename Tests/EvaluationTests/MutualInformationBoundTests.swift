@@ -241,7 +241,7 @@ final class MutualInformationBoundTests: XCTestCase {
             ),
             (
                 warnings(.mine, nats: 1, training: CriticTraining(step: 50, failures: 3)),
-                ["training diverged: steps undone: 3"]
+                ["training diverged: 3 steps were undone"]
             ),
         ]
         for (found, expected) in cases {

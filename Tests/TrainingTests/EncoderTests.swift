@@ -160,7 +160,7 @@ struct EncoderTests {
 
     @Test(arguments: [
         ("{ blocks: [{ channels: 4, kernal: 3 }] }", "unknown setting encoder.blocks[0].kernal: did you mean"),
-        ("{ blocks: [{ channels: 4 }, 5] }", "setting encoder.blocks[1] has parts"),
+        ("{ blocks: [{ channels: 4 }, 5] }", "setting encoder.blocks[1] must be an object"),
         ("{ blocks: [{ channels: '4' }] }", "encoder.blocks[0].channels is \"4\": it must be a whole number"),
         ("{ blocks: [{ channels: 4 }, {}] }", "encoder.blocks[1].channels is 0: it must be 1 to 65536"),
         ("{ blocks: [{ channels: 4, kernel: 0 }] }", "encoder.blocks[0].kernel is 0: it must be 1 to 64"),

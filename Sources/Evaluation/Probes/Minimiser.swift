@@ -106,6 +106,6 @@ private final class Search {
 
     func countStep() -> Int32 {
         steps += 1
-        return 0  // go on
+        return 0  // continue
     }
 }

@@ -3,7 +3,7 @@ import Foundation
 import Layers
 import Tensors
 
-/// Writes checkpoints while training goes on.
+/// Writes checkpoints while training continues.
 ///
 /// Nothing is gathered. Each rank copies the parameters and moments that it owns, and a background thread writes them
 /// at their offsets in the files. The votes of each step say whether all ranks have finished. Then rank 0 makes a

@@ -85,15 +85,12 @@ package enum SafeTensors {
     /// - Throws: `InputError` that names the file and what differs.
     package static func read(_ data: Data, file: String, into arrays: [NamedArray]) throws {
         guard data.count >= 8 else {
-            throw InputError(
-                "\(file): has \(data.count) bytes, too few for safetensors: "
-                    + "truncated or damaged")
+            throw InputError("\(file): has \(data.count) bytes, too few for safetensors: truncated or damaged")
         }
         let length = data.prefix(8).enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << (8 * $1.offset) }
         guard length <= largestHeader && Int(length) <= data.count - 8 else {
             throw InputError(
-                "\(file): has a header of \(length) bytes in a file of \(data.count): truncated or "
-                    + "damaged")
+                "\(file): has a header of \(length) bytes in a file of \(data.count): truncated or damaged")
         }
         let start = data.startIndex + 8 + Int(length)
         let text = data[data.startIndex + 8..<start]

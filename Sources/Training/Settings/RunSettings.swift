@@ -26,7 +26,7 @@ package struct RunSettings: SettingsTree {
     package var seed: UInt64 = 0
     /// Threads of each rank's kernels; 0 takes OMP_NUM_THREADS, or 1 where that isn't set.
     package var threads = 0
-    /// Seconds that a collective call may take before the job ends with a report of who waits for whom; 0 to wait for
+    /// Seconds that a collective call may take before the job ends with a report of which ranks wait; 0 to wait for
     /// ever.
     package var stallTimeout = 300
     package var checkpoint = CheckpointSettings()
