@@ -41,8 +41,7 @@ extension Tape {
     ) throws -> Variable {
         precondition(
             options.normalisation == nil,
-            "a folded norm sums over ranks at once, so it can't be in a pass of "
-                + "micro-batches")
+            "a folded norm sums over ranks at once, so it can't be in a pass of micro-batches")
         let input = x.value.matrix
         let (units, channels) = (w.shape[0], w.shape[1])
         let summed: ([Double]) throws -> [Double] = { [unowned self] in scope == .sync ? try ranks.sum($0) : $0 }

@@ -38,18 +38,15 @@ package struct Features {
         try ranks.agree {
             guard values.shape.count == 2, values.shape[1] > 0 else {
                 throw InputError(
-                    "features have shape \(values.shape): expected [rows, dimension] with a dimension "
-                        + "above 0")
+                    "features have shape \(values.shape): expected [rows, dimension] with a dimension above 0")
             }
             guard values.shape[0] == labels.count else {
                 throw InputError(
-                    "there are \(values.shape[0]) rows of features but \(labels.count) labels: each row "
-                        + "needs one")
+                    "there are \(values.shape[0]) rows of features but \(labels.count) labels: each row needs one")
             }
             guard dimensions.allSatisfy({ $0 == values.shape[1] }), classCounts.allSatisfy({ $0 == classes }) else {
                 throw InputError(
-                    "ranks disagree: their features have dimensions \(dimensions) and classes "
-                        + "\(classCounts)")
+                    "ranks disagree: their features have dimensions \(dimensions) and classes \(classCounts)")
             }
             guard classes > 0 else { throw InputError("\(classes) classes: a labelled set needs at least 1") }
             if let row = labels.firstIndex(where: { !(0..<classes).contains($0) }) {
@@ -97,8 +94,7 @@ package struct Features {
 func check(train: Features, test: Features) throws {
     guard train.rows > 0 && test.rows > 0 else {
         throw InputError(
-            "there are \(train.rows) training and \(test.rows) test rows: a probe needs at least 1 of "
-                + "each")
+            "there are \(train.rows) training and \(test.rows) test rows: a probe needs at least 1 of each")
     }
     guard train.dimension == test.dimension && train.classes == test.classes else {
         throw InputError(

@@ -87,8 +87,7 @@ package final class MPIRanks: Ranks {
             return try standAlone(
                 note:
                     "ranks exchange gradients by messages, which is slower, because \(MPINode.sharedMemoryFolder) of "
-                    + "a machine has less than the \(lacking >> 20) MiB free that they need (docker run "
-                    + "--shm-size)")
+                    + "a machine has less than the \(lacking >> 20) MiB free that they need (docker run --shm-size)")
         }
         return try connected(node)
     }

@@ -79,8 +79,7 @@ package struct Turn {
         precondition(times >= 1, "a turn of \(times) passes")
         precondition(
             players.allSatisfy(\.rule.hasGradient),
-            "a group that follows another moves with it, and has no "
-                + "turn of its own")
+            "a group that follows another moves with it, and has no turn of its own")
         self.players = players
         self.times = times
         self.drawsAnew = drawsAnew

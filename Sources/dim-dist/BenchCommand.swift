@@ -54,8 +54,7 @@ private struct StepReport: Encodable {
         String(
             format:
                 "step %.1f ms (%.1f to %.1f) of %d images, %.0f images/s on %d ranks, peak tensor memory %.1f MiB a "
-                + "rank\n"
-                + "communication %.2f ms, data %.2f ms, encoder at %.0f %% of a matrix product's %.1f GFLOP/s, "
+                + "rank\ncommunication %.2f ms, data %.2f ms, encoder at %.0f %% of a matrix product's %.1f GFLOP/s, "
                 + "memory at best %.1f GB/s",
             milliseconds, lowestMilliseconds, highestMilliseconds, batch, imagesPerSecond, ranks, peakMemoryMiB,
             communicationMilliseconds, dataMilliseconds, 100 * encoderOfGEMM, gemmGigaflops, streamGigabytes)
@@ -163,8 +162,7 @@ struct StepRequest {
         }
         if isWhole && ranks.worldSize > 1 && ranks.isFirst {
             Program.complain(
-                "--batch is divided by the \(ranks.worldSize) ranks; to set each rank's share, use "
-                    + "--batch-per-rank")
+                "--batch is divided by the \(ranks.worldSize) ranks; to set each rank's share, use --batch-per-rank")
         }
         if !isWhole {
             let batch = try arguments.number("batch-per-rank", in: 1...1 << 20, default: 64)

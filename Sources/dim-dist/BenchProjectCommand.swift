@@ -50,15 +50,13 @@ private struct ProjectedStep: Encodable {
 extension Program {
     static let benchProject = Command(
         name: "bench project",
-        summary: "Predict the step on more nodes, from its pieces on this node and the speed "
-            + "of a network.",
+        summary: "Predict the step on more nodes, from its pieces on this node and the speed of a network.",
         usage: "--nodes 2,8,64 --bandwidth 25Gb --latency 5us [--units U] [--batch B|--batch-per-rank B] [--json]",
         options: StepRequest.options + [
             Option("nodes", "LIST", "numbers of nodes, separated by commas; each node has as many ranks as now"),
             Option(
                 "bandwidth", "RATE",
-                "bandwidth of a node's link: 25Gb, 100Mb (bits a second), 3GB (bytes a "
-                    + "second)"),
+                "bandwidth of a node's link: 25Gb, 100Mb (bits a second), 3GB (bytes a second)"),
             Option("latency", "TIME", "latency between nodes: 5us, 0.5ms"),
             Option("json", "one JSON array instead of a table"),
         ],

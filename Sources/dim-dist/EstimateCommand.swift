@@ -112,12 +112,10 @@ extension Program {
                 "ksg: nearest neighbours, without a critic, for at most 5 + 5 columns; infoNCE by default"),
             Option(
                 "critic", "C",
-                "separable (by default), or concatenated: a network applied to every pair, which is "
-                    + "slow"),
+                "separable (by default), or concatenated: a network applied to every pair, which is slow"),
             Option(
                 "units", "U",
-                "units of each of the critic's two hidden layers; 256 by default, 128 when "
-                    + "concatenated"),
+                "units of each of the critic's two hidden layers; 256 by default, 128 when concatenated"),
             Option("batch", "B", "rows of the global batch; 512 by default, 128 when concatenated"),
             Option(
                 "candidates", "K",
@@ -125,12 +123,10 @@ extension Program {
                     + "default, 512 when concatenated"),
             Option(
                 "steps", "N",
-                "most updates; training ends earlier when validation rows stop improving; 2000 by "
-                    + "default"),
+                "most updates; training ends earlier when validation rows stop improving; 2000 by default"),
             Option(
                 "rate", "R",
-                "learning rate; it falls to 0 along a cosine, sooner when rows stop improving; 0.001 "
-                    + "by default"),
+                "learning rate; it falls to 0 along a cosine, sooner when rows stop improving; 0.001 by default"),
             Option(
                 "held-out", "FRACTION",
                 "fraction of rows not trained on: a third chooses the critic, the rest is "
@@ -212,8 +208,7 @@ extension Program {
             let y = try NumPyArray(path: yPath, accepting: NumPyElement.allCases)
             guard x.rows == y.rows else {
                 throw InputError(
-                    "\(xPath) has \(x.rows) rows but \(yPath) has \(y.rows): each row of x needs its row "
-                        + "of y")
+                    "\(xPath) has \(x.rows) rows but \(yPath) has \(y.rows): each row of x needs its row of y")
             }
             return (x, y)
         }

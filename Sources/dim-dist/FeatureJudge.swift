@@ -53,8 +53,7 @@ final class FeatureJudge {
             if let train = train.images?.dataset, let test = test.images?.dataset, probes.contains(.reconstruction) {
                 guard train.holdsBytes && test.holdsBytes else {
                     throw InputError(
-                        "--probe reconstruction needs pixels from 0 to 255, but the data have others: "
-                            + "leave it out")
+                        "--probe reconstruction needs pixels from 0 to 255, but the data have others: leave it out")
                 }
                 try reconstruction.checkShape(train.shape)
             }

@@ -39,13 +39,11 @@ extension Program {
             Option("globals", "FILE", "global vectors, float32 [N, d]"),
             Option(
                 "estimator", Estimator.allCases.map(\.rawValue).joined(separator: "|"),
-                "estimator; infoNCE by "
-                    + "default"),
+                "estimator; infoNCE by default"),
             Option("anchor", "global|local|both", "vectors that have a softmax in infoNCE; global by default"),
             Option(
                 "compat", "exact|published",
-                "published: infoNCE with the published code's mask of -10; exact by "
-                    + "default"),
+                "published: infoNCE with the published code's mask of -10; exact by default"),
             Option("gradients", "DIR", "folder for the gradients of the loss: locals.npy and globals.npy"),
         ]
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
@@ -67,8 +65,7 @@ extension Program {
         try ranks.agree {
             guard total.isFinite else {
                 throw InputError(
-                    "the loss is \(total), because scores overflow float32: scale the locals and globals "
-                        + "down")
+                    "the loss is \(total), because scores overflow float32: scale the locals and globals down")
             }
         }
         if let folder = arguments.text("gradients") {
@@ -118,8 +115,7 @@ private struct ObjectiveInput {
         }
         guard globalsFile.shape == [shape[0], shape[2]] else {
             throw InputError(
-                "\(globalsPath) has shape \(globalsFile.shape): expected \([shape[0], shape[2]]), to fit "
-                    + "\(localsPath)")
+                "\(globalsPath) has shape \(globalsFile.shape): expected \([shape[0], shape[2]]), to fit \(localsPath)")
         }
         notes = [localsFile, globalsFile].filter { $0.element == .float64 }.map {
             "\($0.path): its float64 numbers are rounded to float32, in which losses are computed"

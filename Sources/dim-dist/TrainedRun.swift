@@ -13,8 +13,7 @@ struct SavedRun {
         Option("run", "DIR", "run directory that train wrote"),
         Option(
             "step", "N|best",
-            "step of the checkpoint to use; best: the one with the least mean loss; the newest "
-                + "by default"),
+            "step of the checkpoint to use; best: the one with the least mean loss; the newest by default"),
         Option("skip-broken", "leave out image files that can't be decoded, and list them"),
         Program.threadsOption,
     ]

@@ -10,7 +10,7 @@ final class ManualTests: CommandTestCase {
     /// Options of other programs: mpirun, sbatch, podman, git, swift, apt.
     private static let foreignOptions: Set = [
         "--mca", "--prtemca", "--oversubscribe", "--bind-to", "--output-filename", "--timeout", "--nodes", "--ntasks",
-        "--time", "--version", "--product", "--filter", "--build-tests",
+        "--time", "--version", "--product",
     ]
 
     private struct Page {

@@ -122,7 +122,6 @@ package func constantsRemark(_ columns: [Int], of count: Int, noun: String) -> S
     case count: "every \(noun) is constant, so there is nothing to learn"
     case 1: "\(noun) \(names) (of 0 to \(count - 1)) is constant and carries no information"
     default:
-        "\(columns.count) of \(count) \(noun)s are constant and carry no information: \(names)\(more), counted "
-            + "from 0"
+        "\(columns.count) of \(count) \(noun)s are constant and carry no information: \(names)\(more), counted from 0"
     }
 }

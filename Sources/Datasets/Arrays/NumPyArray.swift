@@ -54,8 +54,7 @@ package struct NumPyArray: Sendable {
         let expected = dataOffset + rows * rowSize * element.size
         guard size == expected else {
             throw InputError(
-                "\(path): has \(size) bytes, expected \(expected) for shape \(shape) of "
-                    + "'\(element.rawValue)'")
+                "\(path): has \(size) bytes, expected \(expected) for shape \(shape) of '\(element.rawValue)'")
         }
     }
 

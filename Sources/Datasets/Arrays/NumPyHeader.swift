@@ -95,8 +95,7 @@ struct NumPyHeader {
         let entries: [String: DictionaryParser.Value]
         do { entries = try parser.dictionary() } catch {
             throw InputError(
-                "\(path): header '\(text.prefix(100))' is not a dictionary with descr, fortran_order and "
-                    + "shape")
+                "\(path): header '\(text.prefix(100))' is not a dictionary with descr, fortran_order and shape")
         }
         guard case .string(let descriptor)? = entries["descr"], case .bool(let isFortran)? = entries["fortran_order"],
             case .tuple(let shape)? = entries["shape"]

@@ -17,8 +17,7 @@ enum FolderClasses {
             let fields = line.split(separator: "\t")
             guard fields.count >= 2 else {
                 throw InputError(
-                    "\(path): line \(number + 1) is '\(line.prefix(60))', expected a name, a tab and a "
-                        + "class")
+                    "\(path): line \(number + 1) is '\(line.prefix(60))', expected a name, a tab and a class")
             }
             classes[String(fields[0])] = String(fields[1])
         }

@@ -107,13 +107,11 @@ enum ImageDecoder {
     private static func check(_ height: Int, _ width: Int, bytes: Int, pixelsOfByte: Int) throws {
         guard height > 0, width > 0, height <= largestImage / width else {
             throw Undecodable(
-                description: "has \(height)x\(width) pixels by its header, expected 1 to "
-                    + "\(largestImage) in total")
+                description: "has \(height)x\(width) pixels by its header, expected 1 to \(largestImage) in total")
         }
         guard height * width <= bytes * pixelsOfByte else {
             throw Undecodable(
-                description: "has \(height)x\(width) pixels by its header, more than its \(bytes) bytes "
-                    + "can hold")
+                description: "has \(height)x\(width) pixels by its header, more than its \(bytes) bytes can hold")
         }
     }
 }

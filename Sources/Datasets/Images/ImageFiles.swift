@@ -18,8 +18,7 @@ enum ImageFiles {
         } else {
             guard split != .unlabelled else {
                 throw InputError(
-                    "\(path): is one file, without an unlabelled split: "
-                        + "use --set data.split=train")
+                    "\(path): is one file, without an unlabelled split: use --set data.split=train")
             }
             self = try Self.single(file: path)
         }
@@ -56,8 +55,7 @@ enum ImageFiles {
             let others = names.filter { !known.contains($0) }
             if !others.isEmpty {
                 lines.append(
-                    "\(folder): left out arrays that are not a split: "
-                        + "\(LeftOut.list(others))")
+                    "\(folder): left out arrays that are not a split: \(LeftOut.list(others))")
             }
         }
         return lines.map(oneLine)

@@ -62,8 +62,7 @@ struct STL10Reader: ImageReader {
         let bytes = try ByteFile(path).read(range.count, at: range.lowerBound)
         if let index = bytes.firstIndex(where: { !(1...10).contains($0) }) {
             throw InputError(
-                "\(path): has label \(bytes[index]) at image \(range.lowerBound + index), expected 1 to "
-                    + "10")
+                "\(path): has label \(bytes[index]) at image \(range.lowerBound + index), expected 1 to 10")
         }
         return bytes.map(Int32.init)
     }

@@ -46,8 +46,7 @@ package struct VirtualShards: Equatable, Sendable {
             ? "use --set data.virtualShards=\(Self.powerOfTwo(atMost: 2 * worldSize - 1))"
             : "start at most \(limit) ranks for these \(imageCount) images"
         throw InputError(
-            "there are \(worldSize) ranks but only \(count) virtual shards, and each rank needs one: "
-                + "\(advice)")
+            "there are \(worldSize) ranks but only \(count) virtual shards, and each rank needs one: \(advice)")
     }
 
     /// The shards of one rank. Call `check(worldSize:)` first.

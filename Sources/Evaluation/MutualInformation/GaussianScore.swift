@@ -212,10 +212,15 @@ struct GaussianScore {
                     let deviation = (1 - correlation * correlation).squareRoot()
                     let remainder = Double(variables.matrix.row(row)[k]) * scale(correlation) / deviation
                     let angle = 2 * Double.pi * remainder / Self.longestWave
+                    // Each wave is the one before, turned by the angle: a cosine and a sine for each would take
+                    // longer than the network.
+                    let (cosine, sine) = (cos(angle), sin(angle))
+                    var (x, y) = (1.0, 0.0)
                     for wave in 0..<Self.waves {
                         let column = k * Self.waves + wave
-                        target[column] = Float(cos(Double(wave + 1) * angle))
-                        target[half + column] = Float(sin(Double(wave + 1) * angle))
+                        (x, y) = (x * cosine - y * sine, x * sine + y * cosine)
+                        target[column] = Float(x)
+                        target[half + column] = Float(y)
                     }
                 }
             }

@@ -23,8 +23,7 @@ package struct InputInformation {
     func notes(trainingImages count: Int) -> [String] {
         count > images
             ? [
-                "measured on the first \(images) of \(count) training images, because more would take too "
-                    + "long"
+                "measured on the first \(images) of \(count) training images, because more would take too long"
             ] : []
     }
 

@@ -97,7 +97,9 @@ package struct MutualInformation: Sendable {
         }
         let rows = try PairedRows(x: x, y: y, heldOut: 0.3, seed: seed, ranks: ranks, device: device)
         let found = try rows.neighbourInformation(most: mostNeighbourRows, ranks: ranks, device: device)
-        let reference = try rows.neighbourInformation(most: referenceRows, ranks: ranks, device: device)
+        let reference =
+            found.rows <= referenceRows
+            ? found : try rows.neighbourInformation(most: referenceRows, ranks: ranks, device: device)
         return NeighbourEstimate(found: found, reference: reference, rows: RowCounts(rows))
     }
 

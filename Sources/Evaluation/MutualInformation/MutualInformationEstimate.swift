@@ -87,11 +87,9 @@ package struct MutualInformationEstimate: Sendable {
             let reason =
                 training.failures > 0
                 ? "\(training.failures) steps were undone"
-                : "the critic's scores are "
-                    + "far too large"
+                : "the critic's scores are far too large"
             warnings.append(
-                "training diverged: \(reason), so the value says little; lower --rate, now "
-                    + "\(settings.rate)")
+                "training diverged: \(reason), so the value says little; lower --rate, now \(settings.rate)")
         }
         if !hasDiverged, Double(training.step) < early * Double(training.steps), training.fall > earlyFall {
             warnings.append(
@@ -140,8 +138,7 @@ package struct MutualInformationEstimate: Sendable {
             if effective < min(fewEffectivePairs, pairs / 10) {
                 warnings.append(
                     "near the ceiling: a mean over \(Int(pairs)) pairs depends on only \(Int(effective.rounded())): "
-                        + "\(cure)"
-                        + "give more rows")
+                        + "\(cure)give more rows")
             } else if settings.estimator != .jensenShannon, effective / pairs * batchPairs < fewEffectivePairs {
                 warnings.append(
                     "near the ceiling of training: a mean over a batch's \(Int(batchPairs)) pairs depends on only "

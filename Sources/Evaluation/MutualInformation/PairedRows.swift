@@ -114,8 +114,7 @@ struct PairedRows {
         try ranks.agree {
             guard (fewest...Int(Int32.max)).contains(shares.total) else {
                 throw InputError(
-                    "there are \(shares.total) rows: an estimate needs at least \(fewest) and at most "
-                        + "\(Int32.max)")
+                    "there are \(shares.total) rows: an estimate needs at least \(fewest) and at most \(Int32.max)")
             }
         }
         return shares

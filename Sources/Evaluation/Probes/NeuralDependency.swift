@@ -77,8 +77,7 @@ package struct NeuralDependency {
         }
         guard value < -0.1 else { return [] }
         return [
-            "below 0, which is impossible for a divergence: there are too few rows, and the network has memorised "
-                + "them"
+            "below 0, which is impossible for a divergence: there are too few rows, and the network has memorised them"
         ]
     }
 }

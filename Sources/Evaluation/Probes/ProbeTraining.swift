@@ -64,8 +64,7 @@ struct ProbeTraining {
             let mean = try ranks.sum([sum])[0] / Double(summed)
             guard mean.isFinite else {
                 throw InputError(
-                    "the \(name)'s loss is \(mean) at step \(step + 1), so its training diverged on "
-                        + "these features")
+                    "the \(name)'s loss is \(mean) at step \(step + 1), so its training diverged on these features")
             }
             progress("\(name): step \(step + 1) of \(steps), loss \(mean)")
             (sum, summed) = (0, 0)

@@ -112,8 +112,7 @@ package final class Journal {
                 problem = FileError(action: "write", path: path, code: errno).description
                 if isFull {
                     problem? +=
-                        ", and new lines are lost, because \(Self.mostUnwritten >> 20) MiB of them "
-                        + "already wait"
+                        ", and new lines are lost, because \(Self.mostUnwritten >> 20) MiB of them already wait"
                 }
                 return
             }

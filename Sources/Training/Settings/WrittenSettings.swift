@@ -38,8 +38,7 @@ extension JSONValue {
         guard parts.count == 2 else { throw InputError("--set \(text) has no value: write --set KEY=VALUE") }
         guard parts[0].utf8.count <= longestName else {
             throw InputError(
-                "--set \(parts[0].prefix(40))…: the name is too long, no setting has more than "
-                    + "\(longestName) letters")
+                "--set \(parts[0].prefix(40))…: the name is too long, no setting has more than \(longestName) letters")
         }
         return .leaf(parts[0], try typed(parts[1]))
     }
