@@ -212,8 +212,8 @@ struct GaussianScore {
                     let deviation = (1 - correlation * correlation).squareRoot()
                     let remainder = Double(variables.matrix.row(row)[k]) * scale(correlation) / deviation
                     let angle = 2 * Double.pi * remainder / Self.longestWave
-                    // Each wave is the one before, turned by the angle: a cosine and a sine for each would take
-                    // longer than the network.
+                    // Each wave is the one before, turned by the angle: cosines and sines of all of them would make an
+                    // estimate take a tenth longer.
                     let (cosine, sine) = (cos(angle), sin(angle))
                     var (x, y) = (1.0, 0.0)
                     for wave in 0..<Self.waves {
