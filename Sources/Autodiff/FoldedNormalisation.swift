@@ -15,19 +15,21 @@ extension Tape {
     package func rectifiedLinear(_ x: Variable, layer: Variable) throws -> Variable {
         let folded = RectifiedLayer(layer.value, device: device)
         let y = device.tensor(x.shape.dropLast() + [folded.units])
-        try multiply(x.value.matrix, folded.weight.transposed, into: y.matrix)
+        let (input, weight) = (device.operand(x.value), device.operand(folded.weight))
+        try device.multiply(input, weight.transposed, into: y.matrix)
         y.matrix.addBiasAndRectify(folded.bias.base)
         return record(y, from: [x, layer]) { [unowned self] dy in
             dy.matrix.mask(wherePositive: y.matrix)
+            let gradient = device.operand(dy)
             try pass(to: layer) { d, adding in
-                let weight = d.matrix[columns: 0..<folded.channels]
-                try multiply(dy.matrix.transposed, x.value.matrix, into: weight, adding: adding)
+                let byWeight = d.matrix[columns: 0..<folded.channels]
+                try device.multiply(gradient.transposed, input, into: byWeight, adding: adding)
                 for (u, sum) in dy.matrix.columnSums().enumerated() {
                     let row = d.matrix.row(u)
                     row[folded.channels] = Float(sum) + (adding ? row[folded.channels] : 0)
                 }
             }
-            try pass(to: x) { dx, adding in try multiply(dy.matrix, folded.weight, into: dx.matrix, adding: adding) }
+            try pass(to: x) { dx, adding in try device.multiply(gradient, weight, into: dx.matrix, adding: adding) }
         }
     }
 

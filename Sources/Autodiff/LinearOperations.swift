@@ -4,15 +4,17 @@ extension Tape {
     /// y = x·wᵀ + b. x is [..., I], w [O, I], b [O]; y is [..., O].
     package func linear(_ x: Variable, weight w: Variable, bias b: Variable? = nil) throws -> Variable {
         let y = device.tensor(x.shape.dropLast() + [w.shape[0]])
-        try multiply(x.value.matrix, w.value.matrix.transposed, into: y.matrix)
+        let (input, weight) = (device.operand(x.value), device.operand(w.value))
+        try device.multiply(input, weight.transposed, into: y.matrix)
         if let b { y.matrix.addToRows(b.value.base) }
         return record(y, from: [x, w] + (b.map { [$0] } ?? [])) { [unowned self] dy in
+            let gradient = device.operand(dy)
             try pass(to: w) { dw, adding in
-                try multiply(dy.matrix.transposed, x.value.matrix, into: dw.matrix, adding: adding)
+                try device.multiply(gradient.transposed, input, into: dw.matrix, adding: adding)
             }
             if let b { passColumnSums(of: dy, to: b) }
             try pass(to: x) { dx, adding in
-                try multiply(dy.matrix, w.value.matrix, into: dx.matrix, adding: adding)
+                try device.multiply(gradient, weight, into: dx.matrix, adding: adding)
             }
         }
     }
@@ -20,13 +22,15 @@ extension Tape {
     /// y = x·w. x is [R, I], w [I, O]; y is [R, O].
     package func product(_ x: Variable, _ w: Variable) throws -> Variable {
         let y = device.tensor([x.shape[0], w.shape[1]])
-        try multiply(x.value.matrix, w.value.matrix, into: y.matrix)
+        let (input, weight) = (device.operand(x.value), device.operand(w.value))
+        try device.multiply(input, weight, into: y.matrix)
         return record(y, from: [x, w]) { [unowned self] dy in
+            let gradient = device.operand(dy)
             try pass(to: w) { dw, adding in
-                try multiply(x.value.matrix.transposed, dy.matrix, into: dw.matrix, adding: adding)
+                try device.multiply(input.transposed, gradient, into: dw.matrix, adding: adding)
             }
             try pass(to: x) { dx, adding in
-                try multiply(dy.matrix, w.value.matrix.transposed, into: dx.matrix, adding: adding)
+                try device.multiply(gradient, weight.transposed, into: dx.matrix, adding: adding)
             }
         }
     }
@@ -77,21 +81,23 @@ extension Tape {
             outputChannels: w.shape[0], kernel: w.shape[2], stride: stride, padding: padding)
         let y = device.tensor(shape.output)
         let kernel = shape.images > 0 ? try device.convolution(shape) : nil  // a rank may have no image
-        try kernel?.forward(x.value, w.value, into: y)
+        let input = device.operand(x.value)
+        try kernel?.forward(input, w.value, into: y)
         return record(y, from: [x, w]) { [unowned self] dy in
             guard let kernel else {
                 pass(device.tensor(w.shape, filledWith: 0), to: w)
                 pass(device.tensor(x.shape), to: x)
                 return
             }
+            let gradient = device.operand(dy)
             if needsGradient(w) {
                 let dw = device.tensor(w.shape)
-                try kernel.backward(dy, input: x.value, intoWeights: dw)
+                try kernel.backward(gradient, input: input, intoWeights: dw)
                 pass(dw, to: w)
             }
             guard needsGradient(x) else { return }
             let dx = device.tensor(x.shape)
-            try kernel.backward(dy, w.value, intoInput: dx)
+            try kernel.backward(gradient, w.value, intoInput: dx)
             pass(dx, to: x)
         }
     }
@@ -109,21 +115,23 @@ extension Tape {
             outputChannels: w.shape[0], kernel: kernelSize, stride: stride, padding: padding)
         let y = device.tensor(shape.input)
         let kernel = shape.images > 0 ? try device.convolution(shape) : nil  // a rank may have no image
-        try kernel?.backward(x.value, w.value, intoInput: y)
+        let input = device.operand(x.value)
+        try kernel?.backward(input, w.value, intoInput: y)
         return record(y, from: [x, w]) { [unowned self] dy in
             guard let kernel else {
                 pass(device.tensor(w.shape, filledWith: 0), to: w)
                 pass(device.tensor(x.shape), to: x)
                 return
             }
+            let gradient = device.operand(dy)
             if needsGradient(w) {
                 let dw = device.tensor(w.shape)
-                try kernel.backward(x.value, input: dy, intoWeights: dw)
+                try kernel.backward(input, input: gradient, intoWeights: dw)
                 pass(dw, to: w)
             }
             guard needsGradient(x) else { return }
             let dx = device.tensor(x.shape)
-            try kernel.forward(dy, w.value, into: dx)
+            try kernel.forward(gradient, w.value, into: dx)
             pass(dx, to: x)
         }
     }

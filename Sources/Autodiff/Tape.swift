@@ -232,7 +232,7 @@ package final class Tape {
 
     /// `c = a·b`, or `c += a·b` when adding, counted as work.
     func multiply(_ a: Matrix, _ b: Matrix, into c: Matrix, adding: Bool = false) throws {
-        device.timeline?.count(operations: 2 * c.rows * c.columns * (a.isTransposed ? a.rows : a.columns))
+        device.timeline?.count(float32Operations: 2 * c.rows * c.columns * (a.isTransposed ? a.rows : a.columns))
         try Tensors.multiply(a, b, into: c, adding: adding)
     }
 }

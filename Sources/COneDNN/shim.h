@@ -29,6 +29,22 @@ static inline dnnl_status_t memory_description_create(
 #endif
 }
 
+/// Of a matrix whose elements lie so far apart, by rows and by columns.
+static inline dnnl_status_t matrix_description_create(
+    MemoryDescription *result, const dnnl_dims_t sizes, dnnl_data_type_t type, const dnnl_dims_t strides
+) {
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_memory_desc_create_with_strides((dnnl_memory_desc_t *)result, 2, sizes, type, strides);
+#else
+    dnnl_memory_desc_t *made = malloc(sizeof *made);
+    if (!made) return dnnl_out_of_memory;
+    dnnl_status_t status = dnnl_memory_desc_init_by_strides(made, 2, sizes, type, strides);
+    if (status != dnnl_success) free(made);
+    else *result = made;
+    return status;
+#endif
+}
+
 static inline void memory_description_destroy(MemoryDescription description) {
 #if DNNL_VERSION_MAJOR >= 3
     dnnl_memory_desc_destroy((dnnl_memory_desc_t)description);
@@ -84,19 +100,39 @@ static inline dnnl_status_t convolution_description_create(
 #endif
 }
 
-/// A product of two matrices, of any types and layouts.
+/// A product of two matrices, of any types and layouts, plus a row `bias` unless it is NULL.
 static inline dnnl_status_t product_description_create(
     dnnl_primitive_desc_t *result, dnnl_engine_t engine, MemoryDescription first, MemoryDescription second,
-    MemoryDescription output, const_dnnl_primitive_attr_t attributes
+    MemoryDescription bias, MemoryDescription output, const_dnnl_primitive_attr_t attributes
 ) {
 #if DNNL_VERSION_MAJOR >= 3
-    return dnnl_matmul_primitive_desc_create(result, engine, first, second, NULL, output, attributes);
+    return dnnl_matmul_primitive_desc_create(result, engine, first, second, bias, output, attributes);
 #else
     dnnl_matmul_desc_t operation;
-    dnnl_status_t status = dnnl_matmul_desc_init(&operation, first, second, NULL, output);
+    dnnl_status_t status = dnnl_matmul_desc_init(&operation, first, second, bias, output);
     if (status != dnnl_success) return status;
     return dnnl_primitive_desc_create(result, &operation, attributes, engine, NULL);
 #endif
+}
+
+/// What a primitive does with its result: writes it, adds it to its output, or writes max(result, 0).
+typedef enum { finish_writing, finish_adding, finish_rectifying } Finish;
+
+static inline dnnl_status_t attributes_set_finish(dnnl_primitive_attr_t attributes, Finish finish) {
+    if (finish == finish_writing) return dnnl_success;
+    dnnl_post_ops_t operations = NULL;
+    dnnl_status_t status = dnnl_post_ops_create(&operations);
+    if (status != dnnl_success) return status;
+#if DNNL_VERSION_MAJOR >= 3
+    status = finish == finish_adding ? dnnl_post_ops_append_sum(operations, 1, 0, dnnl_data_type_undef)
+                                     : dnnl_post_ops_append_eltwise(operations, dnnl_eltwise_relu, 0, 0);
+#else
+    status = finish == finish_adding ? dnnl_post_ops_append_sum(operations, 1)
+                                     : dnnl_post_ops_append_eltwise(operations, 1, dnnl_eltwise_relu, 0, 0);
+#endif
+    if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attributes, operations);
+    dnnl_post_ops_destroy(operations);
+    return status;
 }
 
 void omp_set_num_threads(int threads);

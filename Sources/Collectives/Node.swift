@@ -34,8 +34,13 @@ package protocol NodeExchange: AnyObject {
     var announcedByAll: Int { get }
     /// Starts replacing each element by its sum over nodes, and returns. The owners of a slice must start the same sums
     /// in the same order. The result has the same bits on every node.
-    /// - Parameter index: distinguishes sums that are under way; small, and always the same for arrays of one size.
-    func start(_ values: UnsafeMutableBufferPointer<Float>, index: Int) throws
+    ///
+    /// In bfloat16, a node adds its numbers in float32 to the rounded sum of the nodes before it, and the last one rounds
+    /// the result. So a sum over P nodes is rounded P times, each time by at most 2^-8 of a partial sum.
+    /// - Parameters:
+    ///   - index: distinguishes sums that are under way; small, and always the same for arrays of one size.
+    ///   - precision: in which numbers sums travel, the same on every node.
+    func start(_ values: UnsafeMutableBufferPointer<Float>, index: Int, in precision: Precision) throws
     /// Moves started sums on, and returns at once: true if all are done.
     func progress() throws -> Bool
 }

@@ -9,6 +9,8 @@ package final class Timeline {
     package struct Work: Sendable {
         /// Floating-point operations; a multiplication and an addition count as two.
         package var operations = 0
+        /// Those of them that are made in float32 also where products are made in another precision.
+        package var float32Operations = 0
         /// Fewest bytes to read and write, or bytes sent.
         package var bytes = 0
 
@@ -60,9 +62,10 @@ package final class Timeline {
     }
 
     /// Adds to the work of the present innermost piece.
-    package func count(operations: Int = 0, bytes: Int = 0) {
+    package func count(operations: Int = 0, float32Operations: Int = 0, bytes: Int = 0) {
         guard let index = open.last else { return }
-        pieces[index].work.operations += operations
+        pieces[index].work.operations += operations + float32Operations
+        pieces[index].work.float32Operations += float32Operations
         pieces[index].work.bytes += bytes
     }
 

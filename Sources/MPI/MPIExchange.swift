@@ -13,12 +13,11 @@ final class MPIExchange: NodeExchange {
     private let counters: [UnsafeMutablePointer<Int64>]
     /// Rings by their index, in the order in which they start.
     private var rings: [RingSum] = []
-    /// Floats sent minus floats received.
+    /// Bytes sent minus bytes received.
     private var ahead = 0
 
-    /// Most floats on their way. Messages after them for which ranks wait, such as a batch norm's sums, then arrive
-    /// soon.
-    private static let window = 1 << 18
+    /// Most bytes on their way. Messages after them for which ranks wait, such as a batch norm's sums, then arrive soon.
+    private static let window = 1 << 20
 
     /// - Parameter counters: 8 bytes for each rank of this node, which all of them see; 0 at the start.
     init(over communicator: MPI_Comm?, nodes: Int, index: Int, counters: [UnsafeMutableBufferPointer<Float>]) {
@@ -32,12 +31,12 @@ final class MPIExchange: NodeExchange {
 
     var announcedByAll: Int { Int(counters.map { cmpi_published($0) }.min() ?? 0) }
 
-    func start(_ values: UnsafeMutableBufferPointer<Float>, index: Int) throws {
+    func start(_ values: UnsafeMutableBufferPointer<Float>, index: Int, in precision: Precision) throws {
         guard let communicator, !values.isEmpty else { return }
         while rings.count <= index {
             rings.append(try RingSum(over: communicator, nodes: nodes, tag: rings.count))
         }
-        try rings[index].start(values)
+        try rings[index].start(values, in: precision)
         _ = try progress()
     }
 
@@ -58,24 +57,30 @@ final class MPIExchange: NodeExchange {
 /// A sum over ranks in a ring. Each rank sends 2(P - 1)/P of the values, which is the minimum (Patarasuk & Yuan 2009).
 ///
 /// First each slice travels round the ring and adds up every rank's part. Then the finished slices travel round once
-/// more. A slice is added up in one order and copied, so all ranks have the same bits.
+/// more. A slice is added up in one order and copied, so all ranks have the same bits. In bfloat16 a slice is rounded
+/// when it leaves a rank, and when it is finished; to round it again on the second way changes nothing.
 private final class RingSum {
     private let communicator: MPI_Comm
     private let rank: Int
     private let nodes: Int
     private let tag: Int32
     private var values = UnsafeMutableBufferPointer<Float>(start: nil, count: 0)
-    private var arrived = FloatBlock(0)
+    /// In which numbers slices travel.
+    private var precision = Precision.float32
+    /// The slice that arrives, as it travels; unused where it arrives in its place.
+    private let arriving = MessageMemory()
+    /// The slice that leaves, in bfloat16.
+    private let leaving = MessageMemory()
     /// Number of slices that are finished, in 0...2(P - 1).
     private var step: Int
     private var receiving = Requests()
     private var sending = Requests()
     private var unsent = 0..<0
 
-    /// Floats of a message. It is just small enough for Open MPI to send it at once over TCP. Larger messages are
+    /// Bytes of a message. It is just small enough for Open MPI to send it at once over TCP. Larger messages are
     /// announced first. The answer would wait for messages in the other direction, so that a link would carry one
     /// direction at a time.
-    private static let messageSize = 15 << 10
+    private static let messageSize = 60 << 10
 
     init(over communicator: MPI_Comm, nodes: Int, tag: Int) throws {
         self.communicator = communicator
@@ -91,18 +96,20 @@ private final class RingSum {
     /// Whether slices are still added up; later they are copied.
     private var isAdding: Bool { step < nodes - 1 }
 
-    func start(_ values: UnsafeMutableBufferPointer<Float>) throws {
+    func start(_ values: UnsafeMutableBufferPointer<Float>, in precision: Precision) throws {
         precondition(isDone, "a sum that is still under way")
         self.values = values
-        let largest = (values.count + nodes - 1) / nodes
-        if arrived.elements.count < largest { arrived = FloatBlock(largest) }
+        self.precision = precision
+        let largest = (values.count + nodes - 1) / nodes * precision.bytes
+        arriving.grow(to: largest)
+        if precision == .bfloat16 { leaving.grow(to: largest) }
         step = 0
         try receive()
     }
 
     /// Sends as much as the window allows, and adds what has arrived.
     /// - Parameters:
-    ///   - ahead: floats sent minus floats received.
+    ///   - ahead: bytes sent minus bytes received.
     ///   - window: the limit of `ahead`.
     ///   - isFirst: whether one message at a time may be sent beyond the window.
     func progress(_ ahead: inout Int, window: Int, isFirst: Bool) throws {
@@ -111,10 +118,7 @@ private final class RingSum {
             _ = try sending.test()
             while !unsent.isEmpty && (ahead < window || isFirst && sending.isEmpty) { ahead += try send() }
             guard receiving.isEmpty && sending.isEmpty && unsent.isEmpty else { return }
-            if isAdding {
-                let sum = slice(incoming)
-                for i in sum.indices { sum[i] += arrived.elements[i] }
-            }
+            take()
             step += 1
             if !isDone { try receive() }
         }
@@ -129,36 +133,77 @@ private final class RingSum {
         return UnsafeMutableBufferPointer(rebasing: values[values.count * i / nodes..<values.count * (i + 1) / nodes])
     }
 
+    /// Takes the step's slice, which has arrived.
+    private func take() {
+        let target = slice(incoming)
+        switch precision {
+        case .float32 where isAdding:
+            let arrived = arriving.memory.bindMemory(to: Float.self)
+            for i in target.indices { target[i] += arrived[i] }
+        case .float32: break  // it arrived in its place
+        case .bfloat16:
+            let arrived = arriving.memory.bindMemory(to: UInt16.self).baseAddress!
+            guard isAdding else { return target.set(toBFloat16: arrived) }
+            target.add(bfloat16: arrived)
+            let isFinished = step == nodes - 2
+            if isFinished { target.round() }
+        }
+    }
+
     /// Starts receiving the step's slice. C: `MPI_Irecv`.
     private func receive() throws {
         let target = slice(incoming)
-        let destination = isAdding ? arrived.elements : target
+        let arrivesInPlace = precision == .float32 && !isAdding
+        let destination = arrivesInPlace ? UnsafeMutableRawBufferPointer(target) : arriving.memory
+        let bytes = target.count * precision.bytes
         unsent = 0..<slice(outgoing).count
-        for start in stride(from: 0, to: target.count, by: Self.messageSize) {
-            let count = min(Self.messageSize, target.count - start)
+        for start in stride(from: 0, to: bytes, by: Self.messageSize) {
+            let count = min(Self.messageSize, bytes - start)
             try receiving.add(count) {
                 try check(
                     "MPI_Irecv",
                     MPI_Irecv(
-                        destination.baseAddress! + start, Int32(count), cmpi_float(),
+                        destination.baseAddress! + start, Int32(count), cmpi_byte(),
                         Int32((rank + nodes - 1) % nodes), tag, communicator, &$0))
             }
         }
     }
 
-    /// Sends the next message; returns its size. C: `MPI_Isend`.
+    /// Sends the next message; returns its bytes. C: `MPI_Isend`.
     private func send() throws -> Int {
-        let count = min(Self.messageSize, unsent.count)
-        let start = slice(outgoing).baseAddress! + unsent.lowerBound
+        let part = unsent.prefix(Self.messageSize / precision.bytes)
+        let numbers = UnsafeMutableBufferPointer(rebasing: slice(outgoing)[part])
+        let start: UnsafeMutableRawPointer
+        switch precision {
+        case .float32: start = UnsafeMutableRawPointer(numbers.baseAddress!)
+        case .bfloat16:
+            let rounded = leaving.memory.bindMemory(to: UInt16.self).baseAddress! + part.lowerBound
+            numbers.round(into: rounded)
+            start = UnsafeMutableRawPointer(rounded)
+        }
+        let count = part.count * precision.bytes
         try sending.add(count) {
             try check(
                 "MPI_Isend",
-                MPI_Isend(
-                    start, Int32(count), cmpi_float(), Int32((rank + 1) % nodes), tag, communicator, &$0))
+                MPI_Isend(start, Int32(count), cmpi_byte(), Int32((rank + 1) % nodes), tag, communicator, &$0))
         }
-        unsent = unsent.lowerBound + count..<unsent.upperBound
+        unsent = part.upperBound..<unsent.upperBound
         return count
     }
+}
+
+/// Memory of a slice under way, as much as the largest one has needed.
+private final class MessageMemory {
+    private(set) var memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+
+    /// Makes room for this many bytes; what was there is lost.
+    func grow(to count: Int) {
+        guard memory.count < count else { return }
+        memory.deallocate()
+        memory = .allocate(byteCount: count, alignment: 64)
+    }
+
+    deinit { memory.deallocate() }
 }
 
 /// Messages under way.

@@ -7,16 +7,20 @@ import Collectives
 /// It belongs to the thread that made it, and so do all tensors made from it.
 package final class Device {
     package let threads: Int
+    /// Of products and convolutions.
+    package let precision: Precision
     package let memory = MemoryPool()
     /// The timeline of measured steps; nil in training.
     package var timeline: Timeline?
     let engine: dnnl_engine_t
     let stream: dnnl_stream_t
     private var convolutions: [ConvolutionShape: ConvolutionKernel] = [:]
+    private var roundedProducts: [RoundedProductShape: Primitive] = [:]
 
     /// - Parameter threads: threads of this rank's kernels, at least 1.
-    package init(threads: Int = 1) throws {
+    package init(threads: Int = 1, precision: Precision = .float32) throws {
         self.threads = threads
+        self.precision = precision
         omp_set_num_threads(Int32(threads))
         var engine: dnnl_engine_t? = nil
         try check("dnnl_engine_create", dnnl_engine_create(&engine, dnnl_cpu, 0))
@@ -28,6 +32,7 @@ package final class Device {
 
     deinit {
         convolutions.removeAll()
+        roundedProducts.removeAll()
         dnnl_stream_destroy(stream)
         dnnl_engine_destroy(engine)
     }
@@ -64,6 +69,14 @@ package final class Device {
         let kernel = try ConvolutionKernel(shape, device: self)
         convolutions[shape] = kernel
         return kernel
+    }
+
+    /// oneDNN's product of bfloat16 of this shape, made on first use.
+    func roundedProduct(_ shape: RoundedProductShape) throws -> Primitive {
+        if let product = roundedProducts[shape] { return product }
+        let product = try shape.primitive(device: self)
+        roundedProducts[shape] = product
+        return product
     }
 }
 

@@ -55,13 +55,19 @@ extension Tensor {
         base.replaceVectors(count: count) { x, _ in 1 - 2 / (exponential(x + x) + 1) }
     }
 
-    /// True when every element is finite: 0·x is 0 for finite x only.
+    /// True when every element is finite: 0·x is 0 for finite x only. Four parts are read side by side, which a core does
+    /// faster than one stream.
     package var isFinite: Bool {
-        var sums = Vector(repeating: 0)
-        let whole = count & ~15
-        for i in Swift.stride(from: 0, to: whole, by: 16) { sums += base.vector(at: i) * 0 }
-        var sum = sums.sum()
-        for i in whole..<count { sum += base[i] * 0 }
+        let part = count / 64 * 16
+        var sums = (Vector(repeating: 0), Vector(repeating: 0), Vector(repeating: 0), Vector(repeating: 0))
+        for i in Swift.stride(from: 0, to: part, by: 16) {
+            sums.0 += base.vector(at: i) * 0
+            sums.1 += base.vector(at: part + i) * 0
+            sums.2 += base.vector(at: 2 * part + i) * 0
+            sums.3 += base.vector(at: 3 * part + i) * 0
+        }
+        var sum = (sums.0 + sums.1 + sums.2 + sums.3).sum()
+        for i in 4 * part..<count { sum += base[i] * 0 }
         return sum == 0
     }
 }

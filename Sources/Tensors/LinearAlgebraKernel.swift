@@ -9,10 +9,11 @@ extension Device {
         let size = 1024
         let (a, b) = (tensor([size, size], filledWith: 1), tensor([size, size], filledWith: 1))
         let c = tensor([size, size])
+        let (first, second) = (operand(a), operand(b))
         let best =
             try (0..<5).map { _ in
                 let start = ContinuousClock.now
-                try multiply(a.matrix, b.matrix, into: c.matrix)
+                try multiply(first, second, into: c.matrix)
                 return start.duration(to: .now) / .seconds(1)
             }.min() ?? .infinity
         return 2 * Double(size * size * size) / best / 1e9

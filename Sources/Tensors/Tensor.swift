@@ -6,6 +6,8 @@ package struct Tensor {
 
     package var count: Int { shape.reduce(1, *) }
     package var base: UnsafeMutablePointer<Float> { storage.base + offset }
+    /// Where the elements lie, for libraries.
+    var address: UnsafeMutableRawPointer { UnsafeMutableRawPointer(base) }
     package var elements: UnsafeMutableBufferPointer<Float> { .init(start: base, count: count) }
     package var array: [Float] { Array(elements) }
 

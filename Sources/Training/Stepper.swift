@@ -42,10 +42,10 @@ package final class Stepper<M: Method> {
         drawsPerStep = ScheduledPass.draws(of: model.method.turns(at: 0))
     }
 
-    /// Bytes of gradients that a rank sums in a step.
+    /// Bytes of gradients that are summed over nodes in a step.
     package var gradientBytesPerStep: Int {
         let players = ScheduledPass.all(of: model.method.turns(at: 0)).flatMap(\.turn.players)
-        return 4 * players.reduce(0) { $0 + $1.count }
+        return settings.exchange.bytes * players.reduce(0) { $0 + $1.count }
     }
 
     /// Collective.

@@ -58,8 +58,8 @@ package final class TrainingRun<M: Method> {
             return result
         }
         model = try opening.model(configuration, for: data, from: checkpoint, device: device)
-        let engine = try GradientEngine(model.store, ranks: ranks)
-        if let note = engine.note, ranks.isFirst { warn(note) }
+        let engine = try GradientEngine(model.store, ranks: ranks, exchange: configuration.exchange)
+        if ranks.isFirst { for note in engine.notes { warn(note) } }
         stepper = Stepper(model, engine, configuration.run, ranks: ranks) { try data.batch($0, device: device) }
         writer = CheckpointWriter(
             opening.checkpoints, method: M.name, store: model.store, card: try JSONValue(of: data.card),

@@ -15,6 +15,7 @@ private struct StepReport: Encodable {
     let imagesPerSecond: Double
     let ranks: Int
     let threads: Int
+    let precision: Precision
     /// Units of the critic, where the method has one.
     let units: Int?
     /// Samples of all ranks.
@@ -33,7 +34,7 @@ private struct StepReport: Encodable {
     let pieces: [PieceTable.Row]
 
     private enum CodingKeys: String, CodingKey {
-        case threads, units, batch, pieces
+        case threads, precision, units, batch, pieces
         case ranks = "world_size"
         case milliseconds = "step_ms"
         case lowestMilliseconds = "step_ms_lowest"
@@ -86,12 +87,13 @@ extension Program {
         _ method: M.Type, _ request: StepRequest, _ arguments: Arguments, _ ranks: any Ranks
     ) throws -> ExitStatus {
         let configuration = try ranks.agree { try Configuration<M>(layers: request.layers) }
-        let device = try Program.device(threads: configuration.threads, ranks: ranks)
+        let device = try Program.device(
+            threads: configuration.threads, precision: configuration.precision, ranks: ranks)
         let peak = try MachinePeak(device: device, ranks: ranks)
         device.memory.trim()
         let steps = request.steps
         let run = try StepBenchmark(configuration, device: device, ranks: ranks).run(steps: steps)
-        let table = PieceTable(run.timeline, steps: steps)
+        let table = PieceTable(run.timeline, steps: steps, peak: peak)
         if let path = arguments.text("trace") {
             let trace = try Trace.text(run.timeline, ranks: ranks)
             try ranks.agree {
@@ -107,7 +109,8 @@ extension Program {
             let report = StepReport(
                 milliseconds: median, lowestMilliseconds: times[0], highestMilliseconds: times[times.count - 1],
                 imagesPerSecond: Double(configuration.batch) / median * 1000, ranks: ranks.worldSize,
-                threads: device.threads, units: try configuration.tree().value(at: "critic.units").integer,
+                threads: device.threads, precision: device.precision,
+                units: try configuration.tree().value(at: "critic.units").integer,
                 batch: configuration.batch,
                 batchPerRank: (configuration.batch + ranks.worldSize - 1) / ranks.worldSize,
                 peakMemoryMiB: Double(device.memory.peakBytes) / 1_048_576, allocationsAfterWarmUp: run.allocations,
@@ -118,7 +121,7 @@ extension Program {
                 pieces: table.rows)
             if arguments.has("json") { return try json(report) }
             let mean = run.milliseconds.reduce(0, +) / Double(steps)
-            return report.text + "\n\n" + table.text(step: mean, peak: peak)
+            return report.text + "\n\n" + table.text(step: mean)
         }
         return .success
     }
@@ -131,7 +134,7 @@ struct StepRequest {
         Option("units", "U", "units of deepInfoMax's critic; 512 by default"),
         Option("batch", "B", "samples of the global batch, which the ranks divide, as in train"),
         Option("batch-per-rank", "B", "samples of each rank; 64 by default"),
-        Program.threadsOption,
+        Program.threadsOption, Program.precisionOption,
         Option("steps", "N", "steps to time, after 5 that warm up; 20 by default"),
         Option("set", "KEY=VALUE", "sets any setting of train; may be repeated", repeats: true),
     ]
@@ -151,6 +154,7 @@ struct StepRequest {
         if arguments.has("threads") {
             typed.append(.leaf("threads", .integer(try arguments.number("threads", in: 0...1024, default: 0))))
         }
+        if let text = arguments.text("precision") { typed.append(.leaf("precision", .string(text))) }
         if arguments.has("batch") {
             typed.append(.leaf("batch", .integer(try arguments.number("batch", in: 2...1 << 20, default: 0))))
         }

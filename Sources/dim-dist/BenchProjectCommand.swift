@@ -82,7 +82,8 @@ extension Program {
         _ ranks: any Ranks
     ) throws -> ExitStatus {
         let configuration = try ranks.agree { try Configuration<M>(layers: request.layers) }
-        let device = try Program.device(threads: configuration.threads, ranks: ranks)
+        let device = try Program.device(
+            threads: configuration.threads, precision: configuration.precision, ranks: ranks)
         let benchmark = try StepBenchmark(configuration, device: device, ranks: ranks)
         let run = try benchmark.run(steps: request.steps)
         try tell(by: ranks) {

@@ -16,6 +16,8 @@ extension Program {
         let affinities = try ranks.gather(machine.allowed.count)
         let users = try ranks.gatherText("\(ranks.host) \(machine.userNamespace)")
         let speeds = try ranks.gather(Int(try device.measureProducts()))
+        let rounded = try ranks.agree { try Device(threads: device.threads, precision: .bfloat16) }
+        let roundedSpeeds = try ranks.gather(Int(try rounded.measureProducts()))
         let findings = [
             Diagnosis.mpi(environment, library: MPIRanks.library, isRoot: geteuid() == 0),
             Diagnosis.world(ranks.worldSize, hosts: hosts.count, machine: machine, environment: environment),
@@ -26,6 +28,7 @@ extension Program {
                 areOneUser: Set(users).count == hosts.count),
             Diagnosis.blas(core: linearAlgebraKernel(), flags: machine.processorFlags, environment: environment),
             Diagnosis.products(speeds),
+            Diagnosis.rounded(roundedSpeeds, flags: machine.processorFlags),
         ]
         try tell(by: ranks) { findings.map(\.description).joined(separator: "\n") }
         return ranks.isFirst && findings.contains { !$0.isOK } ? .failure : .success
@@ -140,5 +143,17 @@ struct Diagnosis: CustomStringConvertible {
         return Diagnosis(
             subject: "products", finding: "oneDNN reaches \(least) to \(most) GFLOP/s a rank",
             remedy: 2 * least < most ? "some ranks seem to share a core: check slots and --bind-to core" : nil)
+    }
+
+    /// Products of bfloat16, and the instructions for them.
+    static func rounded(_ speeds: [Int], flags: Set<String>) -> Diagnosis {
+        let (least, most) = (speeds.min() ?? 0, speeds.max() ?? 0)
+        let instructions = ["amx_bf16", "avx512_bf16"].filter(flags.contains).joined(separator: ", ")
+        return Diagnosis(
+            subject: "bfloat16",
+            finding:
+                "\(instructions.isEmpty ? "no instructions for it here" : instructions), \(least) to \(most) GFLOP/s a rank"
+                + (Precision.bfloat16.isNative ? ": train with --precision bfloat16" : ": float32 is faster"),
+            remedy: nil)
     }
 }

@@ -10,12 +10,15 @@ struct PieceTable {
         let milliseconds: Double
         let gigaflopsPerSecond: Double?
         let gigabytesPerSecond: Double?
+        /// Its speed as a fraction of the machine's best, each product in its own precision.
+        let ofBest: Double?
 
         private enum CodingKeys: String, CodingKey {
             case name, kind
             case milliseconds = "ms"
             case gigaflopsPerSecond = "gflops_per_second"
             case gigabytesPerSecond = "gbytes_per_second"
+            case ofBest = "of_best"
         }
     }
 
@@ -24,8 +27,10 @@ struct PieceTable {
     /// Speed of the encoder's pieces, forward and backward, batch norms included.
     let encoderGigaflops: Double
 
-    /// - Parameter steps: number of steps in the timeline; times and work are their means.
-    init(_ timeline: Timeline, steps: Int) {
+    /// - Parameters:
+    ///   - steps: number of steps in the timeline; times and work are their means.
+    ///   - peak: what speeds are compared with.
+    init(_ timeline: Timeline, steps: Int, peak: MachinePeak) {
         struct Sum {
             var kind = Timeline.Kind.computation
             var seconds = 0.0
@@ -36,14 +41,19 @@ struct PieceTable {
             sums[piece.name, default: Sum()].kind = piece.kind
             sums[piece.name, default: Sum()].seconds += piece.own
             sums[piece.name, default: Sum()].work.operations += piece.work.operations
+            sums[piece.name, default: Sum()].work.float32Operations += piece.work.float32Operations
             sums[piece.name, default: Sum()].work.bytes += piece.work.bytes
         }
         rows = sums.sorted { $0.value.seconds > $1.value.seconds }.map { name, sum in
             let (operations, bytes) = (Double(sum.work.operations), Double(sum.work.bytes))
+            let isMemoryBound = operations == 0 && bytes > 0
+            let ofMemory =
+                isMemoryBound && sum.kind != .communication ? bytes / sum.seconds / 1e9 / peak.gigabytes : nil
             return Row(
                 name: name, kind: sum.kind.rawValue, milliseconds: sum.seconds / Double(steps) * 1000,
                 gigaflopsPerSecond: operations > 0 ? operations / sum.seconds / 1e9 : nil,
-                gigabytesPerSecond: operations == 0 && bytes > 0 ? bytes / sum.seconds / 1e9 : nil)
+                gigabytesPerSecond: isMemoryBound ? bytes / sum.seconds / 1e9 : nil,
+                ofBest: operations > 0 ? peak.seconds(sum.work) / sum.seconds : ofMemory)
         }
         let encoder = sums.filter { $0.key.split(separator: ".").contains("encoder") }.values
         encoderGigaflops =
@@ -54,9 +64,9 @@ struct PieceTable {
         rows.reduce(0) { $1.kind == kind.rawValue ? $0 + $1.milliseconds : $0 }
     }
 
-    /// The rows as text, each compared with the machine's peak. Pieces that take less than a thousandth of the step are
+    /// The rows as text, each compared with the machine's best. Pieces that take less than a thousandth of the step are
     /// left out.
-    func text(step: Double, peak: MachinePeak) -> String {
+    func text(step: Double) -> String {
         let width = max(5, rows.map(\.name.count).max() ?? 0)
         func line(_ name: String, _ rest: String) -> String {
             name.padding(toLength: width, withPad: " ", startingAt: 0) + rest
@@ -67,13 +77,11 @@ struct PieceTable {
             shown += row.milliseconds
             var speed = ""
             if let rate = row.gigaflopsPerSecond {
-                speed = String(format: "%8.1f GFLOP/s  %3.0f %%", rate, 100 * rate / peak.gigaflops)
+                speed = String(format: "%8.1f GFLOP/s  ", rate)
             } else if let rate = row.gigabytesPerSecond {
                 speed = String(format: "%8.1f GB/s     ", rate)
-                if row.kind != Timeline.Kind.communication.rawValue {
-                    speed += String(format: "%3.0f %%", 100 * rate / peak.gigabytes)
-                }
             }
+            if let fraction = row.ofBest { speed += String(format: "%3.0f %%", 100 * fraction) }
             lines.append(
                 line(row.name, String(format: "%9.2f %6.1f", row.milliseconds, 100 * row.milliseconds / step) + speed))
         }

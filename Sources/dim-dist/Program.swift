@@ -106,6 +106,9 @@ struct Program {
 }
 
 extension Program {
+    static let precisionOption = Option(
+        "precision", Precision.allCases.map(\.rawValue).joined(separator: "|"),
+        "operands of products and convolutions; float32 by default", setting: "precision")
     static let threadsOption = Option("threads", "T", "threads of each rank; OMP_NUM_THREADS by default")
 
     /// A value as JSON, with sorted keys.

@@ -39,7 +39,7 @@ struct Projection {
     /// - Parameters:
     ///   - step: seconds of a step on one node.
     ///   - steps: number of steps in the timeline.
-    ///   - gradientBytes: bytes of gradients that a step sums.
+    ///   - gradientBytes: bytes of gradients that a step sums over nodes.
     init(_ timeline: Timeline, step: Double, steps: Int, ranks: Int, gradientBytes: Int) {
         let pieces = timeline.pieces
         // This piece is the loss's own computation, forward. It contains the gradient's.

@@ -7,10 +7,19 @@ extension Program {
     /// The device that a rank computes with. Warns where threads share cores, and where only a part of OMP_NUM_THREADS
     /// is used. Collective.
     /// - Parameter threads: 0 for the number in OMP_NUM_THREADS, or else 1.
-    static func device(threads: Int, ranks: any Ranks) throws -> Device {
+    static func device(
+        threads: Int, precision: Precision = .float32, ranks: any Ranks
+    ) throws -> Device {
         let environment = ProcessInfo.processInfo.environment
         let device = try ranks.agree {
-            try Device(threads: RunSettings.threads(asked: threads, environment: environment))
+            try Device(
+                threads: RunSettings.threads(asked: threads, environment: environment), precision: precision)
+        }
+        let lacking = try ranks.sum([precision.isNative ? 0 : 1])[0]
+        if lacking > 0, ranks.isFirst {
+            complain(
+                "\(precision.rawValue): the processors of \(lacking) of \(ranks.worldSize) ranks have no instructions for "
+                    + "it, so they round operands and multiply in float32: slower than float32, with like results")
         }
         if threads == 0, ranks.isFirst, let text = environment["OMP_NUM_THREADS"], text.contains(",") {
             complain(

@@ -52,14 +52,14 @@ struct StepBenchmark<M: Method> {
             batch = { try data.batch($0, device: device) }
         }
         model = try ranks.agree { try Model(configuration, card: card, device: device) }
-        let engine = try GradientEngine(model.store, ranks: ranks)
-        if let note = engine.note, ranks.isFirst { Program.complain(note) }
+        let engine = try GradientEngine(model.store, ranks: ranks, exchange: configuration.exchange)
+        if ranks.isFirst { for note in engine.notes { Program.complain(note) } }
         stepper = Stepper(model, engine, configuration.run, ranks: ranks) { draw in
             try timeline.measure("data", .data) { try batch(draw) }
         }
     }
 
-    /// Bytes of gradients that a rank sums in a step.
+    /// Bytes of gradients that are summed over nodes in a step.
     var gradientBytes: Int { stepper.gradientBytesPerStep }
 
     /// Collective.

@@ -16,6 +16,7 @@ private let settings = [
     Option("batch", "B", "samples of the global batch, which the ranks divide", setting: "batch"),
     Option("seed", "S", "seed of all random numbers", setting: "seed"),
     Option("threads", "T", "threads of each rank", setting: "threads"),
+    Program.precisionOption,
     Option(
         "stall-timeout", "S", "seconds that ranks wait for another rank before the job ends; 0 to wait for ever",
         setting: "stallTimeout"),
@@ -24,6 +25,31 @@ private let settings = [
         setting: "objective.compatibility"),
     Option("set", "KEY=VALUE", "sets any setting, such as critic.units=1024; may be repeated", repeats: true),
 ]
+
+/// A line of `metrics.jsonl` about a run that continues in other numbers: the settings that changed.
+private struct PrecisionLine: Encodable {
+    let step: Int
+    let precision: Precision?
+    let exchange: Precision?
+
+    /// nil where they are the same.
+    init?(step: Int, from earlier: RunSettings, to settings: RunSettings) {
+        self.step = step
+        precision = settings.precision == earlier.precision ? nil : settings.precision
+        exchange = settings.exchange == earlier.exchange ? nil : settings.exchange
+        if precision == nil && exchange == nil { return nil }
+    }
+
+    /// For the user.
+    func messages(from earlier: RunSettings) -> [String] {
+        [
+            precision.map { "steps to \(step) were made in \(earlier.precision), the next ones are in \($0)" },
+            exchange.map {
+                "steps to \(step) exchanged gradients in \(earlier.exchange), the next ones exchange them in \($0)"
+            },
+        ].compactMap { $0 }
+    }
+}
 
 extension Program {
     static let train = Command(
@@ -65,7 +91,8 @@ extension Program {
             guard let resumed else { return (configuration, output) }
             return (try configuration.resuming(try Configuration(layers: [resumed])), output)
         }
-        let device = try Program.device(threads: configuration.threads, ranks: ranks)
+        let device = try Program.device(
+            threads: configuration.threads, precision: configuration.precision, ranks: ranks)
         _ = StopRequest(signals: [SIGUSR1])  // a signal that comes while data are read is obeyed after the first step
         let run = try TrainingRun(
             configuration, output: output, resume: arguments.has("resume"), device: device, ranks: ranks)
@@ -74,6 +101,13 @@ extension Program {
             for note in run.data.notes { complain(note) }
             SkippedFiles(run.data.skipped, kept: run.data.count).report(
                 listing: output + "/skipped.txt", tell: complain)
+        }
+        let earlier = try ranks.agree { try resumed.map { try Configuration<M>(layers: [$0]).run } }
+        if ranks.isFirst, let earlier,
+            let line = PrecisionLine(step: run.firstStep, from: earlier, to: configuration.run)
+        {
+            try Journal(run: output, from: nil).note(line)
+            for message in line.messages(from: earlier) { complain(message) }
         }
         if ranks.isFirst { print(header(run, ranks: ranks, output: output)) }
         signal(SIGPIPE, SIG_IGN)  // the reader of the output may close it,
@@ -106,7 +140,7 @@ extension Program {
         if arguments.has("skip-broken") { layers.append(.leaf("data.skipBroken", .boolean(true))) }
         for option in settings {
             if let setting = option.setting, let text = arguments.text(option.name) {
-                let isText = setting == "data.path" || setting == "method"
+                let isText = ["data.path", "method", "precision"].contains(setting)
                 try layers.append(.leaf(setting, isText ? .string(text) : .typed(text)))
             }
         }
@@ -131,12 +165,16 @@ extension Program {
             "model      \(summary.networks), \(run.model.parameterCount) parameters",
             "objective  \(summary.objective)",
             "world      \(ranks.worldSize) rank\(ranks.worldSize == 1 ? "" : "s") x \(threads) "
-                + "thread\(threads == 1 ? "" : "s"), batch \(configuration.batch)",
+                + "thread\(threads == 1 ? "" : "s"), batch \(configuration.batch)"
+                + (configuration.precision == .float32 ? "" : ", \(configuration.precision.rawValue)"),
             "run        \(output)" + (run.firstStep > 0 ? ", from step \(run.firstStep)" : ""),
         ]
         if M.name != MethodKind.deepInfoMax.rawValue { lines.insert("method     \(M.name)", at: 0) }
         if ranks.worldSize * threads < cores && ranks.worldSize == 1 {
             lines.append("hint       \(cores) cores here: mpirun -np \(cores) dim-dist train … uses all of them")
+        }
+        if configuration.precision == .float32 && Precision.bfloat16.isNative {
+            lines.append("hint       this processor multiplies bfloat16: --precision bfloat16 trains faster")
         }
         return lines.joined(separator: "\n")
     }

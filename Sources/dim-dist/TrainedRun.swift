@@ -15,7 +15,7 @@ struct SavedRun {
             "step", "N|best",
             "step of the checkpoint to use; best: the one with the least mean loss; the newest by default"),
         Option("skip-broken", "leave out image files that can't be decoded, and list them"),
-        Program.threadsOption,
+        Program.threadsOption, Program.precisionOption,
     ]
 
     let directory: String
@@ -48,6 +48,7 @@ struct TrainedRun<M: Method> {
         let (configuration, checkpoint) = try ranks.agree {
             var configuration = try Configuration<M>(layers: [saved.settings])
             configuration.threads = try arguments.number("threads", in: 0...1024, default: configuration.threads)
+            configuration.run.precision = try arguments.choice("precision", default: .float32)
             configuration.data.path = arguments.text("data") ?? configuration.data.path
             configuration.data.skipBroken = configuration.data.skipBroken || arguments.has("skip-broken")
             return (configuration, try Self.checkpoint(of: saved.directory, arguments, isFirst: ranks.isFirst))
@@ -60,7 +61,8 @@ struct TrainedRun<M: Method> {
                         + "trains: add --step N")
             }
         }
-        let device = try Program.device(threads: configuration.threads, ranks: ranks)
+        let device = try Program.device(
+            threads: configuration.threads, precision: configuration.precision, ranks: ranks)
         self.configuration = configuration
         self.checkpoint = checkpoint
         model = try ranks.agree {

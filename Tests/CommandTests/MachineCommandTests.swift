@@ -147,7 +147,10 @@ final class MachineCommandTests: CommandTestCase {
         let ending = try run(["doctor"])
         XCTAssertEqual(ending.errors, "")
         let lines = ending.output.split(separator: "\n").map(String.init)
-        let subjects = ["mpi", "slots", "binding", "shared memory", "single copy", "blas kernel", "products"]
+        let subjects = [
+            "mpi", "slots", "binding", "shared memory", "single copy", "blas kernel", "products",
+            "bfloat16",
+        ]
         XCTAssertEqual(lines.count, subjects.count, ending.output)
         for (line, subject) in zip(lines, subjects) {
             XCTAssertTrue(line.hasPrefix(subject + " "), line)

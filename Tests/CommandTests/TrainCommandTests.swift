@@ -78,6 +78,24 @@ final class TrainCommandTests: CommandTestCase {
         XCTAssertEqual(try losses("parts"), try losses("whole"))
     }
 
+    /// A run may go on with another exchange between nodes, of which here is one.
+    func testAResumedRunMayChangeItsExchange() throws {
+        try succeed(trainArguments("run", steps: 2))
+        let ending = try run(trainArguments("run", steps: 3, ["--resume", "--set", "exchange=bfloat16"]))
+        XCTAssertEqual(ending.status, 0, ending.errors)
+        XCTAssertEqual(ending.errorLines.count, 2, ending.errors)
+        for text in [
+            "exchange is bfloat16, which has no effect on one node",
+            "steps to 2 exchanged gradients in float32, the next ones exchange them in bfloat16",
+        ] { XCTAssertTrue(ending.errors.contains(text), "\(text): \(ending.errors)") }
+        let lines = try metrics("run")
+        XCTAssertEqual(lines.map { $0["step"] as? Int }, [1, 2, 2, 3])
+        XCTAssertEqual(lines.map { $0["exchange"] as? String }, [nil, nil, "bfloat16", nil])
+        XCTAssertNil(lines[2]["precision"])
+        try succeed(trainArguments("whole", steps: 3))
+        XCTAssertEqual(try losses("run"), try losses("whole"))
+    }
+
     func testASignalStopsARunThatCanGoOn() throws {
         for (signal, ranks) in [(SIGTERM, []), (SIGUSR1, Self.threads(2)), (SIGINT, [])] {
             let name = "run \(signal)"

@@ -14,6 +14,8 @@ private typealias Configuration = Training.Configuration<DeepInfoMax>
 /// The law of ranks for the whole model: these ranks on a split batch equal one rank on the batch.
 final class ModelTests: XCTestCase {
     private struct Outcome {
+        let gradientCount: Int
+        let notes: [String]
         var losses: [Double] = []
         var firstGradients: [String: [Float]] = [:]
         var parameters: [String: [Float]] = [:]
@@ -22,14 +24,16 @@ final class ModelTests: XCTestCase {
 
     /// A few steps of Adam on one random batch, of which this rank has its share.
     private func run(
-        _ configuration: Configuration, card: ViewCard, counts: [Int], ranks: any Ranks, steps: Int
+        _ configuration: Configuration, card: ViewCard, counts: [Int], ranks: any Ranks, steps: Int,
+        timeline: Timeline? = nil
     ) throws -> Outcome {
         let device = try Device()
+        device.timeline = timeline
         let model = try Model(configuration, card: card, device: device)
-        let engine = try GradientEngine(model.store, ranks: ranks)
+        let engine = try GradientEngine(model.store, ranks: ranks, exchange: configuration.exchange)
         let batch = batch(card, counts: counts, ranks: ranks, device: device)
         let players = model.method.turns(at: 0)[0].players
-        var outcome = Outcome()
+        var outcome = Outcome(gradientCount: players.reduce(0) { $0 + $1.count }, notes: engine.notes)
         for step in 0..<steps {
             let pass = Pass(
                 Turn(players), step: step, seed: configuration.seed, microBatch: configuration.microBatch,
@@ -115,7 +119,7 @@ final class ModelTests: XCTestCase {
             for bad in 0..<2 {
                 let (card, device) = (card(size: 28, channels: 1), try Device())
                 let model = try Model(configuration, card: card, device: device)
-                let engine = try GradientEngine(model.store, ranks: World.ranks)
+                let engine = try GradientEngine(model.store, ranks: World.ranks, exchange: .float32)
                 let batch = batch(card, counts: World.shares(of: 6), ranks: World.ranks, device: device)
                 let players = model.method.turns(at: 0)[0].players
                 let pass = Pass(
@@ -143,6 +147,33 @@ final class ModelTests: XCTestCase {
             World.ranks.largestNode = largest
             try assertRanksEqualOneRank(
                 configuration, card: card(size: 28, channels: 1), "nodes of \(largest), \(World.label)")
+        }
+    }
+
+    /// The bytes that travel between nodes, and what the user is told.
+    func testExchangeInBFloat16HasHalfTheBytes() throws {
+        defer { World.ranks.largestNode = nil }
+        var configuration = makeConfiguration()
+        configuration.critic.units = 24
+        let size = World.ranks.worldSize
+        for (largest, exchange) in [nil, 1].flatMap({ largest in Precision.allCases.map { (largest, $0) } }) {
+            World.ranks.largestNode = largest
+            configuration.exchange = exchange
+            let timeline = Timeline()
+            let outcome = try run(
+                configuration, card: card(size: 28, channels: 1), counts: World.shares(of: 10),
+                ranks: TimedRanks(World.ranks, timeline: timeline), steps: 2, timeline: timeline)
+            let bytes = timeline.pieces.filter { $0.name == "gradient sum over nodes" }.map(\.work.bytes)
+            let nodes = largest == nil ? 1 : size
+            let each = exchange == .float32 ? 4 : 2
+            let expected = nodes == 1 ? 0 : 2 * each * outcome.gradientCount
+            XCTAssertEqual(bytes.reduce(0, +), expected, "\(exchange), \(nodes) nodes, \(World.label)")
+
+            XCTAssertEqual(outcome.notes.count, exchange == .float32 ? 0 : 1, World.label)
+            let texts = nodes == 1 ? ["no effect"] : ["rounded between the \(nodes) nodes", "law of ranks"]
+            for note in outcome.notes {
+                for text in texts { XCTAssertTrue(note.contains(text), "\(note), \(World.label)") }
+            }
         }
     }
 

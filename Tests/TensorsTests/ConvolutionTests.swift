@@ -1,3 +1,4 @@
+import Collectives
 import Tensors
 import Testing
 
@@ -48,12 +49,16 @@ import Testing
 
     @Test(arguments: examples)
     private func valueAndGradients(of example: Example) throws {
-        let shape = example.shape
-        let device = try Device()
+        for precision in Precision.allCases { try agree(example.shape, precision) }
+    }
+
+    /// In bfloat16 the operands are rounded, and nothing else.
+    private func agree(_ shape: ConvolutionShape, _ precision: Precision) throws {
+        let device = try Device(precision: precision)
         var stream = RandomStream(test: 1)
-        let x = stream.numbers(shape.input.reduce(1, *))
-        let w = stream.numbers(shape.weights.reduce(1, *))
-        let dy = stream.numbers(shape.output.reduce(1, *))
+        let given = [shape.input, shape.weights, shape.output].map { stream.numbers($0.reduce(1, *)) }
+        let rounded = given.map { $0.map { roundedForTests($0, to: precision) } }
+        let (x, w, dy) = (rounded[0], rounded[1], rounded[2])
         var y = [Double](repeating: 0, count: dy.count)
         var dx = [Double](repeating: 0, count: x.count)
         var dw = [Double](repeating: 0, count: w.count)
@@ -62,21 +67,22 @@ import Testing
             dx[j] += Double(dy[i]) * Double(w[k])
             dw[k] += Double(dy[i]) * Double(x[j])
         }
-        let (input, weights) = (device.tensor(shape.input, x), device.tensor(shape.weights, w))
-        let outputGradient = device.tensor(shape.output, dy)
+        let (input, weights) = (device.tensor(shape.input, given[0]), device.tensor(shape.weights, given[1]))
+        let outputGradient = device.tensor(shape.output, given[2])
         let kernel = try device.convolution(shape)
         // Kernels differ from processor to processor in how they order the terms of a sum, here of up to 1,024.
         let tolerance = 3e-6
         let output = device.tensor(shape.output, filledWith: .nan)
-        try kernel.forward(input, weights, into: output)
+        try kernel.forward(device.operand(input), weights, into: output)
         expectClose(output.array, y, within: tolerance, "output")
         let inputGradient = device.tensor(shape.input, filledWith: .nan)
-        try kernel.backward(outputGradient, weights, intoInput: inputGradient)
+        try kernel.backward(device.operand(outputGradient), weights, intoInput: inputGradient)
         expectClose(inputGradient.array, dx, within: tolerance, "input gradient")
         let weightGradient = device.tensor(shape.weights, filledWith: .nan)
-        try kernel.backward(outputGradient, input: input, intoWeights: weightGradient)
+        try kernel.backward(
+            device.operand(outputGradient), input: device.operand(input), intoWeights: weightGradient)
         expectClose(weightGradient.array, dw, within: tolerance, "weight gradient")
-        #expect(input.array == x && weights.array == w && outputGradient.array == dy)
+        #expect([input.array, weights.array, outputGradient.array] == given)
     }
 
     @Test func outputSizes() {
@@ -93,9 +99,9 @@ import Testing
         let (x, w) = (device.tensor(shape.input, filledWith: 1), device.tensor(shape.weights, filledWith: 1))
         let y = device.tensor(shape.output)
         func run() throws {
-            try device.convolution(shape).forward(x, w, into: y)
-            try device.convolution(shape).backward(y, w, intoInput: x)
-            try device.convolution(shape).backward(y, input: x, intoWeights: w)
+            try device.convolution(shape).forward(device.operand(x), w, into: y)
+            try device.convolution(shape).backward(device.operand(y), w, intoInput: x)
+            try device.convolution(shape).backward(device.operand(y), input: device.operand(x), intoWeights: w)
         }
         try run()
         #expect(try device.convolution(shape) === device.convolution(shape))

@@ -1,3 +1,4 @@
+import Collectives
 import Tensors
 import Testing
 
@@ -28,13 +29,20 @@ import Testing
 
     @Test(arguments: sizes, [(false, false), (false, true), (true, false), (true, true)])
     private func agreesWithTheDefinition(size: Sizes, transposed: (Bool, Bool)) throws {
-        let device = try Device()
+        for precision in Precision.allCases { try agree(size, transposed, precision) }
+    }
+
+    /// In bfloat16 the operands are rounded, and nothing else.
+    private func agree(_ size: Sizes, _ transposed: (Bool, Bool), _ precision: Precision) throws {
+        let device = try Device(precision: precision)
         var stream = RandomStream(test: 1)
-        let a = stream.numbers(size.rows * size.inner)
-        let b = stream.numbers(size.inner * size.columns)
+        let (givenA, givenB) = (stream.numbers(size.rows * size.inner), stream.numbers(size.inner * size.columns))
+        let (a, b) = (
+            givenA.map { roundedForTests($0, to: precision) }, givenB.map { roundedForTests($0, to: precision) }
+        )
         let old = stream.numbers(size.rows * size.columns)
-        let left = make(device, rows: size.rows, columns: size.inner, a, isTransposed: transposed.0)
-        let right = make(device, rows: size.inner, columns: size.columns, b, isTransposed: transposed.1)
+        let left = make(device, rows: size.rows, columns: size.inner, givenA, isTransposed: transposed.0)
+        let right = make(device, rows: size.inner, columns: size.columns, givenB, isTransposed: transposed.1)
         for adding in [false, true] {
             let expected = (0..<size.rows * size.columns).map { i in
                 (0..<size.inner).reduce(adding ? Double(old[i]) : 0) { sum, k in
@@ -42,10 +50,11 @@ import Testing
                 }
             }
             let result = GappedMatrix(device, rows: size.rows, columns: size.columns, values: old)
-            try multiply(
-                transposed.0 ? left.matrix.transposed : left.matrix,
-                transposed.1 ? right.matrix.transposed : right.matrix, into: result.matrix, adding: adding)
-            expectClose(result.values, expected, within: 1e-6, "adding \(adding)")
+            let (first, second) = (device.operand(left.matrix), device.operand(right.matrix))
+            try device.multiply(
+                transposed.0 ? first.transposed : first, transposed.1 ? second.transposed : second,
+                into: result.matrix, adding: adding)
+            expectClose(result.values, expected, within: 1e-6, "\(precision), adding \(adding)")
             #expect(result.gapsAreUntouched)
         }
     }

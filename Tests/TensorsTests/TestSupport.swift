@@ -1,3 +1,4 @@
+import Collectives
 import Tensors
 import Testing
 
@@ -52,4 +53,14 @@ func expectClose(
     sourceLocation: SourceLocation = #_sourceLocation
 ) {
     expectClose(found.map(Double.init), expected, within: tolerance, what, sourceLocation: sourceLocation)
+}
+
+/// By the definition: of both neighbours of 16 bits the nearer one, of equally near ones the even one.
+func roundedForTests(_ value: Float, to precision: Precision) -> Float {
+    guard precision == .bfloat16, value.isFinite else { return value }
+    let low = Float(bitPattern: value.bitPattern & 0xFFFF_0000)
+    let high = Float(bitPattern: (value.bitPattern & 0xFFFF_0000) &+ 0x1_0000)
+    let (below, above) = (abs(Double(value) - Double(low)), abs(Double(high) - Double(value)))
+    if below != above { return below < above ? low : high }
+    return low.bitPattern >> 16 & 1 == 0 ? low : high
 }

@@ -61,6 +61,7 @@ struct ConfigurationTests {
         "optimiser.beta1": .number(0.5), "optimiser.beta2": .number(0.99), "optimiser.epsilon": .number(1e-6),
         "optimiser.schedule": .string("cosine"), "optimiser.warmupSteps": .integer(0), "batch": .integer(64),
         "microBatch": .integer(32), "steps": .integer(7), "seed": .unsigned(.max), "threads": .integer(2),
+        "precision": .string("bfloat16"), "exchange": .string("bfloat16"),
         "stallTimeout": .integer(30), "checkpoint.every": .integer(5),
         "checkpoint.keep": .integer(1),
     ]
@@ -87,7 +88,8 @@ struct ConfigurationTests {
         ("optimiser.beta2", .number(-0.1)), ("optimiser.epsilon", .number(0)), ("optimiser.schedule", .string("step")),
         ("optimiser.warmupSteps", .integer(-1)), ("batch", .integer(1)), ("batch", .integer(1 << 25)),
         ("steps", .integer(-1)), ("steps", .integer(1 << 41)), ("seed", .integer(-1)), ("threads", .integer(-1)),
-        ("stallTimeout", .integer(-1)), ("threads", .integer(1025)), ("checkpoint.every", .integer(-1)),
+        ("stallTimeout", .integer(-1)), ("precision", .string("float16")), ("exchange", .string("float16")),
+        ("threads", .integer(1025)), ("checkpoint.every", .integer(-1)),
         ("checkpoint.keep", .integer(0)),
         ("checkpoint.keep", .integer(1001)),
         // Infinite or 0 as float32.
@@ -209,7 +211,7 @@ struct ConfigurationTests {
     @Test func aRunKeepsWhatDecidedItsSteps() throws {
         let changeable: Set = [
             "steps", "threads", "data.path", "data.skipBroken", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
-            "objective.prior.optimiser.rate", "microBatch", "stallTimeout",
+            "objective.prior.optimiser.rate", "microBatch", "stallTimeout", "precision", "exchange",
         ]
         for (path, value) in Self.others {
             let changed = try configuration(path, value)

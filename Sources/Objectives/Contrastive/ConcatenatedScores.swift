@@ -80,7 +80,7 @@ package final class ConcatenatedScores: PairScores {
         }
         let first = rectified(firstSums, layer: 0)
         let secondSums = device.tensor(shape)
-        try multiply(first.matrix, layers.second.matrix.transposed, into: secondSums.matrix)
+        try device.multiply(first.matrix, layers.second.matrix.transposed, into: secondSums.matrix)
         secondSums.matrix.addToRows(layers.secondBias.base)
         return Hidden(
             firstSums: firstSums, first: first, secondSums: secondSums, second: rectified(secondSums, layer: 1))
@@ -108,7 +108,7 @@ package final class ConcatenatedScores: PairScores {
         for block in blocks(rows, columns) {
             let second = try hidden(block, columns).second
             let scores = device.tensor([second.shape[0], 1])
-            try multiply(second.matrix, layers.last.matrix.transposed, into: scores.matrix)
+            try device.multiply(second.matrix, layers.last.matrix.transposed, into: scores.matrix)
             let bias = layers.lastBias?.base[0] ?? 0
             for (index, row) in block.enumerated() {
                 let (source, target) = (scores.base + index * tile.columns, tile.row(row - rows.lowerBound))
@@ -130,17 +130,18 @@ package final class ConcatenatedScores: PairScores {
         let slopes = device.tensor([block.count * count, 1])  // du
         slopes.reshaped([block.count, count]).matrix.copy(from: gradient)
         // du/dh₂ = w₃; both hidden layers from the last to the first
-        try multiply(slopes.matrix.transposed, hidden.second.matrix, into: layerGradients.last.matrix, adding: true)
+        try device.multiply(
+            slopes.matrix.transposed, hidden.second.matrix, into: layerGradients.last.matrix, adding: true)
         if let bias = layerGradients.lastBias { bias.base[0] += Float(gradient.columnSums().reduce(0, +)) }
         let second = device.tensor(hidden.second.shape)
-        try multiply(slopes.matrix, layers.last.matrix, into: second.matrix)
+        try device.multiply(slopes.matrix, layers.last.matrix, into: second.matrix)
         second.matrix.mask(wherePositive: hidden.second.matrix)
         normalise(second, sums: hidden.secondSums, layer: 1)
         add(second.matrix.columnSums(), to: layerGradients.secondBias)
-        try multiply(
+        try device.multiply(
             second.matrix.transposed, hidden.first.matrix, into: layerGradients.second.matrix, adding: true)
         let first = device.tensor(hidden.first.shape)
-        try multiply(second.matrix, layers.second.matrix, into: first.matrix)
+        try device.multiply(second.matrix, layers.second.matrix, into: first.matrix)
         first.matrix.mask(wherePositive: hidden.first.matrix)
         normalise(first, sums: hidden.firstSums, layer: 0)
         // da of a row: the sum over its pairs; db of a global: the sum over rows

@@ -32,17 +32,17 @@ package struct LocalFactor {
 /// Inner products of locals and globals.
 final class SeparableScores: PairScores {
     private let factors: [Factor]
-    private let globals: Tensor  // [N, D]
+    private let globals: Operand  // [N, D]
     private let offsets: Tensor?  // [N]
     private let offsetColumn: Int?
-    private let timeline: Timeline?
+    private let device: Device
     let globalGradients: Tensor
 
     /// - Parameter offsetColumn: a column of the globals whose values are added to the scores of their global.
     init(locals: [LocalFactor], globals: Tensor, offsetColumn: Int?, device: Device) {
-        self.globals = globals
+        self.globals = device.operand(globals)
         self.offsetColumn = offsetColumn
-        timeline = device.timeline
+        self.device = device
         offsets = offsetColumn.map { column in
             device.tensor([globals.shape[0]], (0..<globals.shape[0]).map { globals.matrix.row($0)[column] })
         }
@@ -60,9 +60,9 @@ final class SeparableScores: PairScores {
 
     func write(_ rows: Range<Int>, _ range: Range<Int>, into tile: Matrix) throws {
         for (k, factor) in factors.enumerated() {
-            timeline?.count(operations: 2 * rows.count * factor.local.columns.count * tile.columns)
-            try multiply(
-                factor.output(rows), globals.matrix[rows: range][columns: factor.local.columns].transposed, into: tile,
+            device.timeline?.count(operations: 2 * rows.count * factor.local.columns.count * tile.columns)
+            try device.multiply(
+                factor.output(rows), globals[rows: range][columns: factor.local.columns].transposed, into: tile,
                 adding: k > 0)
         }
         if let offsets { tile.addToRows(offsets.base + range.lowerBound) }
@@ -71,9 +71,9 @@ final class SeparableScores: PairScores {
     func propagate(_ gradient: Matrix, _ rows: Range<Int>, _ range: Range<Int>) throws {
         for factor in factors {
             let columns = factor.local.columns
-            timeline?.count(operations: 4 * rows.count * columns.count * gradient.columns)
+            device.timeline?.count(operations: 4 * rows.count * columns.count * gradient.columns)
             try factor.propagate(
-                gradient, rows, globals: globals.matrix[rows: range][columns: columns],
+                gradient, rows, globals: globals[rows: range][columns: columns],
                 globalGradients: globalGradients.matrix[rows: range][columns: columns])
         }
         if let offsetColumn {
@@ -93,7 +93,9 @@ private final class Factor {
     private let weightGradient: Tensor
     private let biasGradient: Tensor
     private let device: Device
-    private var units: (values: Tensor, rows: Range<Int>)?
+    private let locals: Operand
+    private let weight: Operand?
+    private var units: (output: Operand, rows: Range<Int>)?
 
     /// - Parameter gradient: the gradient by the same locals, if an earlier factor has one.
     init(_ local: LocalFactor, gradient: Tensor?, device: Device) {
@@ -101,6 +103,8 @@ private final class Factor {
         self.gradient = gradient ?? device.tensor(local.values.shape, filledWith: 0)
         self.device = device
         layer = local.layer.map { RectifiedLayer($0, device: device) }
+        locals = device.operand(local.values)
+        weight = layer.map { device.operand($0.weight) }
         weightGradient = device.tensor([layer?.channels ?? 0, layer?.units ?? 0], filledWith: 0)
         biasGradient = device.tensor([layer?.units ?? 0], filledWith: 0)
     }
@@ -116,41 +120,35 @@ private final class Factor {
     }
 
     /// f of these rows.
-    func output(_ rows: Range<Int>) throws -> Matrix {
-        let input = local.values.matrix[rows: rows]
-        guard let layer else { return input }
-        if let units, units.rows == rows { return units.values.matrix }
+    func output(_ rows: Range<Int>) throws -> Operand {
+        guard let layer, let weight else { return locals[rows: rows] }
+        if let units, units.rows == rows { return units.output }
         units = nil
-        let values = device.tensor([rows.count, layer.units])
-        try measured(operations: 2 * rows.count * layer.units * layer.channels) {
-            try multiply(input, layer.weight.transposed, into: values.matrix)
-            values.matrix.addBiasAndRectify(layer.bias.base)
+        let output = try measured(operations: 2 * rows.count * layer.units * layer.channels) {
+            try device.product(locals[rows: rows], weight.transposed, rectifiedAfter: layer.bias)
         }
-        units = (values, rows)
-        return values.matrix
+        units = (output, rows)
+        return output
     }
 
     /// Adds to the gradients by locals, layer and the globals' columns, given the gradient by the scores of these rows,
     /// [rows, globals].
-    func propagate(_ gradient: Matrix, _ rows: Range<Int>, globals: Matrix, globalGradients: Matrix) throws {
-        let (input, output) = (local.values.matrix[rows: rows], try output(rows))
+    func propagate(_ gradient: Matrix, _ rows: Range<Int>, globals: Operand, globalGradients: Matrix) throws {
+        let (input, output) = (self.locals[rows: rows], try output(rows))
         let locals = self.gradient.matrix[rows: rows]
-        let blocks = blocks(rows)
-        let buffer = device.tensor([blocks.first?.count ?? 0, layer?.units ?? 0])
-        for block in blocks {
-            let (gradient, locals) = (gradient[rows: block], locals[rows: block])
-            try multiply(gradient.transposed, output[rows: block], into: globalGradients, adding: true)
-            guard let layer else {
-                try multiply(gradient, globals, into: locals, adding: true)
+        for block in blocks(rows) {
+            let (gradient, locals) = (device.operand(gradient[rows: block]), locals[rows: block])
+            try device.multiply(gradient.transposed, output[rows: block], into: globalGradients, adding: true)
+            guard let layer, let weight else {
+                try device.multiply(gradient, globals, into: locals, adding: true)
                 continue
             }
-            let units = buffer.matrix[rows: 0..<block.count]
-            try multiply(gradient, globals, into: units)
+            let units = try device.product(gradient, globals)
             try measured(operations: 4 * block.count * layer.units * layer.channels) {
                 units.mask(wherePositive: output[rows: block])
-                try multiply(input[rows: block].transposed, units, into: weightGradient.matrix, adding: true)
+                try device.multiply(input[rows: block].transposed, units, into: weightGradient.matrix, adding: true)
                 for (u, sum) in units.columnSums().enumerated() { biasGradient.base[u] += Float(sum) }
-                try multiply(units, layer.weight, into: locals, adding: true)
+                try device.multiply(units, weight, into: locals, adding: true)
             }
         }
     }
@@ -158,16 +156,15 @@ private final class Factor {
     /// Blocks of rows, so small that their units' gradients stay in a cache between the products that make and use
     /// them.
     private func blocks(_ rows: Range<Int>) -> [Range<Int>] {
-        let size = max(64, Self.blockElements / max(local.columns.count, 1))
+        let elements = device.precision == .float32 ? 1 << 20 : 1 << 18
+        let size = max(64, elements / max(local.columns.count, 1))
         return stride(from: 0, to: rows.count, by: size).map { $0..<min($0 + size, rows.count) }
     }
 
-    private static let blockElements = 1 << 20
-
-    private func measured(operations: Int, _ body: () throws -> Void) rethrows {
+    private func measured<Result>(operations: Int, _ body: () throws -> Result) rethrows -> Result {
         try device.timeline.measured("critic units", .computation) {
             device.timeline?.count(operations: operations)
-            try body()
+            return try body()
         }
     }
 }

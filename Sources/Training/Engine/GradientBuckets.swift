@@ -27,6 +27,8 @@ final class GradientBuckets {
     private let gradients: [[UnsafeMutablePointer<Float>]]
     private let node: any Node
     private let exchange: (any NodeExchange)?
+    /// In which numbers gradients travel between nodes.
+    private let precision: Precision
     private let ranks: any Ranks
     private let timeline: Timeline?
     /// Number of elements that backward hasn't finished yet, for each expected bucket.
@@ -41,10 +43,12 @@ final class GradientBuckets {
     /// Most elements of a bucket: 4 MiB, large enough for the network's full speed.
     private static let largest = 1 << 20
 
-    /// - Parameter gradients: of each rank of the node, for each group.
+    /// - Parameters:
+    ///   - gradients: of each rank of the node, for each group.
+    ///   - precision: in which numbers gradients travel between nodes.
     init(
         _ groups: [ParameterGroup], gradients: [[UnsafeMutablePointer<Float>]], node: any Node, ranks: any Ranks,
-        timeline: Timeline?
+        precision: Precision, timeline: Timeline?
     ) {
         self.groups = groups
         self.gradients = gradients
@@ -52,6 +56,7 @@ final class GradientBuckets {
         self.node = node
         self.ranks = ranks
         exchange = node.exchange
+        self.precision = precision
         let largest = node.exchange == nil ? Int.max : Self.largest
         all = groups.indices.reversed().flatMap { group -> [Bucket] in
             let count = groups[group].count
@@ -102,8 +107,9 @@ final class GradientBuckets {
             let bucket = all[expected[summed]]
             sumOverNode(bucket)
             try exchange.start(
-                UnsafeMutableBufferPointer(rebasing: own(bucket).elements[bucket.slice]), index: expected[summed])
-            timeline?.count(bytes: 4 * bucket.slice.count)
+                UnsafeMutableBufferPointer(rebasing: own(bucket).elements[bucket.slice]), index: expected[summed],
+                in: precision)
+            timeline?.count(bytes: precision.bytes * bucket.slice.count)
             summed += 1
         }
         return try exchange.progress() && summed == expected.count
@@ -111,9 +117,19 @@ final class GradientBuckets {
 
     private func sumOverNode(_ bucket: Bucket) {
         timeline.measured("gradient sum", .communication) {
-            timeline?.count(bytes: 4 * bucket.slice.count * (gradients[bucket.group].count + 1))
-            if !setToSum(of: gradients[bucket.group], in: bucket.slice, own(bucket).base) { isFinite = false }
+            let sources = gradients[bucket.group]
+            guard sources.count > 1 else {  // the sum is there; with an exchange, the sum over nodes is looked at
+                timeline?.count(bytes: exchange == nil ? 4 * bucket.slice.count : 0)
+                if exchange == nil && !isFinite(bucket) { isFinite = false }
+                return
+            }
+            timeline?.count(bytes: 4 * bucket.slice.count * (sources.count + 1))
+            if !setToSum(of: sources, in: bucket.slice, own(bucket).base) { isFinite = false }
         }
+    }
+
+    private func isFinite(_ bucket: Bucket) -> Bool {
+        own(bucket).view(from: bucket.slice.lowerBound, shape: [bucket.slice.count]).isFinite
     }
 
     /// Waits until this rank's slices hold the sums over all ranks, and returns whether these are finite. A rank calls
@@ -128,8 +144,7 @@ final class GradientBuckets {
                 while try !advance() { sched_yield() }
             }
             for bucket in expected.map({ all[$0] }) where !bucket.slice.isEmpty {
-                let sums = own(bucket).view(from: bucket.slice.lowerBound, shape: [bucket.slice.count])
-                if !sums.isFinite { isFinite = false }
+                if !isFinite(bucket) { isFinite = false }
             }
         }
         defer {

@@ -9,16 +9,18 @@ import Tensors
 /// rank, and the ranks of a node divide the work of the update. Between nodes, the owners of a slice sum it over the
 /// network while backward still runs.
 package final class GradientEngine {
-    /// Why the ranks of a machine don't share memory, for the user; nil where they do.
-    package var note: String? { node.note }
+    /// What the user should know of how these ranks sum gradients, a line each.
+    package var notes: [String] { [node.note, exchangeNote].compactMap { $0 } }
     private let node: any Node
     private let ranks: any Ranks
     private let timeline: Timeline?
     private let store: ParameterStore
+    private let exchange: Precision
     private let buckets: GradientBuckets
 
     /// Moves parameters, gradients and moments into the node's shared memory. Collective.
-    package init(_ store: ParameterStore, ranks: any Ranks) throws {
+    /// - Parameter exchange: in which numbers gradients travel between nodes.
+    package init(_ store: ParameterStore, ranks: any Ranks, exchange: Precision) throws {
         let device = store.device
         let groups = store.groups
         let node = try ranks.node(
@@ -27,11 +29,12 @@ package final class GradientEngine {
         self.node = node
         self.ranks = ranks
         self.store = store
+        self.exchange = exchange
         timeline = device.timeline
         let gradients = try groups.map { $0.rule.hasGradient ? try node.memory($0.count) : [] }
         buckets = GradientBuckets(
             groups, gradients: gradients.map { $0.map { $0.baseAddress! } }, node: node, ranks: ranks,
-            timeline: device.timeline)
+            precision: exchange, timeline: device.timeline)
         for (index, group) in groups.enumerated() {
             let (count, arrays) = (group.count, [group.parameters.values] + group.slots)
             let shared = try node.memory(node.index == 0 ? arrays.count * count : 0)[0]
@@ -51,6 +54,17 @@ package final class GradientEngine {
         }
         device.memory.trim()  // of the arrays that were moved
         try ranks.waiting("meeting of the node", node.meet)
+    }
+
+    private var exchangeNote: String? {
+        switch exchange {
+        case .float32: nil
+        case .bfloat16 where node.nodes == 1:
+            "exchange is bfloat16, which has no effect on one node: gradients are rounded only between nodes"
+        case .bfloat16:
+            "exchange is bfloat16: gradients are rounded between the \(node.nodes) nodes, so the result depends on the "
+                + "number of nodes (the law of ranks doesn't hold)"
+        }
     }
 
     /// Announces whose gradients come next: those of the players of a pass.

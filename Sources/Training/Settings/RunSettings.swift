@@ -26,6 +26,10 @@ package struct RunSettings: SettingsTree {
     package var seed: UInt64 = 0
     /// Threads of each rank's kernels; 0 takes OMP_NUM_THREADS, or 1 where that isn't set.
     package var threads = 0
+    /// Of the operands of products and convolutions in the networks and losses.
+    package var precision: Precision = .float32
+    /// Of gradients on their way between nodes.
+    package var exchange: Precision = .float32
     /// Seconds that a collective call may take before the job ends with a report of which ranks wait; 0 to wait for
     /// ever.
     package var stallTimeout = 300
@@ -40,9 +44,15 @@ package struct RunSettings: SettingsTree {
         "steps": "steps of the whole run; 0 writes the untrained checkpoint",
         "seed": "seed of all random numbers",
         "threads": "threads of each rank; 0 takes OMP_NUM_THREADS, or 1",
+        "precision":
+            "\(Precision.expectation): products and convolutions round their operands to it; sums, parameters, "
+            + "statistics and losses stay float32",
+        "exchange":
+            "\(Precision.expectation): gradients travel between nodes in it, and are summed in float32; with bfloat16 "
+            + "results depend on the number of nodes",
         "stallTimeout": "seconds that ranks wait for another rank before the job ends; 0 to wait for ever",
     ]
-    package static let changeable = ["steps", "threads", "stallTimeout", "microBatch"]
+    package static let changeable = ["steps", "threads", "stallTimeout", "microBatch", "precision", "exchange"]
     package static let expectations = ["seed": "a whole number from 0 to \(UInt64.max)"]
 
     /// Throws `InputError` where a value is out of its range.
