@@ -13,6 +13,7 @@ private struct LossReport: Encodable {
     let locations: Int
     let dimensions: Int
     let ranks: Int
+    let precision: Precision
     let gigaflopsPerSecond: Double
     let gemmGigaflops: Double
     /// Memory of tensors on this rank: in total, and without the inputs and their gradients.
@@ -22,7 +23,7 @@ private struct LossReport: Encodable {
     let workingMemoryOfGlobals: Double
 
     private enum CodingKeys: String, CodingKey {
-        case loss, seconds, images, locations, dimensions
+        case loss, seconds, images, locations, dimensions, precision
         case ranks = "world_size"
         case gigaflopsPerSecond = "gflops_per_second"
         case gemmGigaflops = "gemm_gflops_per_second"
@@ -53,7 +54,7 @@ extension Program {
             Option("dimensions", "D", "dimensions of each vector; 64 by default"),
             Option("estimator", "E", "estimator of mutual information; infoNCE by default"),
             Option("anchor", "A", "anchor of infoNCE: global (by default), local or both"),
-            threadsOption,
+            threadsOption, precisionOption,
             Option("json", "one JSON object instead of a sentence"),
         ],
         notes: """
@@ -61,13 +62,15 @@ extension Program {
             matrix product's speed counts only the products. The two exponentials of each score are not counted.
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
-        let (images, locations, dimensions, loss, threads) = try ranks.agree {
+        let (images, locations, dimensions, loss, threads, precision) = try ranks.agree {
             let images = try arguments.number("images", in: 2...1 << 24, default: 4096)
             let locations = try arguments.number("locations", in: 1...1 << 16, default: 64)
             let dimensions = try arguments.number("dimensions", in: 1...1 << 16, default: 64)
             let estimator: Estimator = try arguments.choice("estimator", default: .infoNCE)
             let anchor: Anchor = try arguments.choice("anchor", default: .global)
-            let bytes = 8 * Double(images) * Double(locations + 2) * Double(dimensions)
+            let precision: Precision = try arguments.choice("precision", default: .float32)
+            // Vectors, their gradients, and rounded copies.
+            let bytes = (precision == .float32 ? 8 : 12) * Double(images) * Double(locations + 2) * Double(dimensions)
             let memory = Double(ProcessInfo.processInfo.physicalMemory)
             guard images * dimensions <= Int(Int32.max) else {
                 throw InputError(
@@ -82,9 +85,9 @@ extension Program {
                         + "lower --images, --locations or --dimensions")
             }
             let threads = try arguments.number("threads", in: 0...1024, default: 0)
-            return (images, locations, dimensions, ContrastiveLoss(estimator, anchor: anchor), threads)
+            return (images, locations, dimensions, ContrastiveLoss(estimator, anchor: anchor), threads, precision)
         }
-        let device = try Program.device(threads: threads, ranks: ranks)
+        let device = try Program.device(threads: threads, precision: precision, ranks: ranks)
         let peak = try MachinePeak(device: device, ranks: ranks)
         device.memory.trim()
         let counts = (0..<ranks.worldSize).map { images * ($0 + 1) / ranks.worldSize - images * $0 / ranks.worldSize }
@@ -116,7 +119,7 @@ extension Program {
             let working = device.memory.peakBytes - 8 * (locals.count + globals.count)
             let report = LossReport(
                 loss: total, seconds: seconds, images: images, locations: locations, dimensions: dimensions,
-                ranks: ranks.worldSize,
+                ranks: ranks.worldSize, precision: precision,
                 gigaflopsPerSecond: Double(timeline.pieces[0].work.operations) / seconds / 1e9,
                 gemmGigaflops: peak.gigaflops, peakMemoryMiB: Double(device.memory.peakBytes) / 1_048_576,
                 workingMemoryMiB: Double(working) / 1_048_576,

@@ -67,6 +67,16 @@ final class PrecisionCommandTests: CommandTestCase {
         XCTAssertEqual(report["precision"] as? String, "bfloat16")
         let pieces = try XCTUnwrap(report["pieces"] as? [[String: Any]])
         XCTAssertTrue(pieces.contains { ($0["of_best"] as? Double ?? 0) > 0 })
+
+        func loss(_ precision: String) throws -> Double {
+            let output = try run(["bench", "loss", "--json", "--images", "64", "--precision", precision]).output
+            let report = try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any]
+            XCTAssertEqual(report?["precision"] as? String, precision)
+            return try XCTUnwrap(report?["loss"] as? Double, output)
+        }
+        let (rounded, exact) = (try loss("bfloat16"), try loss("float32"))
+        XCTAssertNotEqual(rounded, exact)
+        XCTAssertEqual(rounded, exact, accuracy: 0.01 * exact)
     }
 
     func testOtherPrecisionsAreRefused() throws {
