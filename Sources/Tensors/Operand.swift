@@ -145,7 +145,7 @@ extension Device {
             return
         }
         let shape = RoundedProductShape(
-            a, b, resultStride: c.stride, finish: adding ? finish_adding : finish_writing, isResultRounded: false)
+            a, b, resultStride: c.stride, use: adding ? .added : .written, isResultRounded: false)
         try run(shape, a, b, into: UnsafeMutableRawPointer(c.base))
     }
 
@@ -162,7 +162,7 @@ extension Device {
         guard let matrix = result.matrix else {
             guard rows > 0 && columns > 0 else { return result }
             let shape = RoundedProductShape(
-                a, b, resultStride: result.stride, finish: bias == nil ? finish_writing : finish_rectifying,
+                a, b, resultStride: result.stride, use: bias == nil ? .written : .rectified,
                 isResultRounded: true)
             try run(shape, a, b, bias: bias, into: result.address)
             return result
@@ -189,15 +189,15 @@ struct RoundedProductShape: Hashable {
     let rows, inner, columns: Int
     let firstStride, secondStride, resultStride: Int
     let isFirstTransposed, isSecondTransposed, isResultRounded: Bool
-    let finish: Finish
+    let use: ResultUse
 
-    init(_ a: Operand, _ b: Operand, resultStride: Int, finish: Finish, isResultRounded: Bool) {
+    init(_ a: Operand, _ b: Operand, resultStride: Int, use: ResultUse, isResultRounded: Bool) {
         rows = a.isTransposed ? a.columns : a.rows
         inner = a.isTransposed ? a.rows : a.columns
         columns = b.isTransposed ? b.rows : b.columns
         (firstStride, secondStride, self.resultStride) = (a.stride, b.stride, resultStride)
         (isFirstTransposed, isSecondTransposed) = (a.isTransposed, b.isTransposed)
-        (self.finish, self.isResultRounded) = (finish, isResultRounded)
+        (self.use, self.isResultRounded) = (use, isResultRounded)
     }
 
     func primitive(device: Device) throws -> Primitive {
@@ -209,9 +209,9 @@ struct RoundedProductShape: Hashable {
             rows: rows, columns: columns, stride: resultStride, isTransposed: false,
             isResultRounded ? dnnl_bf16 : dnnl_f32)
         let bias = try Description(rows: 1, columns: columns, stride: columns, isTransposed: false, dnnl_f32)
-        return try Primitive(device: device, finish: finish) { made, attributes in
+        return try Primitive(device: device, use: use) { made, attributes in
             product_description_create(
-                &made, device.engine, first.base, second.base, finish == finish_rectifying ? bias.base : nil,
+                &made, device.engine, first.base, second.base, use == .rectified ? bias.base : nil,
                 result.base, attributes)
         }
     }

@@ -54,6 +54,21 @@ final class Description {
     deinit { memory_description_destroy(base) }
 }
 
+/// What a primitive does with its result.
+enum ResultUse {
+    case written, added
+    /// max(result, 0) is written.
+    case rectified
+
+    fileprivate var finish: Finish {
+        switch self {
+        case .written: finish_writing
+        case .added: finish_adding
+        case .rectified: finish_rectifying
+        }
+    }
+}
+
 /// A oneDNN primitive with its description. Its scratch memory comes from the device's pool.
 final class Primitive {
     let descriptor: dnnl_primitive_desc_t
@@ -61,10 +76,10 @@ final class Primitive {
     private unowned let device: Device
 
     /// - Parameters:
-    ///   - finish: what it does with its result.
+    ///   - use: what it does with its result.
     ///   - describe: makes the description with the given attributes.
     init(
-        device: Device, finish: Finish = finish_writing,
+        device: Device, use: ResultUse = .written,
         _ describe: (inout dnnl_primitive_desc_t?, dnnl_primitive_attr_t?) -> dnnl_status_t
     ) throws {
         var attributes: dnnl_primitive_attr_t? = nil
@@ -73,7 +88,7 @@ final class Primitive {
         try check(
             "dnnl_primitive_attr_set_scratchpad_mode",
             dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user))
-        try check("attributes_set_finish", attributes_set_finish(attributes, finish))
+        try check("attributes_set_finish", attributes_set_finish(attributes, use.finish))
         var descriptor: dnnl_primitive_desc_t? = nil
         try check("a description of a primitive", describe(&descriptor, attributes))
         var primitive: dnnl_primitive_t? = nil
