@@ -106,10 +106,10 @@ package final class ConvolutionKernel {
 
     /// `gradient` of the loss by the weights (OIHW), from the gradient by the output.
     package func backward(_ outputGradient: Operand, input: Operand, intoWeights gradient: Tensor) throws {
-        device.timeline?.count(operations: shape.operations)
         guard let weightGradient else {
             return try backwardByPatches(outputGradient, input: input, intoWeights: gradient)
         }
+        device.timeline?.count(operations: shape.operations)
         let result = fromWeightGradient.map { device.tensor([$0.inputElements]) } ?? gradient
         try weightGradient.run([
             (DNNL_ARG_SRC, input.address),

@@ -136,9 +136,10 @@ extension Device {
         return result
     }
 
-    /// `c = a·b`, or `c += a·b` when adding, of operands of this device.
+    /// `c = a·b`, or `c += a·b` when adding, of operands of this device; counted as work, as all products here.
     package func multiply(_ a: Operand, _ b: Operand, into c: Matrix, adding: Bool = false) throws {
         let inner = a.isTransposed ? a.rows : a.columns
+        timeline?.count(operations: 2 * c.rows * inner * c.columns)
         if let a = a.matrix, let b = b.matrix { return try Tensors.multiply(a, b, into: c, adding: adding) }
         guard c.rows > 0 && c.columns > 0 && inner > 0 else {
             if !adding { for r in 0..<c.rows { c.row(r).update(repeating: 0, count: c.columns) } }
@@ -164,6 +165,7 @@ extension Device {
             let shape = RoundedProductShape(
                 a, b, resultStride: result.stride, use: bias == nil ? .written : .rectified,
                 isResultRounded: true)
+            timeline?.count(operations: 2 * rows * shape.inner * columns)
             try run(shape, a, b, bias: bias, into: result.address)
             return result
         }

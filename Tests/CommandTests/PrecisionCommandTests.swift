@@ -66,7 +66,11 @@ final class PrecisionCommandTests: CommandTestCase {
         let report = try XCTUnwrap(try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any], output)
         XCTAssertEqual(report["precision"] as? String, "bfloat16")
         let pieces = try XCTUnwrap(report["pieces"] as? [[String: Any]])
-        XCTAssertTrue(pieces.contains { ($0["of_best"] as? Double ?? 0) > 0 })
+        for name in ["encoder.conv3", "encoder.conv3 backward", "encoder.fc", "contrastive loss", "critic units"] {
+            let piece = pieces.first { $0["name"] as? String == name }
+            XCTAssertGreaterThan(piece?["gflops_per_second"] as? Double ?? 0, 0, name)
+            XCTAssertGreaterThan(piece?["of_best"] as? Double ?? 0, 0, name)
+        }
 
         func loss(_ precision: String) throws -> Double {
             let output = try run(["bench", "loss", "--json", "--images", "64", "--precision", precision]).output

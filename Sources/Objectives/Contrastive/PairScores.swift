@@ -60,7 +60,6 @@ final class SeparableScores: PairScores {
 
     func write(_ rows: Range<Int>, _ range: Range<Int>, into tile: Matrix) throws {
         for (k, factor) in factors.enumerated() {
-            device.timeline?.count(operations: 2 * rows.count * factor.local.columns.count * tile.columns)
             try device.multiply(
                 factor.output(rows), globals[rows: range][columns: factor.local.columns].transposed, into: tile,
                 adding: k > 0)
@@ -71,7 +70,6 @@ final class SeparableScores: PairScores {
     func propagate(_ gradient: Matrix, _ rows: Range<Int>, _ range: Range<Int>) throws {
         for factor in factors {
             let columns = factor.local.columns
-            device.timeline?.count(operations: 4 * rows.count * columns.count * gradient.columns)
             try factor.propagate(
                 gradient, rows, globals: globals[rows: range][columns: columns],
                 globalGradients: globalGradients.matrix[rows: range][columns: columns])
@@ -124,7 +122,7 @@ private final class Factor {
         guard let layer, let weight else { return locals[rows: rows] }
         if let units, units.rows == rows { return units.output }
         units = nil
-        let output = try measured(operations: 2 * rows.count * layer.units * layer.channels) {
+        let output = try measured {
             try device.product(locals[rows: rows], weight.transposed, rectifiedAfter: layer.bias)
         }
         units = (output, rows)
@@ -139,12 +137,12 @@ private final class Factor {
         for block in blocks(rows) {
             let (gradient, locals) = (device.operand(gradient[rows: block]), locals[rows: block])
             try device.multiply(gradient.transposed, output[rows: block], into: globalGradients, adding: true)
-            guard let layer, let weight else {
+            guard let weight else {
                 try device.multiply(gradient, globals, into: locals, adding: true)
                 continue
             }
             let units = try device.product(gradient, globals)
-            try measured(operations: 4 * block.count * layer.units * layer.channels) {
+            try measured {
                 units.mask(wherePositive: output[rows: block])
                 try device.multiply(input[rows: block].transposed, units, into: weightGradient.matrix, adding: true)
                 for (u, sum) in units.columnSums().enumerated() { biasGradient.base[u] += Float(sum) }
@@ -161,10 +159,7 @@ private final class Factor {
         return stride(from: 0, to: rows.count, by: size).map { $0..<min($0 + size, rows.count) }
     }
 
-    private func measured<Result>(operations: Int, _ body: () throws -> Result) rethrows -> Result {
-        try device.timeline.measured("critic units", .computation) {
-            device.timeline?.count(operations: operations)
-            return try body()
-        }
+    private func measured<Result>(_ body: () throws -> Result) rethrows -> Result {
+        try device.timeline.measured("critic units", .computation, body)
     }
 }
