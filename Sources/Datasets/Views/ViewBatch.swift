@@ -3,42 +3,68 @@ import Tensors
 
 /// The views of each image that a method needs.
 package struct ViewRecipe: Sendable {
-    /// The augmentation of each view, at least one.
-    package let views: [Augmentation]
+    /// At least one group; all views of a group have one size.
+    package let groups: [ViewGroup]
     /// Whether values must be in 0...1 before they are normalised, as bytes are.
     package let needsUnitRange: Bool
 
-    package init(_ views: [Augmentation], needsUnitRange: Bool = false) {
-        precondition(!views.isEmpty, "a recipe has at least one view")
-        self.views = views
+    package init(_ groups: [ViewGroup], needsUnitRange: Bool = false) {
+        precondition(!groups.isEmpty, "a recipe has at least one group of views")
+        self.groups = groups
         self.needsUnitRange = needsUnitRange
+    }
+
+    /// Views of the images' own size.
+    package init(_ views: [Augmentation], needsUnitRange: Bool = false) {
+        self.init([ViewGroup(views)], needsUnitRange: needsUnitRange)
+    }
+
+    /// The augmentations of all views, in order of the groups. A view's index among them is its key of random numbers.
+    package var views: [Augmentation] { groups.flatMap(\.views) }
+}
+
+/// Views of one size.
+package struct ViewGroup: Sendable {
+    /// The augmentation of each view, at least one.
+    package let views: [Augmentation]
+
+    package init(_ views: [Augmentation]) {
+        precondition(!views.isEmpty, "a group has at least one view")
+        self.views = views
     }
 }
 
-/// Views of the same images, all of one size.
+/// Views of the same images.
 package struct ViewBatch: RankBatch {
     package let shares: Shares
     package let samples: [Int]
-    /// [views·n, H, W, channels], normalised. View k of this rank's i-th image is row k·n + i, so that all views pass a
-    /// network as one batch.
-    package let images: Tensor
+    /// A group of views of one size each, [views·n, H, W, channels], normalised. View k of this rank's i-th image is row
+    /// k·n + i, so that all views of a group pass a network as one batch.
+    package let groups: [Tensor]
 
-    package init(shares: Shares, samples: [Int], images: Tensor) {
+    package init(shares: Shares, samples: [Int], groups: [Tensor]) {
         self.shares = shares
         self.samples = samples
-        self.images = images
+        self.groups = groups
     }
+
+    package init(shares: Shares, samples: [Int], images: Tensor) {
+        self.init(shares: shares, samples: samples, groups: [images])
+    }
+
+    /// The first group of views.
+    package var images: Tensor { groups[0] }
 
     /// n, this rank's images.
     package var count: Int { shares.own }
 
-    /// One view of each image, [n, H, W, channels].
-    package func view(_ index: Int) -> Tensor {
-        let size = images.shape.dropFirst().reduce(1, *)
-        return images.view(from: index * count * size, shape: [count] + images.shape.dropFirst())
+    package var inputs: [Tensor] {
+        groups.flatMap { group in
+            let shape = [count] + group.shape.dropFirst()
+            let size = shape.reduce(1, *)
+            return (0..<group.shape[0] / max(count, 1)).map { group.view(from: $0 * size, shape: shape) }
+        }
     }
-
-    package var inputs: [Tensor] { (0..<images.shape[0] / max(count, 1)).map(view) }
 }
 
 /// The properties of images that a network trained on them depends on.

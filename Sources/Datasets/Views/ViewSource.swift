@@ -76,15 +76,20 @@ package final class ViewSource: DataSource {
     /// This rank's images of a global batch, each view augmented and normalised.
     package func batch(_ draw: Int, device: Device) -> ViewBatch {
         let samples = plan.indices(step: draw, rank: rank, worldSize: worldSize)
-        let images = device.tensor([recipe.views.count * samples.count, card.height, card.width, card.channels])
-        for (view, augmentation) in recipe.views.enumerated() {
-            dataset.fill(
-                images.base + view * samples.count * dataset.shape.size, indices: samples,
-                normalisation: card.normalisation, augmentation: augmentation, seed: seed,
-                epoch: plan.epoch(ofStep: draw), view: view)
+        var view = 0
+        let groups = recipe.groups.map { group in
+            let images = device.tensor([group.views.count * samples.count, card.height, card.width, card.channels])
+            for (index, augmentation) in group.views.enumerated() {
+                dataset.fill(
+                    images.base + index * samples.count * dataset.shape.size, indices: samples,
+                    normalisation: card.normalisation, augmentation: augmentation, seed: seed,
+                    epoch: plan.epoch(ofStep: draw), view: view)
+                view += 1
+            }
+            return images
         }
         let counts = (0..<worldSize).map { plan.share(step: draw, rank: $0, worldSize: worldSize) }
-        return ViewBatch(shares: Shares(counts: counts, rank: rank), samples: samples, images: images)
+        return ViewBatch(shares: Shares(counts: counts, rank: rank), samples: samples, groups: groups)
     }
 
     package static func rows(
@@ -133,15 +138,18 @@ package final class ViewSource: DataSource {
     package static func noise(
         _ recipe: ViewRecipe, perRank: Int, device: Device, ranks: any Ranks
     ) -> (card: ViewCard, batch: ViewBatch) {
-        let images = device.tensor([recipe.views.count * perRank, 32, 32, 3])
         var stream = RandomStream(seed: 0, purpose: .synthetic, sample: ranks.rank)
-        for i in 0..<images.count { images.base[i] = 2 * stream.uniform() - 1 }
+        let groups = recipe.groups.map { group in
+            let images = device.tensor([group.views.count * perRank, 32, 32, 3])
+            for i in 0..<images.count { images.base[i] = 2 * stream.uniform() - 1 }
+            return images
+        }
         let half = [Double](repeating: 0.5, count: 3)  // so that bytes would be in -1...1
         return (
             ViewCard(height: 32, width: 32, channels: 3, normalisation: Normalisation(mean: half, deviation: half)),
             ViewBatch(
                 shares: Shares(counts: Array(repeating: perRank, count: ranks.worldSize), rank: ranks.rank),
-                samples: Array(ranks.rank * perRank..<(ranks.rank + 1) * perRank), images: images)
+                samples: Array(ranks.rank * perRank..<(ranks.rank + 1) * perRank), groups: groups)
         )
     }
 }
