@@ -12,9 +12,23 @@ extension Tape {
     /// - Parameters:
     ///   - p: this rank's predictions, [n, D], a row for each image.
     ///   - t: the targets, of the same shape; constants if they must not move.
-    package func cosineDistance(_ p: Variable, _ t: Variable) -> Variable {
+    package func cosineDistance(_ p: Variable, _ t: Variable) -> Variable { oneMinusCosine(p, t, times: 2) }
+
+    /// -<p, t>/(|p||t|), in -1...1 (Chen & He 2021, equation 1): the mean over the global batch, as this rank's part of
+    /// the sum, a scalar. A pair with a row whose norm is below 1e-12 counts 0, and has no gradient.
+    ///
+    /// - Parameters:
+    ///   - p: this rank's predictions, [n, D], a row for each image.
+    ///   - t: the targets, of the same shape; constants if they must not move.
+    package func negativeCosine(_ p: Variable, _ t: Variable) -> Variable {
+        weightedSum([
+            (oneMinusCosine(p, t, times: 1), 1), (constant(device.tensor([1], [Float(fractionOfBatch)])), -1),
+        ])
+    }
+
+    private func oneMinusCosine(_ p: Variable, _ t: Variable, times factor: Double) -> Variable {
         let (a, b) = (p.value.matrix, t.value.matrix)
-        let scale = 2 / Double(max(shares.total, 1))
+        let scale = factor / Double(max(shares.total, 1))
         var sum = 0.0
         var factors: [(product: Double, p: Double, t: Double)] = []  // 1/(|p||t|), cosine/|p|², cosine/|t|²
         for ((product, pp), tt) in zip(zip(a.rowProducts(b), a.rowProducts(a)), b.rowProducts(b)) {

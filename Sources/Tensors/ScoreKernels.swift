@@ -32,6 +32,34 @@ extension Matrix {
         }[0]
     }
 
+    /// ln of the sum of e^u over each row.
+    package func logSumExpOfRows() -> [Double] {
+        (0..<rows).map { r in
+            let row = row(r)
+            var maxima = Vector(repeating: emptyMaximum)
+            row.forEachVector(count: columns, filler: emptyMaximum) { maxima = larger(maxima, $0) }
+            let maximum = maxima.max()
+            var sums = Vector(repeating: 0)
+            row.forEachVector(count: columns, filler: excludedScore) { sums += exponential($0 - maximum) }
+            return Double(maximum) + Double(sums.sum()).logarithm
+        }
+    }
+
+    /// Replaces every score u of row r and column c by scale·(e^(u - rowOffsets[r]) + e^(u - columnOffsets[c])).
+    package func replaceByExponentials(
+        rowOffsets: UnsafeMutablePointer<Float>, columnOffsets: UnsafeMutablePointer<Float>, scale: Float
+    ) {
+        inParallel(rows, elements: columns) { part in
+            for r in part {
+                let offset = rowOffsets[r]
+                row(r).replaceVectors(count: columns, filler: excludedScore) { u, c in
+                    let column = columnOffsets.part(at: c, count: columns, filler: 0)
+                    return scale * (exponential(u - offset) + exponential(u - column))
+                }
+            }
+        }
+    }
+
     /// Raises `maxima`, one for each column from `first` on, to the largest score of each column. Rescales `sums`, the
     /// sums of e^(u - maximum), to the new maxima, and adds this tile's.
     package func accumulateColumnSums(maxima: inout [Float], sums: inout [Double], from first: Int = 0) {

@@ -11,6 +11,7 @@ enum Operation: String, CaseIterable {
     case crossEntropy
     case dropout
     case hyperbolicTangent
+    case interleaveRows
     case layerNorm
     case leakyRectify
     case linear
@@ -27,7 +28,9 @@ enum Operation: String, CaseIterable {
     case reshape
     case rows
     case sigmoid
+    case sum
     case transposedConvolution
+    case unitRows
     case weightedSum
 
     var examples: [GradientExample] {
@@ -90,6 +93,12 @@ enum Operation: String, CaseIterable {
             ]
         case .hyperbolicTangent:
             [GradientExample("tanh x", [Values([3, 7], 1)]) { $0.hyperbolicTangent($1[0]) }]
+        case .interleaveRows:
+            [
+                GradientExample("x y z", [Values([2, 3], 1), Values([2, 3], 2), Values([2, 3], 3)]) {
+                    $0.interleaveRows($1)
+                }
+            ]
         case .linear:
             [
                 GradientExample("with a bias", [Values([2, 3, 4], 1), Values([5, 4], 2), Values([5], 3)]) {
@@ -160,6 +169,13 @@ enum Operation: String, CaseIterable {
                 },
             ]
         case .sigmoid: [GradientExample("2 rows of 3", [Values([2, 3], 1)]) { $0.sigmoid($1[0]) }]
+        case .sum:
+            [
+                GradientExample("x + y + x", [Values([2, 3], 1), Values([2, 3], 2)]) {
+                    $0.sum([$1[0], $1[1], $1[0]])
+                }
+            ]
+        case .unitRows: [GradientExample("3 rows", [Values([3, 4], 1)]) { $0.unitRows($1[0]) }]
         case .weightedSum:
             [
                 GradientExample("x - 2y + x/2", [Values([1], 1), Values([1], 2)]) {

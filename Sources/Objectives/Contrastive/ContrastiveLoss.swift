@@ -85,11 +85,7 @@ package struct ContrastiveLoss {
 
     /// All ranks' globals, [N, D]. Collective.
     package func gather(_ globals: Tensor, shares: Shares, device: Device, ranks: any Ranks) throws -> Tensor {
-        guard shares.total >= 2 else {
-            throw InputError(
-                "a contrastive loss needs at least 2 images in the global batch, but there are \(shares.total): raise "
-                    + "the batch")
-        }
+        try checkContrast(shares)
         return try ranks.gatherRows(globals, shares: shares, device: device)
     }
 }
