@@ -79,6 +79,9 @@ package final class Declarations {
         }
     }
 
+    /// The path: `encoder.norm1`.
+    var name: String { path.joined(separator: ".") }
+
     /// Declares under a longer path.
     package func within(_ name: String) -> Declarations { Declarations(contents, groups, path: path + [name]) }
 

@@ -72,8 +72,10 @@ package struct TransposedConv2D {
 
 /// Batch normalisation by channel, the last axis, of images or rows, with an optional rectifier after it.
 package struct BatchNorm {
-    package let scale: Parameter
-    package let shift: Parameter
+    /// [channels] each; nil for 1 and 0, which don't move.
+    package let affine: (scale: Parameter, shift: Parameter)?
+    private let channels: Int
+    private let layer: String
     private let runningMean: StateArray
     private let runningVariance: StateArray
     private let rectified: Bool
@@ -82,14 +84,22 @@ package struct BatchNorm {
     /// Weight of the newest batch in the running statistics.
     private static let momentum: Float = 0.1
 
+    /// - Parameter affine: whether scale and shift are trained; otherwise they are 1 and 0.
     package init(
-        _ declare: Declarations, _ name: String, channels: Int, rectified: Bool, scope: BatchNormScope = .sync
+        _ declare: Declarations, _ name: String, channels: Int, rectified: Bool, scope: BatchNormScope = .sync,
+        affine: Bool = true
     ) {
         let declare = declare.within(name)
-        scale = declare.parameter("weight", [channels], .constant(1))
-        shift = declare.parameter("bias", [channels], .constant(0))
+        self.affine =
+            affine
+            ? (
+                declare.parameter("weight", [channels], .constant(1)),
+                declare.parameter("bias", [channels], .constant(0))
+            ) : nil
         runningMean = declare.state("running_mean", Array(repeating: 0, count: channels))
         runningVariance = declare.state("running_var", Array(repeating: 1, count: channels))
+        layer = declare.name
+        self.channels = channels
         self.rectified = rectified
         self.scope = scope
     }
@@ -99,9 +109,14 @@ package struct BatchNorm {
         let fixed =
             tape.mode == .training
             ? nil : ChannelStatistics(mean: runningMean.values, variance: runningVariance.values)
-        let normalised = try tape.piece(scale.layer) {
+        func fixedArray(_ value: Float) -> Variable {
+            tape.constant(tape.device.tensor([channels], filledWith: value))
+        }
+        let normalised = try tape.piece(layer) {
             try tape.batchNorm(
-                x, scale: tape.use(scale), shift: tape.use(shift), rectified: rectified, scope: scope, fixed: fixed)
+                x, scale: affine.map { tape.use($0.scale) } ?? fixedArray(1),
+                shift: affine.map { tape.use($0.shift) } ?? fixedArray(0), rectified: rectified, scope: scope,
+                fixed: fixed)
         }
         if let (statistics, rows) = normalised.batch, rows > 0 { tape.whenSettled { take(statistics, ofRows: rows) } }
         return normalised.y

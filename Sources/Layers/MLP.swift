@@ -13,6 +13,15 @@ package struct MLP {
         case leaky(slope: Float)
     }
 
+    /// The last layer.
+    package enum Last {
+        /// Linear, with or without a bias. A bias has no use if a batch norm comes next.
+        case linear(bias: Bool)
+        /// Linear without a bias, then a batch norm without scale and shift, as in the projector of SimSiam (Chen & He
+        /// 2021, section 3).
+        case normalised(BatchNormScope)
+    }
+
     private enum Activation {
         case norm(BatchNorm)
         case leaky(slope: Float)
@@ -25,24 +34,32 @@ package struct MLP {
     ///   - name: path of the layers.
     ///   - inputs: width of the input.
     ///   - widths: widths of the layers in order, at least one; the last is that of the output.
-    ///   - lastBias: whether the last layer has a bias. It has no use if a batch norm comes next.
     package init(
-        _ declare: Declarations, _ name: String, inputs: Int, widths: [Int], hidden: Hidden, lastBias: Bool = true
+        _ declare: Declarations, _ name: String, inputs: Int, widths: [Int], hidden: Hidden,
+        last: Last = .linear(bias: true)
     ) {
         var inputs = inputs
         let declare = declare.within(name)
         layers = widths.enumerated().map { index, width in
             defer { inputs = width }
-            let isLast = index == widths.count - 1
-            var hasBias = lastBias || !isLast
-            if !isLast, case .normalised = hidden { hasBias = false }
-            let linear = Linear(declare, "layer\(index + 1)", inputs: inputs, outputs: width, bias: hasBias)
-            switch hidden {
-            case _ where isLast: return (linear, .none)
-            case .leaky(let slope): return (linear, .leaky(slope: slope))
-            case .normalised(let scope):
-                let norm = BatchNorm(declare, "norm\(index + 1)", channels: width, rectified: true, scope: scope)
-                return (linear, .norm(norm))
+            func linear(bias: Bool) -> Linear {
+                Linear(declare, "layer\(index + 1)", inputs: inputs, outputs: width, bias: bias)
+            }
+            func norm(_ scope: BatchNormScope, isLast: Bool) -> Activation {
+                .norm(
+                    BatchNorm(
+                        declare, "norm\(index + 1)", channels: width, rectified: !isLast, scope: scope,
+                        affine: !isLast))
+            }
+            guard index < widths.count - 1 else {
+                return switch last {
+                case .linear(let bias): (linear(bias: bias), .none)
+                case .normalised(let scope): (linear(bias: false), norm(scope, isLast: true))
+                }
+            }
+            return switch hidden {
+            case .leaky(let slope): (linear(bias: true), .leaky(slope: slope))
+            case .normalised(let scope): (linear(bias: false), norm(scope, isLast: false))
             }
         }
     }

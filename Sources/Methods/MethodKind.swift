@@ -3,12 +3,16 @@ import Training
 
 /// All methods, by their names in the setting `method`.
 package enum MethodKind: String, Choice {
-    case deepInfoMax, byol, factorVAE
+    case deepInfoMax, simclr, byol, simsiam, barlowTwins, vicreg, factorVAE
 
     package var type: any Method.Type {
         switch self {
         case .deepInfoMax: DeepInfoMax.self
+        case .simclr: SimCLR.self
         case .byol: BYOL.self
+        case .simsiam: SimSiam.self
+        case .barlowTwins: BarlowTwins.self
+        case .vicreg: VICReg.self
         case .factorVAE: FactorVAE.self
         }
     }

@@ -12,6 +12,13 @@ final class MethodCommandTests: CommandTestCase {
             "byol", ["projector.hidden=8", "projector.width=5", "predictor.hidden=8", "predictor.width=5"],
             "code,projection,fc+code", [3, 5, 15]
         ),
+        ("simclr", ["projector.hidden=[8, 8]", "projector.width=5"], "code,projection", [3, 5]),
+        (
+            "simsiam", ["projector.hidden=8", "projector.width=5", "predictor.hidden=8", "predictor.width=5"],
+            "code,projection", [3, 5]
+        ),
+        ("barlowTwins", ["projector.hidden=8", "projector.width=5"], "code,fc", [3, 12]),
+        ("vicreg", ["projector.hidden=8", "projector.width=5"], "code,projection", [3, 5]),
         (
             "factorVAE", ["decoder.channels=2", "discriminator.layers=2", "discriminator.units=9"],
             "mean,local,fc+mean", [3, 7 * 7 * 4 * 4, 15]
@@ -71,7 +78,7 @@ final class MethodCommandTests: CommandTestCase {
 
     /// The group that was to move is named by its rate, with exit status 2: to start again wouldn't help.
     func testADiscriminatorThatGoesAstrayIsNamed() throws {
-        let (method, settings) = (Self.rows[1].method, Self.rows[1].settings)
+        let (method, settings) = try XCTUnwrap(Self.rows.last.map { ($0.method, $0.settings) })
         let ending = try run(
             arguments(
                 method, settings, steps: 40,

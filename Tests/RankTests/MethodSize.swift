@@ -26,6 +26,8 @@ struct MethodSize {
     let fewSamples: [String]
     /// Seeds at which first gradients are tried, until they agree.
     let draws: Int
+    /// Methods whose first row is also compared in bfloat16, in many runs of 50 steps.
+    let rounded: [MethodKind]
     /// Settings of each method, which may have several rows.
     let rows: [Row]
 
@@ -49,6 +51,7 @@ struct MethodSize {
         lossTolerance: 1e-4,
         fewSamples: ["batch=3", "steps=5"],
         draws: 1,
+        rounded: [.deepInfoMax, .simclr, .byol, .factorVAE],
         rows: [
             Row(
                 .deepInfoMax, "mixture",
@@ -63,6 +66,12 @@ struct MethodSize {
                     "projector.hidden=12", "projector.width=6", "predictor.hidden=12", "predictor.width=6",
                     "momentum.start=0.5",
                 ]),
+            Row(.simclr, "small", ["projector.hidden=12", "projector.width=6"]),
+            Row(
+                .simsiam, "small",
+                ["projector.hidden=12", "projector.width=6", "predictor.hidden=[12, 8]", "predictor.width=6"]),
+            Row(.barlowTwins, "small", ["projector.hidden=12", "projector.width=6", "optimiser.rate=5e-4"]),
+            Row(.vicreg, "small", ["projector.hidden=[12, 12]", "projector.width=6"]),
             Row(
                 .factorVAE, "small",
                 [
@@ -85,6 +94,7 @@ struct MethodSize {
         // instructions (ONEDNN_MAX_CPU_ISA=SSE41) just as on three.
         fewSamples: ["batch=3", "steps=3", "optimiser.rate=1e-6"],
         draws: 3,
+        rounded: MethodKind.allCases,
         rows: [
             Row(
                 .deepInfoMax, "mixture",
@@ -102,6 +112,10 @@ struct MethodSize {
                     "objective.estimator=donskerVaradhan",
                 ]),
             Row(.byol, "default", []),
+            Row(.simclr, "defaults", []),
+            Row(.simsiam, "defaults", []),
+            Row(.barlowTwins, "defaults", []),
+            Row(.vicreg, "defaults", []),
             Row(
                 .byol, "wide",
                 [

@@ -20,6 +20,8 @@ package struct Metric: Encodable, Sendable {
         case step, epoch, loss, terms, rate, seconds, computing
         case mutualInformation = "mutual_information"
         case imagesPerSecond = "images_per_second"
+        case uninformedLoss = "uninformed_loss"
+        case healthyDeviation = "healthy_code_deviation"
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -31,6 +33,8 @@ package struct Metric: Encodable, Sendable {
         let named = zip(terms.names, terms.values).map { ($0, finite($1)) }
         try container.encode(Dictionary(uniqueKeysWithValues: named), forKey: .terms)
         try container.encode(terms.mutualInformation, forKey: .mutualInformation)
+        try container.encodeIfPresent(terms.uninformedLoss, forKey: .uninformedLoss)
+        try container.encodeIfPresent(terms.codeDeviation?.healthy, forKey: .healthyDeviation)
         try container.encode(rate, forKey: .rate)
         try container.encode(imagesPerSecond, forKey: .imagesPerSecond)
         try container.encode(seconds, forKey: .seconds)

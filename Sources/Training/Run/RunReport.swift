@@ -13,6 +13,7 @@ final class RunReport {
     private let slowRanks: SlowRanks
     private let warn: (String) -> Void
     private var before: Double
+    private var collapse = CollapseWatch()
     private var reportedSlowRanks: Set<Int> = []
     /// The last problem with the journal that was reported.
     private var reportedProblem: String?
@@ -53,9 +54,11 @@ final class RunReport {
         let comparison = isCompared ? try slowRanks.compare() : nil
         guard ranks.isFirst else { return }
         let now = progress.seconds
+        let epoch = plan.epoch(ofStep: step * drawsPerStep)
+        for line in collapse.lines(step: step + 1, epoch: epoch, terms) { warn(line) }
         try journal?.note(
             Metric(
-                step: step + 1, epoch: plan.epoch(ofStep: step * drawsPerStep), terms: terms, rate: rate,
+                step: step + 1, epoch: epoch, terms: terms, rate: rate,
                 imagesPerSecond: Double(samples.total) / max(now - before, 1e-9), seconds: now, computing: comparison))
         before = now
         if let problem = journal?.problem, problem != reportedProblem { warn("\(problem); training goes on") }

@@ -1,0 +1,100 @@
+import Autodiff
+import Collectives
+import Datasets
+import Layers
+import Networks
+import Objectives
+import Training
+
+package struct VICRegSettings: ViewEncoderSettings {
+    package var encoder = EncoderSettings(code: 256)
+    package var projector = HeadSettings(hidden: [512, 512], width: 512)
+    /// λ, μ and ν of the paper, at least 0.
+    package var invarianceWeight = 25.0
+    package var varianceWeight = 25.0
+    package var covarianceWeight = 1.0
+    package var batchNorm: BatchNormScope = .sync
+    package var optimiser = AdamSettings.ofViews
+
+    package init() {}
+
+    package static let parts: [String: any SettingsTree.Type] = [
+        "encoder": EncoderSettings.self, "projector": HeadSettings.self, "optimiser": AdamSettings.self,
+    ]
+    package static let help = [
+        "invarianceWeight": "weight of the distance between two views, at least 0",
+        "varianceWeight": "weight of the variance that dimensions lack, at least 0",
+        "covarianceWeight": "weight of covariances between dimensions, at least 0",
+        "batchNorm": BatchNormScope.help,
+    ]
+
+    package func check() throws {
+        try encoder.check()
+        try projector.check("projector")
+        for (name, weight) in [
+            ("invarianceWeight", invarianceWeight), ("varianceWeight", varianceWeight),
+            ("covarianceWeight", covarianceWeight),
+        ] {
+            try require((0...1e6).contains(weight), name, weight, "0 to 1000000")
+        }
+        try optimiser.check("optimiser")
+    }
+}
+
+/// VICReg (Bardes et al. 2022): projections of two views of an image are equal (invariance), each dimension varies over the
+/// batch (variance), and dimensions don't repeat each other (covariance). There are no negatives.
+package final class VICReg: Method {
+    package typealias Settings = VICRegSettings
+    package typealias Source = ViewSource
+    package typealias Layer = ProjectedLayer
+
+    package static let name = "vicreg"
+
+    private let settings: VICRegSettings
+    private let model: ParameterGroup
+    private let network: ProjectedEncoder
+
+    package static var defaults: Configuration<VICReg> { .ofViews }
+
+    package static func recipe(_ settings: VICRegSettings, _ data: ViewSettings) throws -> ViewRecipe {
+        ViewRecipe([ViewGroup(try data.differentViews(2, for: name))])
+    }
+
+    package init(_ settings: VICRegSettings, card: ViewCard, _ declare: Declarations) throws {
+        self.settings = settings
+        try card.check()
+        (model, network) = try declare.group("model", .adam(settings.optimiser)) {
+            try ProjectedEncoder(
+                $0, settings.encoder, projector: settings.projector, image: card.image,
+                batchNorm: settings.batchNorm, last: .linear(bias: false))
+        }
+    }
+
+    package func turns(at step: Int) -> [Turn] { [Turn(model)] }
+
+    package func terms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
+        let (tape, n, network) = (pass.tape, batch.count, network)
+        let z = try pass.apply(batch.images) { tape, x in [try network(tape, x)] }[0]  // [2n, width]
+        let (first, second) = (tape.rows(z, 0..<n), tape.rows(z, n..<2 * n))
+        let (variance, covariance) = try tape.varianceAndCovariance([first, second])
+        return [
+            Term(
+                "invariance", settings.invarianceWeight, tape.meanSquaredDifference(first, second), uninformed: 0),
+            Term("variance", settings.varianceWeight, variance, uninformed: 0.99),
+            Term("covariance", settings.covarianceWeight, covariance, uninformed: 0),
+            try .deviation(of: tape.unitRows(tape.constant(z.value)), on: tape),
+        ]
+    }
+
+    package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [ProjectedLayer]) throws -> [Variable] {
+        try network.features(tape, tape.constant(batch.images), layers)
+    }
+
+    package func summary(batch: Int) -> (networks: String, objective: String) {
+        (
+            "\(network.encoder), projector \(settings.projector)",
+            "\(settings.invarianceWeight) x invariance + \(settings.varianceWeight) x variance + "
+                + "\(settings.covarianceWeight) x covariance of two views"
+        )
+    }
+}
