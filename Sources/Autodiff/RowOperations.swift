@@ -37,6 +37,27 @@ extension Tape {
         }
     }
 
+    /// The rows of each part after those of the part before: parts of [nₖ, D] to [sum of nₖ, D].
+    package func concatenateRows(_ parts: [Variable]) -> Variable {
+        let columns = parts[0].shape[1]
+        let whole = device.tensor([parts.reduce(0) { $0 + $1.shape[0] }, columns])
+        var starts: [Int] = []
+        var rows = 0
+        for part in parts {
+            starts.append(rows * columns)
+            whole.view(from: rows * columns, shape: part.shape).copy(from: part.value)
+            rows += part.shape[0]
+        }
+        return record(whole, from: parts) { [unowned self] gradient in
+            for (part, start) in zip(parts, starts) {
+                pass(to: part) { destination, adding in
+                    let own = gradient.view(from: start, shape: part.shape)
+                    if adding { destination.add(own) } else { destination.copy(from: own) }
+                }
+            }
+        }
+    }
+
     /// The sum of arrays of equal shape.
     package func sum(_ parts: [Variable]) -> Variable { parts.dropFirst().reduce(parts[0], add) }
 }

@@ -25,7 +25,7 @@ package final class Tape {
     package let shares: Shares
     /// Batch statistics and dropout in training; running statistics in evaluation.
     package let mode: Mode
-    let options: Options
+    package let options: Options
 
     package enum Mode { case training, evaluation }
 
@@ -39,6 +39,8 @@ package final class Tape {
         package var accumulates = false
         /// Whether gradients only pass through, and no parameter gets one.
         package var ignoresParameters = false
+        /// Weight of the batch in the running statistics of batch norms; nil for that of training.
+        package var statisticsWeight: Float?
         /// The sums of batch norms when the batch passes in micro-batches.
         package var normalisation: (forward: MicroBatchSums, backward: MicroBatchSums)?
 

@@ -45,6 +45,9 @@ package protocol DataSource: AnyObject {
     /// This rank's part of a batch; `draw` counts batches from 0 over all epochs.
     func batch(_ draw: Int, device: Device) throws -> Batch
 
+    /// The samples of a batch as they are, without augmentation; nil where batches have none.
+    func plainBatch(_ draw: Int, device: Device) throws -> Batch?
+
     /// A split in order, without augmentation, for `eval` and `embed`. Each rank has consecutive samples. Collective.
     /// - Parameters:
     ///   - split: nil for the training split, or for all samples of data without splits.

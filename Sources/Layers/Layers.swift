@@ -81,7 +81,7 @@ package struct BatchNorm {
     private let rectified: Bool
     private let scope: BatchNormScope
 
-    /// Weight of the newest batch in the running statistics.
+    /// Weight of the newest batch in the running statistics, in training.
     private static let momentum: Float = 0.1
 
     /// - Parameter affine: whether scale and shift are trained; otherwise they are 1 and 0.
@@ -118,15 +118,18 @@ package struct BatchNorm {
                 shift: affine.map { tape.use($0.shift) } ?? fixedArray(0), rectified: rectified, scope: scope,
                 fixed: fixed)
         }
-        if let (statistics, rows) = normalised.batch, rows > 0 { tape.whenSettled { take(statistics, ofRows: rows) } }
+        if let (statistics, rows) = normalised.batch, rows > 0 {
+            let weight = tape.options.statisticsWeight ?? Self.momentum
+            tape.whenSettled { take(statistics, ofRows: rows, weight: weight) }
+        }
         return normalised.y
     }
 
-    private func take(_ statistics: ChannelStatistics, ofRows rows: Int) {
+    private func take(_ statistics: ChannelStatistics, ofRows rows: Int, weight: Float) {
         let unbiased = Float(rows) / Float(max(rows - 1, 1))
         for c in runningMean.values.indices {
-            runningMean.values[c] += Self.momentum * (statistics.mean[c] - runningMean.values[c])
-            runningVariance.values[c] += Self.momentum * (statistics.variance[c] * unbiased - runningVariance.values[c])
+            runningMean.values[c] += weight * (statistics.mean[c] - runningMean.values[c])
+            runningVariance.values[c] += weight * (statistics.variance[c] * unbiased - runningVariance.values[c])
         }
     }
 }

@@ -102,6 +102,7 @@ package final class TrainingRun<M: Method> {
             try writer.advance(everyoneHasWritten: count(.hasWritten) == ranks.worldSize)
             // A diverged run must not push out good checkpoints.
             let isDue = isDue(after: step + 1) || count(.save) > 0
+            if isDue && outcome.isFinite { try model.estimateStatistics(on: data, ranks: ranks) }
             if count(.stop) > 0 || isDue && outcome.isFinite {
                 try writer.start(step: step + 1, loss: mean(losses))
                 losses.removeAll(keepingCapacity: true)

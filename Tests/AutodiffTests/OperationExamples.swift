@@ -7,6 +7,7 @@ enum Operation: String, CaseIterable {
     case batchNorm
     case columns
     case concatenateColumns
+    case concatenateRows
     case convolution
     case crossEntropy
     case dropout
@@ -51,6 +52,12 @@ enum Operation: String, CaseIterable {
                 GradientExample("[x y x]", [Values([3, 2], 1), Values([3, 1], 2)]) {
                     $0.concatenateColumns([$1[0], $1[1], $1[0]])
                 },
+            ]
+        case .concatenateRows:
+            [
+                GradientExample("x y x", [Values([2, 3], 1), Values([1, 3], 2)]) {
+                    $0.concatenateRows([$1[0], $1[1], $1[0]])
+                }
             ]
         case .convolution:
             [

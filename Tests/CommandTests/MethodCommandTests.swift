@@ -17,6 +17,7 @@ final class MethodCommandTests: CommandTestCase {
             "simsiam", ["projector.hidden=8", "projector.width=5", "predictor.hidden=8", "predictor.width=5"],
             "code,projection", [3, 5]
         ),
+        ("supervised", ["views=2"], "code,logits", [3, 4]),
         ("barlowTwins", ["projector.hidden=8", "projector.width=5"], "code,fc", [3, 12]),
         ("vicreg", ["projector.hidden=8", "projector.width=5"], "code,projection", [3, 5]),
         (

@@ -23,7 +23,9 @@ final class MethodLawTests: XCTestCase {
         try World.ranks.agree {
             if World.ranks.isFirst {
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-                try images(side: size.side).write(to: URL(fileURLWithPath: folder + "/images"))
+                let path = folder + "/train-images-idx3-ubyte"
+                try images(side: size.side).write(to: URL(fileURLWithPath: path))
+                try labels.write(to: URL(fileURLWithPath: folder + "/train-labels-idx1-ubyte"))
             }
         }
     }
@@ -43,6 +45,9 @@ final class MethodLawTests: XCTestCase {
         return Data(bytes)
     }
 
+    /// Of the images, their levels.
+    private var labels: Data { Data([0, 0, 8, 1, 0, 0, 0, 96] + (0..<96).map { UInt8($0 % 4) }) }
+
     func testEveryMethodObeysTheLaw() throws {
         for kind in MethodKind.allCases {
             XCTAssertEqual(kind.type.name, kind.rawValue)
@@ -58,7 +63,7 @@ final class MethodLawTests: XCTestCase {
         _ row: MethodSize.Row, _ more: [String] = []
     ) throws -> Configuration<M> {
         let settings = try (size.common + row.settings + more).map { try JSONValue.setting(typed: $0) }
-        return try Configuration(layers: settings + [.leaf("data.path", .string(folder + "/images"))])
+        return try Configuration(layers: settings + [.leaf("data.path", .string(folder))])
     }
 
     private func check<M: Method>(_ method: M.Type, _ row: MethodSize.Row) throws {

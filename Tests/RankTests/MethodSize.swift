@@ -72,6 +72,7 @@ struct MethodSize {
                 ["projector.hidden=12", "projector.width=6", "predictor.hidden=[12, 8]", "predictor.width=6"]),
             Row(.barlowTwins, "small", ["projector.hidden=12", "projector.width=6", "optimiser.rate=5e-4"]),
             Row(.vicreg, "small", ["projector.hidden=[12, 12]", "projector.width=6"]),
+            Row(.supervised, "small", ["views=2"]),
             Row(
                 .factorVAE, "small",
                 [
@@ -116,6 +117,7 @@ struct MethodSize {
             Row(.simsiam, "defaults", []),
             Row(.barlowTwins, "defaults", []),
             Row(.vicreg, "defaults", []),
+            Row(.supervised, "defaults", []),
             Row(
                 .byol, "wide",
                 [

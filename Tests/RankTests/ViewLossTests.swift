@@ -175,6 +175,23 @@ final class ViewLossTests: XCTestCase {
         }
     }
 
+    /// Two views of each image; some images have no label.
+    func testOnlyLabelledImagesCount() throws {
+        let labels: [Int32] = [2, -1, 0, 1, -1, -1, 2]
+        for labels in [labels, labels.map { _ in -1 }] {
+            try LossCheck(widths: [3, 3])("labels \(labels)") { tape, inputs in
+                let own = tape.shares.first..<tape.shares.first + tape.shares.own
+                let logits = tape.concatenateRows(inputs)
+                return try tape.labelledCrossEntropy(logits, labels: Array(labels[own]))
+            } reference: { inputs in
+                let losses = inputs.flatMap { rows in
+                    zip(rows, labels).filter { $0.1 >= 0 }.map { logSumExp($0) - $0[Int($1)] }
+                }
+                return losses.isEmpty ? 0 : mean(losses)
+            }
+        }
+    }
+
     func testNegativeCosineEqualsItsDefinition() throws {
         try LossCheck(widths: [8, 8])("negative cosine") {
             $0.negativeCosine($1[0], $1[1])

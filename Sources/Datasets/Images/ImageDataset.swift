@@ -60,6 +60,9 @@ package final class ImageDataset: Sendable {
         }
     }
 
+    /// The label of an image held here, by its index in the data set; `noLabel` where it has none.
+    func label(_ image: Int) -> Int32 { labels?[image - images.lowerBound] ?? noLabel }
+
     /// Throws `InputError` where a value held here is outside 0...1. Bytes never are.
     func checkUnitRange(path: String) throws {
         guard case .floats(let values) = pixels else { return }

@@ -7,11 +7,14 @@ package struct ViewRecipe: Sendable {
     package let groups: [ViewGroup]
     /// Whether values must be in 0...1 before they are normalised, as bytes are.
     package let needsUnitRange: Bool
+    /// Whether batches have labels.
+    package let needsLabels: Bool
 
-    package init(_ groups: [ViewGroup], needsUnitRange: Bool = false) {
+    package init(_ groups: [ViewGroup], needsUnitRange: Bool = false, needsLabels: Bool = false) {
         precondition(!groups.isEmpty, "a recipe has at least one group of views")
         self.groups = groups
         self.needsUnitRange = needsUnitRange
+        self.needsLabels = needsLabels
     }
 
     /// Views of the images' own size.
@@ -41,11 +44,14 @@ package struct ViewBatch: RankBatch {
     /// A group of views of one size each, [views·n, H, W, channels], normalised. View k of this rank's i-th image is row
     /// k·n + i, so that all views of a group pass a network as one batch.
     package let groups: [Tensor]
+    /// [n]: the label of each image, or `noLabel`; empty where the recipe needs none.
+    package let labels: [Int32]
 
-    package init(shares: Shares, samples: [Int], groups: [Tensor]) {
+    package init(shares: Shares, samples: [Int], groups: [Tensor], labels: [Int32] = []) {
         self.shares = shares
         self.samples = samples
         self.groups = groups
+        self.labels = labels
     }
 
     package init(shares: Shares, samples: [Int], images: Tensor) {
@@ -73,12 +79,15 @@ package struct ViewCard: DataCard {
     package let width: Int
     package let channels: Int
     package let normalisation: Normalisation
+    /// One more than the largest label; nil where training needs no labels.
+    package let labels: Int?
 
-    package init(height: Int, width: Int, channels: Int, normalisation: Normalisation) {
+    package init(height: Int, width: Int, channels: Int, normalisation: Normalisation, labels: Int? = nil) {
         self.height = height
         self.width = width
         self.channels = channels
         self.normalisation = normalisation
+        self.labels = labels
     }
 
     package func hasShape(of other: ViewCard) -> Bool {
@@ -94,5 +103,11 @@ package struct ViewCard: DataCard {
                     + "of 1 to \(sides.upperBound) and 1 to \(1 << 16) channels")
         }
         try normalisation.check(channels: channels)
+        guard labels.map({ (1...Self.mostLabels).contains($0) }) ?? true else {
+            throw InputError(
+                "labels go up to \((labels ?? 0) - 1): expected numbers of classes, from 0 to \(Self.mostLabels - 1)")
+        }
     }
+
+    private static let mostLabels = 65536
 }

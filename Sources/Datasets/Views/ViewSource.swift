@@ -21,7 +21,7 @@ package final class ViewSource: DataSource {
         _ settings: ViewSettings, _ recipe: ViewRecipe, batch: Int, seed: UInt64, ranks: any Ranks
     ) throws {
         var request = settings.request(for: ranks)
-        request.isLabelled = false
+        request.isLabelled = recipe.needsLabels
         let source = try ImageSource(request, ranks: ranks)
         skipped = source.skipped
         (dataset, plan) = try ranks.agree {
@@ -44,18 +44,32 @@ package final class ViewSource: DataSource {
             if recipe.needsUnitRange { try dataset.checkUnitRange(path: settings.path) }
             return (dataset, plan)
         }
+        let labels = recipe.needsLabels ? try Self.labelCount(dataset, path: settings.path, ranks: ranks) : nil
         let statistics = try ChannelStatistics(of: dataset, in: plan.shards, over: ranks)
         let shape = source.shape
         let found = try Self.findings(source, dataset, ranks: ranks)
         let remark = statistics.remark(on: shape).map { "\(settings.path): \($0)" }
         (notes, changes) = (found.notes + (remark.map { [$0] } ?? []), found.changes)
         card = ViewCard(
-            height: shape.height, width: shape.width, channels: shape.channels, normalisation: statistics.normalisation)
+            height: shape.height, width: shape.width, channels: shape.channels, normalisation: statistics.normalisation,
+            labels: labels)
         self.settings = settings.resolved(virtualShards: plan.shards.count)
         self.recipe = recipe
         self.seed = seed
         rank = ranks.rank
         worldSize = ranks.worldSize
+    }
+
+    /// One more than the largest label of all ranks' images. Collective.
+    /// - Throws: `InputError` where no image has a label.
+    private static func labelCount(_ dataset: ImageDataset, path: String, ranks: any Ranks) throws -> Int {
+        let largest = try ranks.gather(Int(dataset.labels?.max() ?? noLabel)).max() ?? -1
+        return try ranks.agree {
+            guard largest >= 0 else {
+                throw InputError("\(path): has no labels, from which this method learns: choose another method")
+            }
+            return largest + 1
+        }
     }
 
     /// Notes and changes of all ranks' images. Collective.
@@ -88,8 +102,21 @@ package final class ViewSource: DataSource {
             }
             return images
         }
+        let labels = recipe.needsLabels ? samples.map(dataset.label) : []
+        return ViewBatch(shares: shares(of: draw), samples: samples, groups: groups, labels: labels)
+    }
+
+    package func plainBatch(_ draw: Int, device: Device) -> ViewBatch? {
+        guard recipe.views.contains(where: \.changesImages) else { return nil }
+        let samples = plan.indices(step: draw, rank: rank, worldSize: worldSize)
+        let images = device.tensor([samples.count, card.height, card.width, card.channels])
+        dataset.fill(images.base, indices: samples, normalisation: card.normalisation)
+        return ViewBatch(shares: shares(of: draw), samples: samples, images: images)
+    }
+
+    private func shares(of draw: Int) -> Shares {
         let counts = (0..<worldSize).map { plan.share(step: draw, rank: $0, worldSize: worldSize) }
-        return ViewBatch(shares: Shares(counts: counts, rank: rank), samples: samples, groups: groups)
+        return Shares(counts: counts, rank: rank)
     }
 
     package static func rows(
@@ -146,10 +173,13 @@ package final class ViewSource: DataSource {
         }
         let half = [Double](repeating: 0.5, count: 3)  // so that bytes would be in -1...1
         return (
-            ViewCard(height: 32, width: 32, channels: 3, normalisation: Normalisation(mean: half, deviation: half)),
+            ViewCard(
+                height: 32, width: 32, channels: 3, normalisation: Normalisation(mean: half, deviation: half),
+                labels: recipe.needsLabels ? 10 : nil),
             ViewBatch(
                 shares: Shares(counts: Array(repeating: perRank, count: ranks.worldSize), rank: ranks.rank),
-                samples: Array(ranks.rank * perRank..<(ranks.rank + 1) * perRank), groups: groups)
+                samples: Array(ranks.rank * perRank..<(ranks.rank + 1) * perRank), groups: groups,
+                labels: recipe.needsLabels ? (0..<perRank).map { Int32($0 % 10) } : [])
         )
     }
 }
