@@ -15,6 +15,8 @@ package final class Parameter {
     package let shape: [Int]
     /// Path of the layer that it belongs to: `encoder.conv1`.
     package var layer: String { name.split(separator: ".").dropLast().joined(separator: ".") }
+    /// Whether weight decay and trust ratios apply: biases and norms, arrays of one axis, have none.
+    var decays: Bool { shape.count > 1 }
     package internal(set) var value: Tensor!
     /// nil where the parameter never moves along a gradient.
     package internal(set) var gradient: Tensor!

@@ -3,7 +3,8 @@ import Tensors
 
 /// The rule by which a group moves in an update.
 package enum UpdateRule {
-    case adam(AdamSettings)
+    /// Along its gradient.
+    case descends(OptimiserSettings)
     /// θ ← m·θ + (1 - m)·leader's θ after each update of the leader. It starts as a copy of the leader, and has no
     /// gradient and no moments: a target network (Grill et al. 2020, section 3.1).
     case follows(ParameterGroup, Momentum)
@@ -11,7 +12,12 @@ package enum UpdateRule {
     /// The name in measurements.
     package var name: String {
         switch self {
-        case .adam: "Adam"
+        case .descends(let settings):
+            switch settings.kind {
+            case .adam: "Adam"
+            case .sgd: "SGD"
+            case .lars: "LARS"
+            }
         case .follows: "following"
         }
     }
@@ -19,7 +25,7 @@ package enum UpdateRule {
     /// Number of arrays that an update reads and writes, together.
     package var arraysMoved: Int {
         switch self {
-        case .adam: 7
+        case .descends(let settings): settings.kind == .adam ? 7 : 5
         case .follows: 3
         }
     }
@@ -27,7 +33,7 @@ package enum UpdateRule {
     /// Names, in checkpoints, of the arrays kept for each parameter.
     package var slotNames: [String] {
         switch self {
-        case .adam: Adam.slotNames
+        case .descends(let settings): settings.kind == .adam ? Adam.slotNames : MomentumDescent.slotNames
         case .follows: []
         }
     }
@@ -35,7 +41,7 @@ package enum UpdateRule {
     /// Whether it moves along a gradient.
     package var hasGradient: Bool {
         switch self {
-        case .adam: true
+        case .descends: true
         case .follows: false
         }
     }
@@ -116,19 +122,36 @@ package final class ParameterGroup {
     /// Learning rate of a step; nil where the rule has none.
     package func rate(at step: Int, of steps: Int) -> Double? {
         switch rule {
-        case .adam(let settings): settings.rate(at: step, of: steps)
+        case .descends(let settings): settings.rate(at: step, of: steps)
         case .follows: nil
         }
     }
 
+    /// The sums over these elements that an update needs of whole arrays; most often none. Gradients must have been summed
+    /// over ranks.
+    package func normSums(in ranges: [Range<Int>]) -> [Double] {
+        guard case .descends(let settings) = rule, settings.kind == .lars else { return [] }
+        return MomentumDescent.squares(parameters, in: ranges)
+    }
+
     /// Moves these elements once by the rule. Gradients, if any, must have been summed over ranks.
-    package func update(at step: Int, of steps: Int, in ranges: [Range<Int>]) {
+    /// - Parameter sums: `normSums` over all elements.
+    package func update(at step: Int, of steps: Int, sums: [Double], in ranges: [Range<Int>]) {
         updates += 1
         switch rule {
-        case .adam(let settings):
-            Adam.update(
-                parameters, mean: slots[0], square: slots[1], settings, updates: updates,
-                rate: settings.rate(at: step, of: steps), in: ranges)
+        case .descends(let settings):
+            let rate = settings.rate(at: step, of: steps)
+            switch settings.kind {
+            case .adam:
+                Adam.update(
+                    parameters, mean: slots[0], square: slots[1], settings, updates: updates, rate: rate, in: ranges)
+            case .sgd, .lars:
+                let ratios =
+                    settings.kind == .lars
+                    ? MomentumDescent.ratios(parameters, squares: sums, settings, rate: rate) : nil
+                MomentumDescent.update(
+                    parameters, momentum: slots[0], settings, rate: rate, ratios: ratios, in: ranges)
+            }
         case .follows(let leader, let momentum):
             let kept = Float(momentum.value(at: step, of: steps))
             for range in ranges {

@@ -46,6 +46,19 @@ package final class ParameterSet {
         parameters.map { ($0.shape.reduce(1, *) + 15) / 16 * 16 }
     }
 
+    /// The parts of some ranges of elements that belong to one parameter each, with its index, in whole vectors of 16.
+    func parts(of ranges: [Range<Int>]) -> [(elements: Range<Int>, index: Int)] {
+        var result: [(Range<Int>, Int)] = []
+        var start = 0
+        for (index, size) in Self.sizes(parameters).enumerated() {
+            for range in ranges where range.overlaps(start..<start + size) {
+                result.append((range.clamped(to: start..<start + size), index))
+            }
+            start += size
+        }
+        return result
+    }
+
     /// Makes each parameter a view of the flat arrays.
     private func setViews() {
         var start = 0

@@ -12,13 +12,13 @@ package struct BYOLSettings: ViewEncoderSettings {
     package var predictor = HeadSettings()
     package var momentum = Momentum()
     package var batchNorm: BatchNormScope = .sync
-    package var optimiser = AdamSettings.ofViews
+    package var optimiser = OptimiserSettings.ofViews
 
     package init() {}
 
     package static let parts: [String: any SettingsTree.Type] = [
         "encoder": EncoderSettings.self, "projector": HeadSettings.self, "predictor": HeadSettings.self,
-        "momentum": Momentum.self, "optimiser": AdamSettings.self,
+        "momentum": Momentum.self, "optimiser": OptimiserSettings.self,
     ]
     package static let help = ["batchNorm": BatchNormScope.help]
 
@@ -65,8 +65,8 @@ package final class BYOL: Method {
                 declare, settings.encoder, projector: settings.projector, image: card.image,
                 batchNorm: settings.batchNorm, last: last)
         }
-        (online, fast) = try declare.group("online", .adam(settings.optimiser), branch)
-        (head, predictor) = declare.group("predictor", .adam(settings.optimiser)) {
+        (online, fast) = try declare.group("online", .descends(settings.optimiser), branch)
+        (head, predictor) = declare.group("predictor", .descends(settings.optimiser)) {
             settings.predictor.network(
                 $0, "predictor", inputs: settings.projector.width, batchNorm: settings.batchNorm, last: last)
         }

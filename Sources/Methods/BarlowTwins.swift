@@ -14,12 +14,12 @@ package struct BarlowTwinsSettings: ViewEncoderSettings {
     /// Factor of the whole loss, as in the published code's setting for small data.
     package var scale = 0.1
     package var batchNorm: BatchNormScope = .sync
-    package var optimiser = AdamSettings.ofViews
+    package var optimiser = OptimiserSettings.ofViews
 
     package init() {}
 
     package static let parts: [String: any SettingsTree.Type] = [
-        "encoder": EncoderSettings.self, "projector": HeadSettings.self, "optimiser": AdamSettings.self,
+        "encoder": EncoderSettings.self, "projector": HeadSettings.self, "optimiser": OptimiserSettings.self,
     ]
     package static let help = [
         "redundancy": "weight of correlations between different dimensions, at least 0",
@@ -58,7 +58,7 @@ package final class BarlowTwins: Method {
     package init(_ settings: BarlowTwinsSettings, card: ViewCard, _ declare: Declarations) throws {
         self.settings = settings
         try card.check()
-        (model, network) = try declare.group("model", .adam(settings.optimiser)) {
+        (model, network) = try declare.group("model", .descends(settings.optimiser)) {
             try ProjectedEncoder(
                 $0, settings.encoder, projector: settings.projector, image: card.image,
                 batchNorm: settings.batchNorm, last: .linear(bias: false))

@@ -12,13 +12,13 @@ package struct DeepInfoMaxSettings: ViewEncoderSettings {
     package var objective = ObjectiveSettings()
     package var critic = CriticSettings()
     package var batchNorm: BatchNormScope = .sync
-    package var optimiser = AdamSettings()
+    package var optimiser = OptimiserSettings()
 
     package init() {}
 
     package static let parts: [String: any SettingsTree.Type] = [
         "encoder": EncoderSettings.self, "objective": ObjectiveSettings.self, "critic": CriticSettings.self,
-        "optimiser": AdamSettings.self,
+        "optimiser": OptimiserSettings.self,
     ]
     package static let help = ["batchNorm": BatchNormScope.help]
 
@@ -54,7 +54,7 @@ package final class DeepInfoMax: Method {
         try card.check()
         let objective = settings.objective
         let model: ParameterGroup
-        (model, (encoder, self.objective)) = try declare.group("model", .adam(settings.optimiser)) { declare in
+        (model, (encoder, self.objective)) = try declare.group("model", .descends(settings.optimiser)) { declare in
             let encoder = try ConvolutionalEncoder(
                 declare.within("encoder"), settings.encoder, image: card.image,
                 codeBias: objective.seesShiftOfCodes(settings.critic), batchNorm: settings.batchNorm)
@@ -69,7 +69,7 @@ package final class DeepInfoMax: Method {
         if objective.prior.weight > 0 {
             let adversary: ParameterGroup
             (adversary, prior) = declare.group(
-                "adversary", .adam(objective.prior.optimiser), setting: "objective.prior.optimiser"
+                "adversary", .descends(objective.prior.optimiser), setting: "objective.prior.optimiser"
             ) {
                 PriorMatching($0, code: settings.encoder.code, settings: objective.prior)
             }

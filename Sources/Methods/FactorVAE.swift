@@ -14,8 +14,8 @@ package struct FactorVAESettings: ViewEncoderSettings {
     /// γ, weight of the total correlation, at least 0.
     package var gamma = 10.0
     package var batchNorm: BatchNormScope = .sync
-    package var optimiser: AdamSettings = {
-        var settings = AdamSettings()
+    package var optimiser: OptimiserSettings = {
+        var settings = OptimiserSettings()
         settings.rate = 1e-4
         settings.warmupSteps = 0
         return settings
@@ -27,8 +27,8 @@ package struct FactorVAESettings: ViewEncoderSettings {
         package var units = 1000
         /// Updates in each step, each with its own batch.
         package var times = 1
-        package var optimiser: AdamSettings = {
-            var settings = AdamSettings()
+        package var optimiser: OptimiserSettings = {
+            var settings = OptimiserSettings()
             settings.rate = 1e-4
             settings.beta1 = 0.5
             settings.beta2 = 0.9
@@ -38,7 +38,7 @@ package struct FactorVAESettings: ViewEncoderSettings {
 
         package init() {}
 
-        package static let parts: [String: any SettingsTree.Type] = ["optimiser": AdamSettings.self]
+        package static let parts: [String: any SettingsTree.Type] = ["optimiser": OptimiserSettings.self]
         package static let help = [
             "layers": "hidden layers of the discriminator", "units": "units of each hidden layer",
             "times": "updates of the discriminator in each step, each with its own batch",
@@ -49,7 +49,7 @@ package struct FactorVAESettings: ViewEncoderSettings {
 
     package static let parts: [String: any SettingsTree.Type] = [
         "encoder": EncoderSettings.self, "decoder": DecoderSettings.self, "discriminator": DiscriminatorSettings.self,
-        "optimiser": AdamSettings.self,
+        "optimiser": OptimiserSettings.self,
     ]
     package static let help = [
         "batchNorm": BatchNormScope.help, "encoder.code": "number of latents",
@@ -109,7 +109,7 @@ package final class FactorVAE: Method {
         self.settings = settings
         try card.check()
         normalisation = card.normalisation
-        (model, (encoder, decoder)) = try declare.group("model", .adam(settings.optimiser)) { declare in
+        (model, (encoder, decoder)) = try declare.group("model", .descends(settings.optimiser)) { declare in
             (
                 // Its code holds mean and log variance of each latent.
                 try ConvolutionalEncoder(
@@ -122,7 +122,7 @@ package final class FactorVAE: Method {
         }
         let hidden = Array(repeating: settings.discriminator.units, count: settings.discriminator.layers)
         (critic, discriminator) = declare.group(
-            "discriminator", .adam(settings.discriminator.optimiser), setting: "discriminator.optimiser"
+            "discriminator", .descends(settings.discriminator.optimiser), setting: "discriminator.optimiser"
         ) {
             MLP($0, "discriminator", inputs: settings.encoder.code, widths: hidden + [2], hidden: .leaky(slope: 0.2))
         }

@@ -12,12 +12,12 @@ package struct SimCLRSettings: ViewEncoderSettings {
     /// τ, by which scores are divided.
     package var temperature = 0.5
     package var batchNorm: BatchNormScope = .sync
-    package var optimiser = AdamSettings.ofViews
+    package var optimiser = OptimiserSettings.ofViews
 
     package init() {}
 
     package static let parts: [String: any SettingsTree.Type] = [
-        "encoder": EncoderSettings.self, "projector": HeadSettings.self, "optimiser": AdamSettings.self,
+        "encoder": EncoderSettings.self, "projector": HeadSettings.self, "optimiser": OptimiserSettings.self,
     ]
     package static let help = [
         "temperature": "divides the scores, above 0",
@@ -54,7 +54,7 @@ package final class SimCLR: Method {
     package init(_ settings: SimCLRSettings, card: ViewCard, _ declare: Declarations) throws {
         self.settings = settings
         try card.check()
-        (model, network) = try declare.group("model", .adam(settings.optimiser)) {
+        (model, network) = try declare.group("model", .descends(settings.optimiser)) {
             try ProjectedEncoder(
                 $0, settings.encoder, projector: settings.projector, image: card.image,
                 batchNorm: settings.batchNorm, last: .normalised(settings.batchNorm))

@@ -11,13 +11,13 @@ package struct SimSiamSettings: ViewEncoderSettings {
     package var projector = HeadSettings(hidden: [512], width: 512)
     package var predictor = HeadSettings(hidden: [128], width: 512)
     package var batchNorm: BatchNormScope = .sync
-    package var optimiser = AdamSettings.ofViews
+    package var optimiser = OptimiserSettings.ofViews
 
     package init() {}
 
     package static let parts: [String: any SettingsTree.Type] = [
         "encoder": EncoderSettings.self, "projector": HeadSettings.self, "predictor": HeadSettings.self,
-        "optimiser": AdamSettings.self,
+        "optimiser": OptimiserSettings.self,
     ]
     package static let help = ["batchNorm": BatchNormScope.help]
 
@@ -56,7 +56,7 @@ package final class SimSiam: Method {
         self.settings = settings
         try card.check()
         // The projector's last norm has no scale and shift, and no layer before a norm has a bias, as published.
-        (model, (network, predictor)) = try declare.group("model", .adam(settings.optimiser)) { declare in
+        (model, (network, predictor)) = try declare.group("model", .descends(settings.optimiser)) { declare in
             (
                 try ProjectedEncoder(
                     declare, settings.encoder, projector: settings.projector, image: card.image,

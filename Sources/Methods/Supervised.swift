@@ -11,12 +11,12 @@ package struct SupervisedSettings: ViewEncoderSettings {
     /// Views of each image in a batch.
     package var views = 1
     package var batchNorm: BatchNormScope = .sync
-    package var optimiser = AdamSettings.ofViews
+    package var optimiser = OptimiserSettings.ofViews
 
     package init() {}
 
     package static let parts: [String: any SettingsTree.Type] = [
-        "encoder": EncoderSettings.self, "optimiser": AdamSettings.self,
+        "encoder": EncoderSettings.self, "optimiser": OptimiserSettings.self,
     ]
     package static let help = [
         "views": "augmented views of each image in a batch, 1 to 64", "batchNorm": BatchNormScope.help,
@@ -60,7 +60,7 @@ package final class Supervised: Method {
                 "the checkpoint is damaged: its model is of method supervised, but has no number of labels")
         }
         self.labels = labels
-        (model, (encoder, classifier)) = try declare.group("model", .adam(settings.optimiser)) { declare in
+        (model, (encoder, classifier)) = try declare.group("model", .descends(settings.optimiser)) { declare in
             let encoder = try ConvolutionalEncoder(
                 declare.within("encoder"), settings.encoder, image: card.image, codeBias: true,
                 batchNorm: settings.batchNorm)

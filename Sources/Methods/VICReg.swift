@@ -14,12 +14,12 @@ package struct VICRegSettings: ViewEncoderSettings {
     package var varianceWeight = 25.0
     package var covarianceWeight = 1.0
     package var batchNorm: BatchNormScope = .sync
-    package var optimiser = AdamSettings.ofViews
+    package var optimiser = OptimiserSettings.ofViews
 
     package init() {}
 
     package static let parts: [String: any SettingsTree.Type] = [
-        "encoder": EncoderSettings.self, "projector": HeadSettings.self, "optimiser": AdamSettings.self,
+        "encoder": EncoderSettings.self, "projector": HeadSettings.self, "optimiser": OptimiserSettings.self,
     ]
     package static let help = [
         "invarianceWeight": "weight of the distance between two views, at least 0",
@@ -63,7 +63,7 @@ package final class VICReg: Method {
     package init(_ settings: VICRegSettings, card: ViewCard, _ declare: Declarations) throws {
         self.settings = settings
         try card.check()
-        (model, network) = try declare.group("model", .adam(settings.optimiser)) {
+        (model, network) = try declare.group("model", .descends(settings.optimiser)) {
             try ProjectedEncoder(
                 $0, settings.encoder, projector: settings.projector, image: card.image,
                 batchNorm: settings.batchNorm, last: .linear(bias: false))

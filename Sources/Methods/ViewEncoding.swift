@@ -44,10 +44,10 @@ extension ViewSettings {
     }
 }
 
-extension AdamSettings {
+extension OptimiserSettings {
     /// The defaults of methods of several views.
-    static var ofViews: AdamSettings {
-        var settings = AdamSettings()
+    static var ofViews: OptimiserSettings {
+        var settings = OptimiserSettings()
         settings.rate = 1e-3
         settings.schedule = .cosine
         return settings

@@ -101,8 +101,8 @@ package struct PriorSettings: SettingsTree {
     /// Weight, at least 0, of the discriminator's mean squared gradient by its input, on samples of both kinds.
     package var penalty = 1.0
     /// The discriminator's optimiser.
-    package var optimiser: AdamSettings = {
-        var settings = AdamSettings()
+    package var optimiser: OptimiserSettings = {
+        var settings = OptimiserSettings()
         settings.rate = 1e-4
         settings.warmupSteps = 0
         return settings
@@ -110,7 +110,7 @@ package struct PriorSettings: SettingsTree {
 
     package init() {}
 
-    package static let parts: [String: any SettingsTree.Type] = ["optimiser": AdamSettings.self]
+    package static let parts: [String: any SettingsTree.Type] = ["optimiser": OptimiserSettings.self]
     package static let help = [
         "weight": "weight of matching codes to a prior; 0 leaves the prior out",
         "distribution": "uniform: in 0...1, compared with sigmoid(code); normal: compared with the code itself",

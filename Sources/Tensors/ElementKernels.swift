@@ -92,6 +92,26 @@ package func updateAdam(
     }
 }
 
+/// g = ratio·(gradient + decay·value), m = kept·m + g, value -= rate·m, or rate·(g + kept·m) where it looks ahead, for
+/// the elements of a range of whole vectors of 16: gradient descent with momentum in one pass over memory.
+package func updateByMomentum(
+    _ value: UnsafeMutablePointer<Float>, gradient: UnsafeMutablePointer<Float>, momentum: UnsafeMutablePointer<Float>,
+    in range: Range<Int>, decay: Float, ratio: Float, kept: Float, rate: Float, looksAhead: Bool
+) {
+    // w -= rate·(own·g + past·m)
+    let (own, past): (Float, Float) = looksAhead ? (1, kept) : (0, 1)
+    inParallel(range.count, step: 16) { part in
+        let part = range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound
+        for i in stride(from: part.lowerBound, to: part.upperBound, by: 16) {
+            let w = value.vector(at: i)
+            let g = ratio * (gradient.vector(at: i) + decay * w)
+            let m = kept * momentum.vector(at: i) + g
+            momentum.store(m, at: i)
+            value.store(w - rate * (own * g + past * m), at: i)
+        }
+    }
+}
+
 /// Sets `destination` in `range`, of whole vectors of 16, to the sum of the sources in their order; it may be one of
 /// them. Returns whether every sum is finite.
 package func setToSum(

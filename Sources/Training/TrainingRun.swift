@@ -181,7 +181,7 @@ package final class TrainingRun<M: Method> {
     private func rates(of players: [ParameterGroup]) -> String {
         players.map { group in
             switch group.rule {
-            case .adam(let settings): "\(group.setting).rate (\(settings.rate))"
+            case .descends(let settings): "\(group.setting).rate (\(settings.rate))"
             case .follows: group.name
             }
         }.joined(separator: " or ")

@@ -12,7 +12,7 @@ import Testing
             _ = declarations.parameter("p\(index)", shape, .uniform(fanIn: 4))
         }
         let parameters = ParameterSet(declarations, device: device, seed: 3)
-        var settings = AdamSettings()
+        var settings = OptimiserSettings()
         settings.rate = 0.1
         settings.beta1 = 0.8
         settings.beta2 = 0.95
@@ -54,14 +54,14 @@ import Testing
         let declarations = Declarations()
         let parameter = declarations.parameter("p", [3], .constant(1))
         let parameters = ParameterSet(declarations, device: device, seed: 1)
-        let adam = Adam(AdamSettings(), parameters: parameters, device: device)
+        let adam = Adam(OptimiserSettings(), parameters: parameters, device: device)
         _ = parameter.gradient.elements.update(fromContentsOf: [5, -0.01, 0])
         adam.update(parameters, rate: 0.25)
         expectClose(parameter.value.array, [0.75, 1.25, 1], within: 3e-6)  // 1 - 0.999 in float32 is off by 1.3e-5
     }
 
     @Test func schedules() {
-        var settings = AdamSettings()
+        var settings = OptimiserSettings()
         settings.rate = 8
         settings.warmupSteps = 4
         #expect([0, 1, 3, 4, 99].map { settings.rate(at: $0, of: 100) } == [2, 4, 8, 8, 8])

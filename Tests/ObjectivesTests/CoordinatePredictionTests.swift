@@ -19,7 +19,7 @@ import Testing
         let objective = DeepInfoMaxObjective(
             declare, map: (height, width, channels), code: 2, critic: critic, objective: settings, batchNorm: .sync)
         let parameters = ParameterSet(declare, device: device, seed: 1)
-        let adam = Adam(AdamSettings(), parameters: parameters, device: device)
+        let adam = Adam(OptimiserSettings(), parameters: parameters, device: device)
         var stream = RandomStream(seed: 2, purpose: .synthetic)
         let map = device.tensor([images, height, width, channels])
         for i in 0..<images {

@@ -53,7 +53,7 @@ import Testing
         let network = MLP(
             declarations, "discriminator", inputs: 2, widths: [64, 64, 2], hidden: .leaky(slope: 0.2))
         let parameters = ParameterSet(declarations, device: device, seed: 1)
-        let adam = Adam(AdamSettings(), parameters: parameters, device: device)
+        let adam = Adam(OptimiserSettings(), parameters: parameters, device: device)
         func codes(_ step: Int) -> Tensor {
             var stream = RandomStream(seed: 9, purpose: .synthetic, step: step)
             return device.tensor(

@@ -68,6 +68,12 @@ struct MethodSize {
                 ]),
             Row(.simclr, "small", ["projector.hidden=12", "projector.width=6"]),
             Row(
+                .simclr, "lars",
+                [
+                    "projector.hidden=12", "projector.width=6", "optimiser.kind=lars", "optimiser.epsilon=1e-8",
+                    "optimiser.rate=0.1", "optimiser.weightDecay=1e-3",
+                ]),
+            Row(
                 .simsiam, "small",
                 ["projector.hidden=12", "projector.width=6", "predictor.hidden=[12, 8]", "predictor.width=6"]),
             Row(.barlowTwins, "small", ["projector.hidden=12", "projector.width=6", "optimiser.rate=5e-4"]),

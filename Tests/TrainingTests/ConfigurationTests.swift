@@ -52,11 +52,17 @@ struct ConfigurationTests {
         "objective.globalWeight": .number(1.5), "objective.coordinatesWeight": .number(0.1),
         "objective.occlusion": .integer(8), "objective.prior.weight": .number(0.1),
         "objective.prior.distribution": .string("normal"), "objective.prior.penalty": .number(0.5),
+        "objective.prior.optimiser.kind": .string("sgd"), "objective.prior.optimiser.momentum": .number(0.8),
+        "objective.prior.optimiser.nesterov": .boolean(true), "objective.prior.optimiser.weightDecay": .number(1e-3),
+        "objective.prior.optimiser.trust": .number(0.01),
         "objective.prior.optimiser.rate": .number(1e-3), "objective.prior.optimiser.beta1": .number(0.5),
         "objective.prior.optimiser.beta2": .number(0.99), "objective.prior.optimiser.epsilon": .number(1e-6),
         "objective.prior.optimiser.schedule": .string("cosine"),
         "objective.prior.optimiser.warmupSteps": .integer(9), "critic.kind": .string("concatenated"),
         "critic.normalisation": .string("layerNorm"), "critic.units": .integer(1024), "batchNorm": .string("local"),
+        "optimiser.kind": .string("sgd"), "optimiser.momentum": .number(0.8),
+        "optimiser.nesterov": .boolean(true), "optimiser.weightDecay": .number(1e-3),
+        "optimiser.trust": .number(0.01),
         "optimiser.rate": .number(1e-3),
         "optimiser.beta1": .number(0.5), "optimiser.beta2": .number(0.99), "optimiser.epsilon": .number(1e-6),
         "optimiser.schedule": .string("cosine"), "optimiser.warmupSteps": .integer(0), "batch": .integer(64),
@@ -65,6 +71,15 @@ struct ConfigurationTests {
         "stallTimeout": .integer(30), "checkpoint.every": .integer(5),
         "checkpoint.keep": .integer(1),
     ]
+
+    /// The settings that a setting needs beside it: the kind of optimiser that has it.
+    private func base(of path: String) -> [JSONValue] {
+        for (setting, kind) in ["momentum": "sgd", "nesterov": "sgd", "trust": "lars"]
+        where path.hasSuffix("optimiser.\(setting)") {
+            return [.leaf(path.dropLast(setting.count) + "kind", .string(kind))]
+        }
+        return []
+    }
 
     /// Values of the right type that are out of range.
     static let refused: [(String, JSONValue)] = [
@@ -86,7 +101,8 @@ struct ConfigurationTests {
         ("batchNorm", .string("none")), ("optimiser.rate", .number(0)), ("optimiser.rate", .number(-1e-4)),
         ("optimiser.beta1", .number(1)), ("optimiser.beta1", .number(-0.1)), ("optimiser.beta2", .number(1)),
         ("optimiser.beta2", .number(-0.1)), ("optimiser.epsilon", .number(0)), ("optimiser.schedule", .string("step")),
-        ("optimiser.warmupSteps", .integer(-1)), ("batch", .integer(1)), ("batch", .integer(1 << 25)),
+        ("optimiser.warmupSteps", .integer(-1)), ("optimiser.kind", .string("Adam")),
+        ("batch", .integer(1)), ("batch", .integer(1 << 25)),
         ("steps", .integer(-1)), ("steps", .integer(1 << 41)), ("seed", .integer(-1)), ("threads", .integer(-1)),
         ("stallTimeout", .integer(-1)), ("precision", .string("float16")), ("exchange", .string("float16")),
         ("threads", .integer(1025)), ("checkpoint.every", .integer(-1)),
@@ -107,8 +123,9 @@ struct ConfigurationTests {
     @Test func everySettingCanBeSet() throws {
         #expect(Self.leaves(try Configuration().tree()) == (Self.others.keys + ["method"]).sorted())
         for (path, value) in Self.others {
-            let changed = try configuration(path, value)
-            #expect(try changed.tree().differences(from: Configuration().tree()) == [path])
+            let earlier = try Configuration(layers: base(of: path))
+            let changed = try Configuration(layers: base(of: path) + [.leaf(path, value)])
+            #expect(try changed.tree().differences(from: earlier.tree()) == [path])
             #expect(try changed.tree().value(at: path) == value)
         }
     }
@@ -135,7 +152,9 @@ struct ConfigurationTests {
     @Test func modelsLargerThanTheMachineAreRefused() throws {
         // 16 bytes each: value, gradient, two moments. A copy that follows has 4.
         let declare = Declarations()
-        let (group, _) = declare.group("model", .adam(AdamSettings())) { $0.parameter("w", [1 << 25], .constant(0)) }
+        let (group, _) = declare.group("model", .descends(OptimiserSettings())) {
+            $0.parameter("w", [1 << 25], .constant(0))
+        }
         let (_, _) = declare.group("copy", .follows(group, Momentum())) { $0.parameter("c", [1 << 25], .constant(0)) }
         try checkMemory(declare, memory: 5 << 27)
         expectInputError("33554432 parameters", "narrower") { try checkMemory(declare, memory: 5 << 27 - 1) }
@@ -214,11 +233,12 @@ struct ConfigurationTests {
             "objective.prior.optimiser.rate", "microBatch", "stallTimeout", "precision", "exchange",
         ]
         for (path, value) in Self.others {
-            let changed = try configuration(path, value)
+            let earlier = try Configuration(layers: base(of: path))
+            let changed = try Configuration(layers: base(of: path) + [.leaf(path, value)])
             if changeable.contains(path) {
-                #expect(try changed.resuming(Configuration()) == changed)
+                #expect(try changed.resuming(earlier) == changed)
             } else {
-                expectInputError(path + " differs", "--output") { _ = try changed.resuming(Configuration()) }
+                expectInputError(path + " differs", "--output") { _ = try changed.resuming(earlier) }
             }
         }
         #expect(try Configuration().resuming(Configuration()) == Configuration())

@@ -83,7 +83,7 @@ final class MutualInformationTraining {
     func run(progress: (String) -> Void) throws -> CriticTraining {
         // Before any update the score is the Gaussian's alone.
         if rows.gaussian != nil { rows.scaleGaussian(by: min(1, try bestScale())) }
-        var adamSettings = AdamSettings()
+        var adamSettings = OptimiserSettings()
         adamSettings.rate = settings.rate
         adamSettings.schedule = .cosine
         adamSettings.warmupSteps = 0

@@ -41,7 +41,7 @@ package struct NeuralDependency {
         let network = MLP(
             declarations, "network", inputs: train.dimension, widths: hiddenUnits + [1], hidden: .leaky(slope: 0))
         let parameters = ParameterSet(declarations, device: device, seed: seed)
-        var settings = AdamSettings()
+        var settings = OptimiserSettings()
         (settings.rate, settings.schedule, settings.warmupSteps) = (rate, .cosine, 0)
         let standardisation = try Standardisation(of: train, ranks: ranks, device: device)
         let training = ProbeTraining(

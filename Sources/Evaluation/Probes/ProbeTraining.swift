@@ -43,7 +43,7 @@ struct ProbeTraining {
         progress: (String) -> Void, goesOn: (_ epochs: Int) throws -> Bool = { _ in true },
         loss: (Batch) throws -> Variable
     ) throws {
-        let adam = Adam(AdamSettings(), parameters: parameters, device: device)
+        let adam = Adam(OptimiserSettings(), parameters: parameters, device: device)
         var order = BatchOrder(rows: rows, shares: features.shares, batch: batch, seed: seed)
         var sum = 0.0
         var summed = 0

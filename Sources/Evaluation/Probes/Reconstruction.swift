@@ -62,7 +62,7 @@ package struct Reconstruction {
         let declarations = Declarations()
         let decoder = try decoder(declarations, inputs: train.dimension, shape: pictures.shape)
         let parameters = ParameterSet(declarations, device: device, seed: seed)
-        var settings = AdamSettings()
+        var settings = OptimiserSettings()
         (settings.rate, settings.schedule, settings.warmupSteps) = (rate, .cosine, 0)
         let standardisation = try Standardisation(of: train, ranks: ranks, device: device)
         let training = ProbeTraining(

@@ -84,20 +84,29 @@ package final class GradientEngine {
         _ players: [ParameterGroup], _ terms: inout LossTerms, votes: [Double] = [], at step: Int, of steps: Int
     ) throws -> (isFinite: Bool, votes: [Double]) {
         var isFinite = try buckets.finish()
-        let sums = try ranks.sum(terms.values + votes + [isFinite ? 0 : 1])
+        // Each slice counts once, though every node has an owner of it.
+        let norms = players.map { group in
+            group.normSums(in: buckets.slices(of: group)).map { node.standsForOwners ? $0 : 0 }
+        }
+        let sums = try ranks.sum(terms.values + votes + [isFinite ? 0 : 1] + norms.flatMap { $0 })
+        let verdict = terms.values.count + votes.count
         terms.values = Array(sums[..<terms.values.count])
-        isFinite = sums[sums.count - 1] == 0 && terms.values.allSatisfy(\.isFinite)
+        isFinite = sums[verdict] == 0 && terms.values.allSatisfy(\.isFinite)
         if isFinite {
-            for group in players + store.followers(of: players) {
+            var wholeNorms = sums[(verdict + 1)...]
+            for (index, group) in (players + store.followers(of: players)).enumerated() {
                 let slices = buckets.slices(of: group)
+                let count = index < norms.count ? norms[index].count : 0
+                let own = Array(wholeNorms.prefix(count))
+                wholeNorms = wholeNorms.dropFirst(count)
                 timeline.measured(group.rule.name, .optimiser) {
                     timeline?.count(bytes: 4 * group.rule.arraysMoved * slices.reduce(0) { $0 + $1.count })
-                    group.update(at: step, of: steps, in: slices)
+                    group.update(at: step, of: steps, sums: own, in: slices)
                 }
             }
             try ranks.waiting("meeting of the node", node.meet)
         }
-        return (isFinite, Array(sums[terms.values.count..<sums.count - 1]))
+        return (isFinite, Array(sums[terms.values.count..<verdict]))
     }
 
     /// The parameters and moments that this rank writes to a checkpoint: its own slices, if its node is the one that
