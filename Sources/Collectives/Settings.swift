@@ -13,6 +13,9 @@ package protocol SettingsTree: Codable, Equatable, Sendable {
     static var expectations: [String: String] { get }
     /// Default elements of its own settings that are lists of parts.
     static var elements: [String: any Codable & Sendable] { get }
+    /// The defaults of the other settings, where one of these settings chooses a named set of them; otherwise
+    /// `defaults`.
+    func chosenDefaults(over defaults: Self) -> Self
 }
 
 extension SettingsTree {
@@ -20,6 +23,7 @@ extension SettingsTree {
     package static var changeable: [String] { [] }
     package static var expectations: [String: String] { [:] }
     package static var elements: [String: any Codable & Sendable] { [:] }
+    package func chosenDefaults(over defaults: Self) -> Self { defaults }
 
     // The same, including all parts, by dotted paths.
     package static var wholeHelp: [String: String] { whole(help) { $0.wholeHelp } }

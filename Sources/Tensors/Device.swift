@@ -10,6 +10,8 @@ package final class Device {
     /// Of products and convolutions.
     package let precision: Precision
     package let memory = MemoryPool()
+    /// Whether the machine has a core that no rank's kernels use.
+    package var hasSpareCore = false
     /// The timeline of measured steps; nil in training.
     package var timeline: Timeline?
     let engine: dnnl_engine_t

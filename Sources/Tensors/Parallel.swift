@@ -9,7 +9,7 @@ private let leastElements = 1 << 14
 /// - Parameters:
 ///   - step: parts begin at multiples of it.
 ///   - elements: elements of memory for each item of `count`.
-func inParallel(_ count: Int, step: Int = 1, elements: Int = 1, _ body: (_ part: Range<Int>) -> Void) {
+package func inParallel(_ count: Int, step: Int = 1, elements: Int = 1, _ body: (_ part: Range<Int>) -> Void) {
     let threads = min(Int(omp_get_max_threads()), max(1, count * elements / leastElements))
     guard threads > 1 else { return body(0..<count) }
     withoutActuallyEscaping(body) { body in

@@ -33,7 +33,7 @@ package struct RandomStreams: Sendable {
 
 /// Random numbers from Philox4x32-10. They are keyed by purpose and sample, never by rank, so that results don't depend
 /// on the number of ranks, and a run can continue from any step.
-package struct RandomStream: RandomNumberGenerator, Sendable {
+package struct RandomStream: RandomNumberGenerator, Equatable, Sendable {
     private let key: SIMD2<UInt32>
     private var counter: SIMD4<UInt32>
     private var words = SIMD4<UInt32>()

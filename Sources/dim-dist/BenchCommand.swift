@@ -30,7 +30,9 @@ private struct StepReport: Encodable {
     let stepOverGEMM: Double
     let encoderOfGEMM: Double
     let communicationMilliseconds: Double
+    /// Time in which the step waits for its batch.
     let dataMilliseconds: Double
+    let dataOfStep: Double
     let pieces: [PieceTable.Row]
 
     private enum CodingKeys: String, CodingKey {
@@ -49,6 +51,7 @@ private struct StepReport: Encodable {
         case encoderOfGEMM = "encoder_of_gemm"
         case communicationMilliseconds = "communication_ms"
         case dataMilliseconds = "data_ms"
+        case dataOfStep = "data_of_step"
     }
 
     var text: String {
@@ -117,7 +120,7 @@ extension Program {
                 gemmGigaflops: peak.gigaflops, streamGigabytes: peak.gigabytes,
                 stepOverGEMM: times[0] / peak.milliseconds, encoderOfGEMM: table.encoderGigaflops / peak.gigaflops,
                 communicationMilliseconds: table.milliseconds(.communication),
-                dataMilliseconds: table.milliseconds(.data),
+                dataMilliseconds: table.milliseconds(.data), dataOfStep: table.milliseconds(.data) / median,
                 pieces: table.rows)
             if arguments.has("json") { return try json(report) }
             let mean = run.milliseconds.reduce(0, +) / Double(steps)

@@ -31,6 +31,9 @@ extension Program {
         let own = machine.allowed.map(String.init).joined(separator: ",")
         let prefix = ranks.host + " "
         let neighbours = try ranks.gatherText(prefix + own).filter { $0.hasPrefix(prefix) }
+        device.hasSpareCore = hasSpareCore(
+            ranks: neighbours.count, threads: device.threads, cores: machine.hardwareThreads,
+            allowed: machine.allowed.count, sharers: neighbours.count { $0 == prefix + own })
         let together = neighbours.reduce(into: Set<Int>()) { all, text in
             all.formUnion(Machine.numbers(String(text.dropFirst(prefix.count))))
         }
@@ -42,6 +45,17 @@ extension Program {
             complain(first + (warnings.count > 1 ? " (and \(warnings.count - 1) more ranks)" : ""))
         }
         return device
+    }
+
+    /// Whether a rank may use a core that no rank's kernels use.
+    ///
+    /// - Parameters:
+    ///   - ranks: on this machine.
+    ///   - cores: those that ranks may use on this machine.
+    ///   - allowed: cores that this rank may run on.
+    ///   - sharers: ranks that may run on the same cores, this one included.
+    static func hasSpareCore(ranks: Int, threads: Int, cores: Int, allowed: Int, sharers: Int) -> Bool {
+        cores > ranks * threads && allowed > sharers * threads
     }
 
     /// A warning about too many ranks or threads on a machine; nil where each thread has a core.

@@ -24,6 +24,7 @@ final class MachineCommandTests: CommandTestCase {
             XCTAssertEqual(report["batch"], 4 * Double(ranks))
             XCTAssertGreaterThan(report["peak_memory_mib"] ?? 0, 10)
             XCTAssertEqual(report["system_allocations_after_warm_up"], 0)
+            XCTAssertEqual(report["data_of_step"] ?? -1, (report["data_ms"] ?? 0) / median, accuracy: 1e-9)
         }
     }
 
@@ -84,6 +85,28 @@ final class MachineCommandTests: CommandTestCase {
         let many = ["bench", "loss", "--images", "16777216"]
         try assertRefused(many + ["--locations", "4096"], ["16777216", "GB"])
         try assertRefused(many + ["--dimensions", "4096"], ["16777216", "2147483647"])
+    }
+
+    func testBenchOfViews() throws {
+        let common = ["bench", "views", "--rounds", "3", "--size", "40", "--view-size", "24"]
+        for (ranks, threads) in [(1, 1), (2, 1), (1, 2)] {
+            let output = try succeed(
+                common + ["--recipe", "multiCrop", "--threads", "\(threads)", "--json"] + Self.threads(ranks))
+            let report = try XCTUnwrap(JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any])
+            let speed = try XCTUnwrap(report["views_per_second"] as? Double)
+            XCTAssertGreaterThan(speed, 0)
+            XCTAssertLessThanOrEqual(report["views_per_second_lowest"] as? Double ?? .infinity, speed)
+            XCTAssertGreaterThanOrEqual(report["views_per_second_highest"] as? Double ?? 0, speed)
+            XCTAssertEqual(report["recipe"] as? String, "multiCrop")
+            XCTAssertEqual(report["size"] as? Int, 40)
+            XCTAssertEqual(report["view_size"] as? Int, 24)
+            XCTAssertEqual(report["world_size"] as? Int, ranks)
+            XCTAssertEqual(report["threads"] as? Int, threads)
+        }
+        XCTAssertTrue(try succeed(common).contains("24x24 from 40x40, recipe simclr"))
+        try assertRefused(common + ["--recipe", "simsiam"], ["simsiam", "simclr, byol"])
+        try assertRefused(common + ["--set", "batch=4"], ["--set batch", "data.augmentation"])
+        try assertRefused(common + ["--set", "data.augmentation.crop.least=2"], ["crop.least is 2", "at most 1"])
     }
 
     /// On one node as measured; on more, a slower step the slower the network is.

@@ -11,7 +11,8 @@ final class UsageTests: CommandTestCase {
         "objective": ["--locals", "--globals", "--estimator", "--anchor", "--gradients"],
         "bench step": ["--json", "--units", "--batch", "--batch-per-rank", "--threads", "--trace", "--data"],
         "bench project": ["--nodes", "--bandwidth", "--latency"],
-        "bench loss": ["--images", "--locations", "--dimensions"], "doctor": [],
+        "bench loss": ["--images", "--locations", "--dimensions"],
+        "bench views": ["--recipe", "--size", "--view-size", "--threads", "--rounds", "--set", "--json"], "doctor": [],
     ]
 
     func testHelp() throws {

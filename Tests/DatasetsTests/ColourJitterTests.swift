@@ -5,6 +5,7 @@ import Testing
 /// Changes of colours against their definitions, one after the other, a pixel at a time.
 @Suite struct ColourJitterTests {
     private let image: [UInt8] = [200, 30, 90, 10, 240, 60, 128, 128, 128, 0, 0, 255]
+    private let frame = ViewFrame(ImageShape(height: 32, width: 32, channels: 3))
     private let normalisation = Normalisation(mean: [0.5, 0.25, 0], deviation: [0.5, 0.25, 2])
 
     /// The pixels after a change, before normalisation.
@@ -77,7 +78,7 @@ import Testing
         augmentation.jitter.hue = 0.1
         augmentation.jitter.probability = 0.8
         augmentation.greyscale = 0.25
-        let changes = (0..<4000).compactMap { augmentation.view(seed: 3, epoch: 1, image: $0).colours }
+        let changes = (0..<4000).compactMap { augmentation.view(seed: 3, epoch: 1, image: $0, in: frame).colours }
         #expect(changes.count == 4000)
         #expect(changes.allSatisfy { (0.6...1.4).contains($0.brightness) && abs($0.turn) <= 0.1 && $0.contrast == 1 })
         // Four deviations of 4000 draws.
@@ -89,7 +90,8 @@ import Testing
         plain.greyscale = 0
         plain.padCrop = 4
         augmentation.padCrop = 4
-        let (a, b) = (augmentation.view(seed: 3, epoch: 1, image: 7), plain.view(seed: 3, epoch: 1, image: 7))
+        let a = augmentation.view(seed: 3, epoch: 1, image: 7, in: frame)
+        let b = plain.view(seed: 3, epoch: 1, image: 7, in: frame)
         #expect((a.top, a.left) == (b.top, b.left))
         #expect(b.colours == nil)
     }
@@ -98,7 +100,7 @@ import Testing
         var augmentation = Augmentation()
         augmentation.greyscale = 0.5
         try augmentation.check(shape: ImageShape(height: 8, width: 8, channels: 3))
-        expectInputError("jitter, greyscale", "1 channel") {
+        expectInputError("jitter.hue, greyscale", "1 channel") {
             try augmentation.check(shape: ImageShape(height: 8, width: 8, channels: 1))
         }
         expectInputError("floating-point") {

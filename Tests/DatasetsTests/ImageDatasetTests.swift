@@ -3,6 +3,7 @@ import Testing
 @testable import Datasets
 
 struct ImageDatasetTests {
+    private let frame = ViewFrame(ImageShape(height: 32, width: 32, channels: 3))
     private let normalisation = Normalisation(mean: [0.25, 0.5, 0.75], deviation: [0.5, 2, 0.125])
 
     /// Three CIFAR images of scattered pixels.
@@ -81,18 +82,19 @@ struct ImageDatasetTests {
 
     @Test func augmentationFollowsFromSeedEpochAndImage() throws {
         let augmentation = Augmentation(padCrop: 4, flip: true)
-        let views = (0..<4000).map { augmentation.view(seed: 1, epoch: 2, image: $0) }
+        let views = (0..<4000).map { augmentation.view(seed: 1, epoch: 2, image: $0, in: frame) }
         #expect(Set(views.map(\.top)) == Set(-4...4))
         #expect(Set(views.map(\.left)) == Set(-4...4))
         // Four deviations of a fair coin.
         #expect(abs(views.count(where: \.isMirrored) - 2000) < 127)
-        #expect(augmentation.view(seed: 1, epoch: 2, image: 5) == views[5])
-        #expect((0..<20).contains { augmentation.view(seed: 1, epoch: 3, image: $0) != views[$0] })
-        #expect((0..<20).contains { augmentation.view(seed: 2, epoch: 2, image: $0) != views[$0] })
+        #expect(augmentation.view(seed: 1, epoch: 2, image: 5, in: frame) == views[5])
+        #expect((0..<20).contains { augmentation.view(seed: 1, epoch: 3, image: $0, in: frame) != views[$0] })
+        #expect((0..<20).contains { augmentation.view(seed: 2, epoch: 2, image: $0, in: frame) != views[$0] })
         var crop = augmentation
         crop.flip = false
-        #expect((0..<20).allSatisfy { crop.view(seed: 1, epoch: 2, image: $0).top == views[$0].top })
-        #expect(Augmentation().view(seed: 1, epoch: 2, image: 9) == ImageView(top: 0, left: 0, isMirrored: false))
+        #expect((0..<20).allSatisfy { crop.view(seed: 1, epoch: 2, image: $0, in: frame).top == views[$0].top })
+        let unchanged = Augmentation().view(seed: 1, epoch: 2, image: 9, in: frame)
+        #expect(unchanged == ImageView(top: 0, left: 0, isMirrored: false))
     }
 
     @Test func augmentedFillShowsTheView() throws {

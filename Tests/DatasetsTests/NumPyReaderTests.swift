@@ -81,7 +81,7 @@ struct NumPyReaderTests {
         let plain: [Float] = [3.5, 1.75, 4.5, 2.25, 5.5, 2.75, 6.5, 3.25]
         #expect(try filled(nil) == plain)
         let augmentation = Augmentation(padCrop: 1, flip: true)
-        let view = augmentation.view(seed: 3, epoch: 0, image: 1)
+        let view = augmentation.view(seed: 3, epoch: 0, image: 1, in: ViewFrame(data.shape))
         var expected: [Float] = []
         for y in 0..<2 {
             for column in 0..<2 {

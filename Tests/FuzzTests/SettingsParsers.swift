@@ -52,7 +52,8 @@ extension Parser {
         }
         let shape = ImageShape(height: 9, width: 8, channels: 3)
         if try refusal({ try configuration.data.augmentation.check(shape: shape) }) == nil {
-            _ = configuration.data.augmentation.view(seed: configuration.seed, epoch: 1 << 40, image: 1 << 30)
+            _ = configuration.data.augmentation.view(
+                seed: configuration.seed, epoch: 1 << 40, image: 1 << 30, in: ViewFrame(shape))
         }
     }
 

@@ -40,6 +40,17 @@ struct ConfigurationTests {
         "data.augmentation.jitter.brightness": .number(0.4), "data.augmentation.jitter.contrast": .number(0.4),
         "data.augmentation.jitter.saturation": .number(0.3), "data.augmentation.jitter.hue": .number(0.2),
         "data.augmentation.jitter.probability": .number(0.8), "data.augmentation.greyscale": .number(0.25),
+        "data.augmentation.crop.least": .number(0.2), "data.augmentation.crop.most": .number(0.5),
+        "data.augmentation.crop.ratio": .number(1.5), "data.augmentation.smallCrop.least": .number(0.1),
+        "data.augmentation.smallCrop.most": .number(0.5), "data.augmentation.smallCrop.ratio": .number(1.5),
+        "data.augmentation.verticalFlip": .boolean(true), "data.augmentation.quarterTurns": .boolean(true),
+        "data.augmentation.blur.probability": .array([.number(0.5), .number(0.1)]),
+        "data.augmentation.blur.least": .number(0.2), "data.augmentation.blur.most": .number(1.5),
+        "data.augmentation.blur.size": .integer(5), "data.augmentation.blur.above": .integer(32),
+        "data.augmentation.solarise.probability": .array([.number(0.25), .number(0.2)]),
+        "data.augmentation.solarise.threshold": .number(0.25), "data.augmentation.noise": .number(0.05),
+        "data.augmentation.channelDrop": .number(0.5), "data.augmentation.cutout.side": .integer(8),
+        "data.augmentation.cutout.probability": .number(0.5), "data.ahead": .string("never"),
         "encoder.kind": .string("basic32x32"), "encoder.code": .integer(100),
         "encoder.blocks": .array([
             .object([
@@ -81,12 +92,26 @@ struct ConfigurationTests {
         return []
     }
 
+    /// The setting that changes the defaults of others. It has tests of its own.
+    private static let recipe = "data.augmentation.recipe"
+
     /// Values of the right type that are out of range.
     static let refused: [(String, JSONValue)] = [
         ("data.split", .string("validation")), ("data.virtualShards", .integer(-1)),
         ("data.virtualShards", .integer(48)), ("data.virtualShards", .integer(1 << 21)),
         ("data.imageSize", .integer(-1)), ("data.imageSize", .integer(4097)), ("data.channels", .integer(2)),
         ("data.augmentation.padCrop", .integer(-1)), ("data.augmentation.padCrop", .integer(65)),
+        ("data.augmentation.crop.least", .number(0)), ("data.augmentation.crop.least", .number(1.5)),
+        ("data.augmentation.crop.most", .number(1.5)), ("data.augmentation.crop.ratio", .number(0.5)),
+        ("data.augmentation.smallCrop.least", .number(0)), ("data.augmentation.smallCrop.most", .number(-1)),
+        ("data.augmentation.blur.probability", .number(1.5)), ("data.augmentation.blur.least", .number(0)),
+        ("data.augmentation.blur.most", .number(0.01)), ("data.augmentation.blur.size", .integer(4)),
+        ("data.augmentation.blur.size", .integer(257)), ("data.augmentation.blur.above", .integer(-1)),
+        ("data.augmentation.solarise.probability", .number(-0.5)),
+        ("data.augmentation.solarise.threshold", .number(1.5)), ("data.augmentation.noise", .number(-0.5)),
+        ("data.augmentation.channelDrop", .number(1.5)), ("data.augmentation.cutout.side", .integer(-1)),
+        ("data.augmentation.cutout.probability", .number(1.5)), ("data.ahead", .string("perhaps")),
+        ("data.augmentation.recipe", .string("SimCLR")), ("data.augmentation.recipe", .integer(1)),
         ("data.augmentation.jitter.hue", .number(0.6)), ("data.augmentation.greyscale", .number(-0.1)),
         ("microBatch", .integer(-1)),
         ("encoder.kind", .string("resnet50")), ("encoder.code", .integer(0)), ("encoder.code", .integer(65537)),
@@ -121,12 +146,58 @@ struct ConfigurationTests {
 
     /// A new setting fails here until it has a row above.
     @Test func everySettingCanBeSet() throws {
-        #expect(Self.leaves(try Configuration().tree()) == (Self.others.keys + ["method"]).sorted())
+        #expect(Self.leaves(try Configuration().tree()) == (Self.others.keys + ["method", Self.recipe]).sorted())
         for (path, value) in Self.others {
             let earlier = try Configuration(layers: base(of: path))
             let changed = try Configuration(layers: base(of: path) + [.leaf(path, value)])
             #expect(try changed.tree().differences(from: earlier.tree()) == [path])
             #expect(try changed.tree().value(at: path) == value)
+        }
+    }
+
+    /// A recipe's values are the defaults of the other settings of augmentation, whatever the order of the layers.
+    @Test(arguments: AugmentationRecipe.allCases) func aRecipeHasDefaults(_ recipe: AugmentationRecipe) throws {
+        let chosen = JSONValue.leaf(Self.recipe, .string(recipe.rawValue))
+        let plain = try Configuration(layers: [chosen])
+        var expected = Configuration()
+        if let augmentation = Augmentation(recipe) { expected.data.augmentation = augmentation }
+        #expect(plain == expected)
+        #expect(try Configuration(layers: [plain.tree()]) == plain)
+        let grey = JSONValue.leaf("data.augmentation.greyscale", .number(0.75))
+        expected.data.augmentation.greyscale = 0.75
+        #expect(try Configuration(layers: [grey, chosen]) == expected)
+        #expect(try Configuration(layers: [chosen, grey]) == expected)
+        if recipe != .none {
+            expectInputError("data.augmentation.", "differs", "--output") { _ = try plain.resuming(Configuration()) }
+        }
+    }
+
+    /// The method's own augmentation gives way to a recipe's, but not to `none`.
+    @Test func aRecipeReplacesTheMethodsDefaults() throws {
+        func augmentation(_ recipe: String) throws -> Augmentation {
+            try Training.Configuration<BYOL>(layers: [.leaf(Self.recipe, .string(recipe))]).data.augmentation
+        }
+        #expect(try augmentation("none") == Augmentation(padCrop: 4, flip: true))
+        #expect(try augmentation("byol") == Augmentation(.byol))
+        #expect(try augmentation("byol").padCrop == 0)
+    }
+
+    /// As in a run of an earlier version.
+    @Test func settingsWithoutNewOnesAreReadAsBefore() throws {
+        let earlier = try JSONValue.parse(
+            Data("{data: {augmentation: {padCrop: 3, flip: true, jitter: {hue: 0.1}, greyscale: 0.5}}}".utf8))
+        var expected = Augmentation(padCrop: 3, flip: true)
+        (expected.jitter.hue, expected.greyscale) = (0.1, 0.5)
+        #expect(try Configuration(layers: [earlier]).data.augmentation == expected)
+    }
+
+    @Test func aProbabilityIsANumberOrAList() throws {
+        let path = "data.augmentation.blur.probability"
+        #expect(try configuration(path, .number(0.5)).data.augmentation.blur.probability == 0.5)
+        #expect(try configuration(path, .number(0.5)).tree().value(at: path) == .number(0.5))
+        expectInputError(path + " is []", "a list of one for each view") { try configuration(path, .array([])) }
+        expectInputError(path + " is [0.5, 2.0]", "0 to 1") {
+            try configuration(path, .array([.number(0.5), .integer(2)]))
         }
     }
 
@@ -230,7 +301,7 @@ struct ConfigurationTests {
     @Test func aRunKeepsWhatDecidedItsSteps() throws {
         let changeable: Set = [
             "steps", "threads", "data.path", "data.skipBroken", "checkpoint.every", "checkpoint.keep", "optimiser.rate",
-            "objective.prior.optimiser.rate", "microBatch", "stallTimeout", "precision", "exchange",
+            "objective.prior.optimiser.rate", "microBatch", "stallTimeout", "precision", "exchange", "data.ahead",
         ]
         for (path, value) in Self.others {
             let earlier = try Configuration(layers: base(of: path))

@@ -1,5 +1,6 @@
 import Collectives
 import Foundation
+import Tensors
 
 /// The images that one rank holds, as stored, and their conversion into batches.
 package final class ImageDataset: Sendable {
@@ -77,13 +78,26 @@ package final class ImageDataset: Sendable {
                 + "method needs values in 0...1: scale the array, or store it as bytes")
     }
 
+    /// Images that are already in memory, all on this rank.
+    package init(bytes: [UInt8], shape: ImageShape) {
+        precondition(bytes.count % shape.size == 0, "\(bytes.count) bytes are no images of \(shape)")
+        self.shape = shape
+        count = bytes.count / shape.size
+        images = 0..<count
+        (labels, scale) = (nil, nil)
+        pixels = .bytes(bytes)
+        remarks = RemarkedFiles()
+    }
+
+    // MARK: - Batches
+
     /// Writes images as they are, normalised, into `[indices.count, height, width, channels]`.
     ///
     /// - Parameter indices: indices in the data set of images held here, in any order.
     package func fill(
         _ destination: UnsafeMutablePointer<Float>, indices: [Int], normalisation: Normalisation
     ) {
-        fill(destination, indices, normalisation) { _ in nil }
+        fill(destination, indices[...], normalisation, ViewFrame(shape)) { _ in nil }
     }
 
     /// Writes augmented images, normalised, into `[indices.count, height, width, channels]`.
@@ -92,43 +106,63 @@ package final class ImageDataset: Sendable {
     ///   - indices: indices in the data set of images held here, in any order.
     ///   - augmentation: one that passed `check(shape:)`.
     ///   - epoch: together with `seed`, the image's index and `view`, it decides the changes of an image.
+    ///   - side: height and width of the result; nil for the images' own.
+    ///   - isParallel: whether to use the threads of this rank's kernels, from the thread that they belong to.
     package func fill(
         _ destination: UnsafeMutablePointer<Float>, indices: [Int], normalisation: Normalisation,
-        augmentation: Augmentation, seed: UInt64, epoch: Int, view: Int = 0
+        augmentation: Augmentation, seed: UInt64, epoch: Int, view: Int = 0, side: Int? = nil, isParallel: Bool = false
     ) {
-        fill(destination, indices, normalisation) {
-            augmentation.view(seed: seed, epoch: epoch, image: $0, view: view)
+        let frame = ViewFrame(shape, side: side)
+        func fill(_ part: Range<Int>) {
+            self.fill(destination + part.lowerBound * frame.size, indices[part], normalisation, frame) {
+                augmentation.view(seed: seed, epoch: epoch, image: $0, view: view, in: frame)
+            }
         }
+        guard isParallel else { return fill(indices.indices) }
+        inParallel(indices.count, elements: 4 * frame.size) { fill($0) }
     }
 
     private func fill(
-        _ destination: UnsafeMutablePointer<Float>, _ indices: [Int], _ normalisation: Normalisation,
-        view: (Int) -> ImageView?
+        _ destination: UnsafeMutablePointer<Float>, _ indices: ArraySlice<Int>, _ normalisation: Normalisation,
+        _ frame: ViewFrame, view: (Int) -> ImageView?
     ) {
         precondition(normalisation.mean.count == shape.channels, "normalisation of other channels")
+        let units = normalisation.floats().deviation
+        let (means, deviations) = normalisation.floats(of: scale)
+        lazy var painter = ViewPainter(frame, mean: means, deviation: deviations)
         switch pixels {
         case .bytes(let values):
             normalisation.table().withUnsafeBufferPointer { table in
                 guard let table = table.baseAddress else { return }
                 let plain = ByteConversion(table: table, channels: shape.channels)
-                forEach(indices, of: values, destination) { image, index, target in
+                forEach(indices, of: values, destination, frame) { image, index, target in
                     let view = view(index)
-                    if let view, let colours = view.colours {
+                    if let view, !view.onlyMoves(in: frame) {
+                        painter.paint(image, view, into: target)
+                    } else if let view, let colours = view.colours {
                         let conversion = ColourConversion(
                             colours, image: image, pixels: shape.height * shape.width, normalisation: normalisation)
                         render(image, shape, view, conversion, into: target)
                     } else {
                         write(image, view, plain, target)
                     }
+                    if let view { disturb(target, view, in: frame, deviation: units) }
                 }
             }
         case .floats(let values):
-            let (means, deviations) = normalisation.floats(of: scale)
             means.withUnsafeBufferPointer { mean in
                 deviations.withUnsafeBufferPointer { deviation in
                     guard let mean = mean.baseAddress, let deviation = deviation.baseAddress else { return }
-                    let conversion = FloatConversion(mean: mean, deviation: deviation, channels: shape.channels)
-                    forEach(indices, of: values, destination) { write($0, view($1), conversion, $2) }
+                    let plain = FloatConversion(mean: mean, deviation: deviation, channels: shape.channels)
+                    forEach(indices, of: values, destination, frame) { image, index, target in
+                        let view = view(index)
+                        if let view, !view.onlyMoves(in: frame) {
+                            painter.paint(image, view, into: target)
+                        } else {
+                            write(image, view, plain, target)
+                        }
+                        if let view { disturb(target, view, in: frame, deviation: units) }
+                    }
                 }
             }
         }
@@ -147,14 +181,15 @@ package final class ImageDataset: Sendable {
 
     /// Calls `body` with images, their indices and their parts of `destination`.
     private func forEach<Stored>(
-        _ indices: [Int], of values: [Stored], _ destination: UnsafeMutablePointer<Float>,
+        _ indices: ArraySlice<Int>, of values: [Stored], _ destination: UnsafeMutablePointer<Float>,
+        _ frame: ViewFrame,
         _ body: (_ image: UnsafePointer<Stored>, _ index: Int, _ target: UnsafeMutablePointer<Float>) -> Void
     ) {
         values.withUnsafeBufferPointer { values in
             guard let first = values.baseAddress else { return }
             for (slot, index) in indices.enumerated() {
                 precondition(images.contains(index), "image \(index) is not among \(images)")
-                body(first + (index - images.lowerBound) * shape.size, index, destination + slot * shape.size)
+                body(first + (index - images.lowerBound) * shape.size, index, destination + slot * frame.size)
             }
         }
     }

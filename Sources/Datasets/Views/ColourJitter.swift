@@ -21,6 +21,9 @@ package struct ColourJitter: SettingsTree {
         "probability": "probability that an image is changed, 0 to 1",
     ]
 
+    /// Whether it changes more than brightness and contrast, which images of any channels have.
+    var turnsColours: Bool { probability > 0 && max(saturation, hue) > 0 }
+
     var changesColours: Bool { probability > 0 && max(brightness, contrast, saturation, hue) > 0 }
 
     /// Draws one change. All numbers are drawn at any strengths.
@@ -50,6 +53,8 @@ struct ColourChange: Equatable {
     var saturation: Float
     /// Turn of hue, in whole turns.
     var turn: Float
+
+    var isIdentity: Bool { (brightness, contrast, saturation, turn) == (1, 1, 1, 0) }
 
     /// Weights of red, green and blue in luma (ITU-R BT.601).
     static let luma = SIMD3<Float>(0.299, 0.587, 0.114)

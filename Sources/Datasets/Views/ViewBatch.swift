@@ -10,8 +10,12 @@ package struct ViewRecipe: Sendable {
     /// Whether batches have labels.
     package let needsLabels: Bool
 
+    /// Views of a sample are fewer than this.
+    static let mostViews = 1 << 15
+
     package init(_ groups: [ViewGroup], needsUnitRange: Bool = false, needsLabels: Bool = false) {
         precondition(!groups.isEmpty, "a recipe has at least one group of views")
+        precondition(groups.reduce(0) { $0 + $1.views.count } < Self.mostViews, "too many views")
         self.groups = groups
         self.needsUnitRange = needsUnitRange
         self.needsLabels = needsLabels
@@ -24,16 +28,49 @@ package struct ViewRecipe: Sendable {
 
     /// The augmentations of all views, in order of the groups. A view's index among them is its key of random numbers.
     package var views: [Augmentation] { groups.flatMap(\.views) }
+
+    /// This recipe for images of a shape: without the changes of named recipes that such images can't have.
+    /// - Throws: `InputError` for the other changes that they can't have.
+    func fitted(to shape: ImageShape, holdsBytes: Bool) throws -> ViewRecipe {
+        let groups = try groups.map { group in
+            let views = group.views.map { $0.without(unfitFor: shape, holdsBytes: holdsBytes).augmentation }
+            for view in views { try view.check(shape: shape, holdsBytes: holdsBytes, side: group.side) }
+            return ViewGroup(views, side: group.side)
+        }
+        return ViewRecipe(groups, needsUnitRange: needsUnitRange, needsLabels: needsLabels)
+    }
+
+    /// A sentence on the changes that `fitted` leaves out; nil without any.
+    func remark(on shape: ImageShape, holdsBytes: Bool) -> String? {
+        for view in views {
+            let leftOut = view.without(unfitFor: shape, holdsBytes: holdsBytes).leftOut
+            guard !leftOut.isEmpty else { continue }
+            let kind = holdsBytes ? "\(shape.channels) channel(s), not red, green and blue" : "floating-point pixels"
+            return "images have \(kind), so of data.augmentation.recipe=\(view.recipe.rawValue) these are left out: "
+                + leftOut.joined(separator: ", ")
+        }
+        return nil
+    }
 }
 
 /// Views of one size.
 package struct ViewGroup: Sendable {
     /// The augmentation of each view, at least one.
     package let views: [Augmentation]
+    /// Side in pixels of these views, which are squares; nil for the images' own size. Without a crop, whole images are
+    /// resized to it.
+    package let side: Int?
 
-    package init(_ views: [Augmentation]) {
+    package init(_ views: [Augmentation], side: Int? = nil) {
         precondition(!views.isEmpty, "a group has at least one view")
+        precondition(side.map((1...ImageShape.longestSide).contains) ?? true, "views of \(side ?? 0) pixels")
         self.views = views
+        self.side = side
+    }
+
+    /// As many views of the same augmentation.
+    package init(_ count: Int, of augmentation: Augmentation, side: Int? = nil) {
+        self.init(Array(repeating: augmentation, count: count), side: side)
     }
 }
 

@@ -1,6 +1,22 @@
 import Collectives
 import Foundation
 
+/// Whether the views of the next batch are made while a step runs. They are the same either way.
+package enum ViewsAhead: String, Choice {
+    /// Where the rank's machine has more cores than its ranks have threads.
+    case automatic
+    case always
+    case never
+
+    func isOn(hasSpareCore: Bool) -> Bool {
+        switch self {
+        case .automatic: hasSpareCore
+        case .always: true
+        case .never: false
+        }
+    }
+}
+
 /// The images of a run, and their augmentation.
 package struct ViewSettings: DataSettings {
     /// Folder or file of images.
@@ -17,6 +33,7 @@ package struct ViewSettings: DataSettings {
     /// V, a power of two; 0 takes the largest that the data allow, up to 64.
     package var virtualShards = 0
     package var augmentation = Augmentation()
+    package var ahead = ViewsAhead.automatic
 
     package init() {}
 
@@ -32,8 +49,16 @@ package struct ViewSettings: DataSettings {
         "skipBroken": "leave out image files that can't be decoded",
         "virtualShards": "number of virtual shards, a power of two, at least the largest number of ranks; 0 takes up "
             + "to 64",
+        "ahead": "when a batch is made beside the step before, on a thread of its own: \(ViewsAhead.expectation); "
+            + "automatic: where a core is free",
     ]
-    package static let changeable = ["path", "skipBroken"]
+    package static let changeable = ["path", "skipBroken", "ahead"]
+
+    package func chosenDefaults(over defaults: ViewSettings) -> ViewSettings {
+        var result = defaults
+        result.augmentation = augmentation.chosenDefaults(over: defaults.augmentation)
+        return result
+    }
 
     package func adopting(_ earlier: ViewSettings) -> ViewSettings {
         guard virtualShards == 0 else { return self }

@@ -15,6 +15,8 @@ package final class ViewSource: DataSource {
     private let seed: UInt64
     private let rank: Int
     private let worldSize: Int
+    /// The batch that is made ahead.
+    private var next: PendingViews?
 
     /// Reads this rank's images, and computes the mean and deviation of all ranks' images. Collective.
     package init(
@@ -24,7 +26,7 @@ package final class ViewSource: DataSource {
         request.isLabelled = recipe.needsLabels
         let source = try ImageSource(request, ranks: ranks)
         skipped = source.skipped
-        (dataset, plan) = try ranks.agree {
+        (dataset, plan, self.recipe) = try ranks.agree {
             guard settings.layout == .automatic || source.format == .numPy else {
                 throw InputError(
                     "data.layout is \(settings.layout.rawValue), but \(settings.path) holds no .npy images: leave it "
@@ -33,28 +35,28 @@ package final class ViewSource: DataSource {
             guard source.count >= 2 else {
                 throw InputError("\(settings.path): has 1 image, expected at least 2, because training compares images")
             }
-            for view in recipe.views { try view.check(shape: source.shape) }
+            let isOfBytes = source.valueSize == 1
+            let recipe = try recipe.fitted(to: source.shape, holdsBytes: isOfBytes)
             let shards = try VirtualShards(
                 imageCount: source.count, count: settings.virtualShards == 0 ? nil : settings.virtualShards)
             try shards.check(worldSize: ranks.worldSize)
             let plan = try BatchPlan(shards: shards, batch: batch, seed: seed)
             let own = shards.ownedImages(rank: ranks.rank, worldSize: ranks.worldSize)
             let dataset = try ImageDataset(source, images: own)
-            for view in recipe.views { try view.check(shape: source.shape, holdsBytes: dataset.holdsBytes) }
             if recipe.needsUnitRange { try dataset.checkUnitRange(path: settings.path) }
-            return (dataset, plan)
+            return (dataset, plan, recipe)
         }
         let labels = recipe.needsLabels ? try Self.labelCount(dataset, path: settings.path, ranks: ranks) : nil
         let statistics = try ChannelStatistics(of: dataset, in: plan.shards, over: ranks)
         let shape = source.shape
         let found = try Self.findings(source, dataset, ranks: ranks)
         let remark = statistics.remark(on: shape).map { "\(settings.path): \($0)" }
-        (notes, changes) = (found.notes + (remark.map { [$0] } ?? []), found.changes)
+        let leftOut = recipe.remark(on: shape, holdsBytes: dataset.holdsBytes).map { "\(settings.path): \($0)" }
+        (notes, changes) = (found.notes + [remark, leftOut].compactMap { $0 }, found.changes)
         card = ViewCard(
             height: shape.height, width: shape.width, channels: shape.channels, normalisation: statistics.normalisation,
             labels: labels)
         self.settings = settings.resolved(virtualShards: plan.shards.count)
-        self.recipe = recipe
         self.seed = seed
         rank = ranks.rank
         worldSize = ranks.worldSize
@@ -87,23 +89,21 @@ package final class ViewSource: DataSource {
 
     package var summary: String { "\(count) images of \(card.height)x\(card.width)x\(card.channels)" }
 
-    /// This rank's images of a global batch, each view augmented and normalised.
+    /// This rank's images of a global batch, each view augmented and normalised. The batch after it may then be made
+    /// while the caller goes on.
     package func batch(_ draw: Int, device: Device) -> ViewBatch {
-        let samples = plan.indices(step: draw, rank: rank, worldSize: worldSize)
-        var view = 0
-        let groups = recipe.groups.map { group in
-            let images = device.tensor([group.views.count * samples.count, card.height, card.width, card.channels])
-            for (index, augmentation) in group.views.enumerated() {
-                dataset.fill(
-                    images.base + index * samples.count * dataset.shape.size, indices: samples,
-                    normalisation: card.normalisation, augmentation: augmentation, seed: seed,
-                    epoch: plan.epoch(ofStep: draw), view: view)
-                view += 1
-            }
-            return images
+        next?.wait()
+        let ready = next?.draw == draw ? next : nil
+        next = nil
+        let current = ready ?? pending(draw, device)
+        if ready == nil { current.make(isParallel: true) }
+        if settings.ahead.isOn(hasSpareCore: device.hasSpareCore) {
+            next = pending(draw + 1, device)
+            next?.start()
         }
-        let labels = recipe.needsLabels ? samples.map(dataset.label) : []
-        return ViewBatch(shares: shares(of: draw), samples: samples, groups: groups, labels: labels)
+        let labels = recipe.needsLabels ? current.samples.map(dataset.label) : []
+        return ViewBatch(
+            shares: shares(of: draw), samples: current.samples, groups: current.groups, labels: labels)
     }
 
     package func plainBatch(_ draw: Int, device: Device) -> ViewBatch? {
@@ -118,6 +118,14 @@ package final class ViewSource: DataSource {
         let counts = (0..<worldSize).map { plan.share(step: draw, rank: $0, worldSize: worldSize) }
         return Shares(counts: counts, rank: rank)
     }
+
+    private func pending(_ draw: Int, _ device: Device) -> PendingViews {
+        PendingViews(
+            draw, of: plan.indices(step: draw, rank: rank, worldSize: worldSize), in: dataset, recipe,
+            normalisation: card.normalisation, seed: seed, epoch: plan.epoch(ofStep: draw), device: device)
+    }
+
+    deinit { next?.wait() }
 
     package static func rows(
         _ settings: ViewSettings, _ recipe: ViewRecipe, split: Split?, isLabelled: Bool, card: ViewCard,
@@ -161,13 +169,14 @@ package final class ViewSource: DataSource {
         }
     }
 
-    /// CIFAR-shaped noise in -1...1.
+    /// CIFAR-shaped noise in -1...1, in squares of a group's side where it has one.
     package static func noise(
         _ recipe: ViewRecipe, perRank: Int, device: Device, ranks: any Ranks
     ) -> (card: ViewCard, batch: ViewBatch) {
         var stream = RandomStream(seed: 0, purpose: .synthetic, sample: ranks.rank)
         let groups = recipe.groups.map { group in
-            let images = device.tensor([group.views.count * perRank, 32, 32, 3])
+            let side = group.side ?? 32
+            let images = device.tensor([group.views.count * perRank, side, side, 3])
             for i in 0..<images.count { images.base[i] = 2 * stream.uniform() - 1 }
             return images
         }

@@ -54,15 +54,25 @@ package struct Configuration<M: Method>: Equatable, Sendable {
 
     // MARK: - The tree
 
-    /// Lays trees of settings over the method's defaults, later ones over earlier ones, and checks the result.
+    /// Lays trees of settings over the method's defaults, later ones over earlier ones, and checks the result. Where a
+    /// setting chooses other defaults, they are laid over those.
     package init(layers: [JSONValue]) throws {
-        let defaults = try M.defaults.tree()
+        let defaults = M.defaults
+        try self.init(layers, over: defaults)
+        var chosen = defaults
+        chosen.method = method.chosenDefaults(over: defaults.method)
+        chosen.data = data.chosenDefaults(over: defaults.data)
+        if chosen != defaults { try self.init(layers, over: chosen) }
+        try check()
+    }
+
+    private init(_ layers: [JSONValue], over defaults: Configuration) throws {
+        let defaults = try defaults.tree()
         let tree = try Self.withWholeElements(layers.reduce(defaults) { try $0.overlaid(with: $1) })
         try require(tree.value(at: "method") == .string(M.name), "method", tree.value(at: "method").text, M.name)
         run = try Self.decoded(tree, over: defaults)
         method = try Self.decoded(tree, over: defaults)
         data = try Self.decoded(tree.value(at: "data"), over: defaults.value(at: "data"), path: "data.")
-        try check()
     }
 
     package func tree() throws -> JSONValue {
