@@ -48,10 +48,14 @@ package final class BYOL: Method {
     private let fast, slow: ProjectedEncoder
     private let predictor: MLP
 
-    package static var defaults: Configuration<BYOL> { .ofViews }
+    package static var defaults: Configuration<BYOL> {
+        var result = Configuration<BYOL>.ofViews
+        result.data.augmentation = Augmentation(padCrop: 4, flip: true)
+        return result
+    }
 
     package static func recipe(_ settings: BYOLSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        ViewRecipe([ViewGroup(try data.differentViews(2, for: name))])
+        ViewRecipe(Array(repeating: try data.augmentationOfViews(for: name), count: 2))
     }
 
     package init(_ settings: BYOLSettings, card: ViewCard, _ declare: Declarations) throws {
@@ -79,21 +83,12 @@ package final class BYOL: Method {
     package func turns(at step: Int) -> [Turn] { [Turn(online, head)] }
 
     package func terms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
-        let (tape, n) = (pass.tape, batch.count)
-        let (fast, slow, predictor) = (fast, slow, predictor)
-        // Both views are in one batch, so that batch norms treat them alike: [2n, width].
-        let p = try pass.apply(batch.images) { tape, x in
-            [try predictor(tape, fast(tape, x))]
-        }[0]
-        let t = try pass.apply(batch.images) { tape, x in [try slow(tape, x)] }[0]
-        let (first, second) = (0..<n, n..<2 * n)
-        return [
-            Term(
-                "distance", 1,
-                tape.add(
-                    tape.cosineDistance(tape.rows(p, first), tape.rows(t, second)),
-                    tape.cosineDistance(tape.rows(p, second), tape.rows(t, first))))
-        ]
+        let (tape, fast, slow, predictor) = (pass.tape, fast, slow, predictor)
+        // [n, width] each
+        let p = try pass.views(of: batch, counts: [2]) { tape, x in [try predictor(tape, fast(tape, x))] }[0]
+        let t = try pass.views(of: batch, counts: [2]) { tape, x in [try slow(tape, x)] }[0]
+        let distance = tape.add(tape.cosineDistance(p[0], t[1]), tape.cosineDistance(p[1], t[0]))
+        return [Term("distance", 1, distance, uninformed: 0), try .deviation(of: p, on: tape)]
     }
 
     package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [Layer]) throws -> [Variable] {

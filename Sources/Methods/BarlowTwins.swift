@@ -52,7 +52,7 @@ package final class BarlowTwins: Method {
     package static var defaults: Configuration<BarlowTwins> { .ofViews }
 
     package static func recipe(_ settings: BarlowTwinsSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        ViewRecipe([ViewGroup(try data.differentViews(2, for: name))])
+        ViewRecipe(Array(repeating: try data.augmentationOfViews(for: name), count: 2))
     }
 
     package init(_ settings: BarlowTwinsSettings, card: ViewCard, _ declare: Declarations) throws {
@@ -68,13 +68,12 @@ package final class BarlowTwins: Method {
     package func turns(at step: Int) -> [Turn] { [Turn(model)] }
 
     package func terms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
-        let (tape, n, network) = (pass.tape, batch.count, network)
-        let z = try pass.apply(batch.images) { tape, x in [try network(tape, x)] }[0]  // [2n, width]
-        let loss = try tape.barlowTwins(
-            tape.rows(z, 0..<n), tape.rows(z, n..<2 * n), redundancy: settings.redundancy)
+        let (tape, network) = (pass.tape, network)
+        let z = try pass.views(of: batch, counts: [2]) { tape, x in [try network(tape, x)] }[0]  // [n, width] each
+        let loss = try tape.barlowTwins(z[0], z[1], redundancy: settings.redundancy)
         return [
             Term("redundancy", settings.scale, loss, uninformed: Double(settings.projector.width)),
-            try .deviation(of: tape.unitRows(tape.constant(z.value)), on: tape),
+            try .deviation(of: z, on: tape),
         ]
     }
 

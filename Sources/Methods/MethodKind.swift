@@ -3,7 +3,7 @@ import Training
 
 /// All methods, by their names in the setting `method`.
 package enum MethodKind: String, Choice {
-    case deepInfoMax, simclr, byol, simsiam, barlowTwins, vicreg, supervised, factorVAE
+    case deepInfoMax, simclr, byol, simsiam, barlowTwins, vicreg, multiPatch, supervised, factorVAE
 
     package var type: any Method.Type {
         switch self {
@@ -13,6 +13,7 @@ package enum MethodKind: String, Choice {
         case .simsiam: SimSiam.self
         case .barlowTwins: BarlowTwins.self
         case .vicreg: VICReg.self
+        case .multiPatch: MultiPatch.self
         case .supervised: Supervised.self
         case .factorVAE: FactorVAE.self
         }

@@ -9,6 +9,7 @@ import Training
 package struct SimCLRSettings: ViewEncoderSettings {
     package var encoder = EncoderSettings(code: 256)
     package var projector = HeadSettings()
+    package var views = ViewCounts()
     /// τ, by which scores are divided.
     package var temperature = 0.5
     package var batchNorm: BatchNormScope = .sync
@@ -17,7 +18,8 @@ package struct SimCLRSettings: ViewEncoderSettings {
     package init() {}
 
     package static let parts: [String: any SettingsTree.Type] = [
-        "encoder": EncoderSettings.self, "projector": HeadSettings.self, "optimiser": OptimiserSettings.self,
+        "encoder": EncoderSettings.self, "projector": HeadSettings.self, "views": ViewCounts.self,
+        "optimiser": OptimiserSettings.self,
     ]
     package static let help = [
         "temperature": "divides the scores, above 0",
@@ -27,13 +29,14 @@ package struct SimCLRSettings: ViewEncoderSettings {
     package func check() throws {
         try encoder.check()
         try projector.check("projector")
+        try views.check()
         try require(temperature >= 1e-3 && temperature <= 1e3, "temperature", temperature, "0.001 to 1000")
         try optimiser.check("optimiser")
     }
 }
 
 /// SimCLR (Chen et al. 2020): the projections of two views of an image are alike, and unlike those of all other images of
-/// the batch.
+/// the batch. With more views, each is compared with the mean of the image's large views.
 package final class SimCLR: Method {
     package typealias Settings = SimCLRSettings
     package typealias Source = ViewSource
@@ -48,7 +51,7 @@ package final class SimCLR: Method {
     package static var defaults: Configuration<SimCLR> { .ofViews }
 
     package static func recipe(_ settings: SimCLRSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        ViewRecipe([ViewGroup(try data.differentViews(2, for: name))])
+        ViewRecipe(settings.views.groups(try data.augmentationOfViews(for: name)))
     }
 
     package init(_ settings: SimCLRSettings, card: ViewCard, _ declare: Declarations) throws {
@@ -64,12 +67,18 @@ package final class SimCLR: Method {
     package func turns(at step: Int) -> [Turn] { [Turn(model)] }
 
     package func terms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
-        let (tape, n, network) = (pass.tape, batch.count, network)
-        // Both views are in one batch, so that batch norms treat them alike: [2n, width].
-        let z = tape.unitRows(try pass.apply(batch.images) { tape, x in [try network(tape, x)] }[0])
-        let loss = try tape.ntXent(
-            tape.rows(z, 0..<n), tape.rows(z, n..<2 * n), temperature: settings.temperature)
-        let ceiling = Double(2 * tape.shares.total - 1).logarithm
+        let (tape, network, counts) = (pass.tape, network, settings.views)
+        let views = try pass.views(of: batch, counts: counts.counts) { tape, x in [try network(tape, x)] }[0]
+        let z = views.map(tape.unitRows)  // [n, width] each
+        let images = Double(tape.shares.total)
+        let (loss, ceiling) =
+            counts.all == 2
+            ? (try tape.ntXent(z[0], z[1], temperature: settings.temperature), (2 * images - 1).logarithm)
+            : (
+                try tape.contrastWithMeans(
+                    large: Array(z[..<counts.large]), small: Array(z[counts.large...]),
+                    temperature: settings.temperature), images.logarithm
+            )
         return [Term("contrast", 1, loss, ceiling: ceiling), try .deviation(of: z, on: tape)]
     }
 
@@ -80,8 +89,11 @@ package final class SimCLR: Method {
     package func summary(batch: Int) -> (networks: String, objective: String) {
         (
             "\(network.encoder), projector \(settings.projector)",
-            "two views of an image against \(2 * batch - 2) views of others of all ranks, temperature "
-                + "\(settings.temperature)"
+            settings.views.all == 2
+                ? "two views of an image against \(2 * batch - 2) views of others of all ranks, temperature "
+                    + "\(settings.temperature)"
+                : "\(settings.views.large) large and \(settings.views.small) small views of an image against the mean "
+                    + "of its large ones, \(batch - 1) other images of all ranks, temperature \(settings.temperature)"
         )
     }
 }

@@ -49,7 +49,7 @@ package final class SimSiam: Method {
     package static var defaults: Configuration<SimSiam> { .ofViews }
 
     package static func recipe(_ settings: SimSiamSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        ViewRecipe([ViewGroup(try data.differentViews(2, for: name))])
+        ViewRecipe(Array(repeating: try data.augmentationOfViews(for: name), count: 2))
     }
 
     package init(_ settings: SimSiamSettings, card: ViewCard, _ declare: Declarations) throws {
@@ -71,18 +71,16 @@ package final class SimSiam: Method {
     package func turns(at step: Int) -> [Turn] { [Turn(model)] }
 
     package func terms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
-        let (tape, n, network, predictor) = (pass.tape, batch.count, network, predictor)
-        let outputs = try pass.apply(batch.images) { tape, x in
+        let (tape, network, predictor) = (pass.tape, network, predictor)
+        let outputs = try pass.views(of: batch, counts: [2]) { tape, x in
             let z = try network(tape, x)
             return [z, try predictor(tape, z)]
         }
-        let (z, p) = (tape.constant(outputs[0].value), outputs[1])  // targets get no gradient: [2n, width]
-        let (first, second) = (0..<n, n..<2 * n)
+        let (z, p) = (outputs[0].map { tape.constant($0.value) }, outputs[1])  // [n, width] each; targets don't move
         let loss = tape.weightedSum([
-            (tape.negativeCosine(tape.rows(p, first), tape.rows(z, second)), 0.5),
-            (tape.negativeCosine(tape.rows(p, second), tape.rows(z, first)), 0.5),
+            (tape.negativeCosine(p[0], z[1]), 0.5), (tape.negativeCosine(p[1], z[0]), 0.5),
         ])
-        return [Term("similarity", 1, loss, uninformed: -1), try .deviation(of: tape.unitRows(z), on: tape)]
+        return [Term("similarity", 1, loss, uninformed: -1), try .deviation(of: z, on: tape)]
     }
 
     package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [ProjectedLayer]) throws -> [Variable] {

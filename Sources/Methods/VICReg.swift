@@ -57,7 +57,7 @@ package final class VICReg: Method {
     package static var defaults: Configuration<VICReg> { .ofViews }
 
     package static func recipe(_ settings: VICRegSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        ViewRecipe([ViewGroup(try data.differentViews(2, for: name))])
+        ViewRecipe(Array(repeating: try data.augmentationOfViews(for: name), count: 2))
     }
 
     package init(_ settings: VICRegSettings, card: ViewCard, _ declare: Declarations) throws {
@@ -73,16 +73,15 @@ package final class VICReg: Method {
     package func turns(at step: Int) -> [Turn] { [Turn(model)] }
 
     package func terms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
-        let (tape, n, network) = (pass.tape, batch.count, network)
-        let z = try pass.apply(batch.images) { tape, x in [try network(tape, x)] }[0]  // [2n, width]
-        let (first, second) = (tape.rows(z, 0..<n), tape.rows(z, n..<2 * n))
-        let (variance, covariance) = try tape.varianceAndCovariance([first, second])
+        let (tape, network) = (pass.tape, network)
+        let z = try pass.views(of: batch, counts: [2]) { tape, x in [try network(tape, x)] }[0]  // [n, width] each
+        let (variance, covariance) = try tape.varianceAndCovariance(z)
         return [
             Term(
-                "invariance", settings.invarianceWeight, tape.meanSquaredDifference(first, second), uninformed: 0),
+                "invariance", settings.invarianceWeight, tape.meanSquaredDifference(z[0], z[1]), uninformed: 0),
             Term("variance", settings.varianceWeight, variance, uninformed: 0.99),
             Term("covariance", settings.covarianceWeight, covariance, uninformed: 0),
-            try .deviation(of: tape.unitRows(tape.constant(z.value)), on: tape),
+            try .deviation(of: z, on: tape),
         ]
     }
 

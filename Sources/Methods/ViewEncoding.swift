@@ -1,7 +1,9 @@
+import Autodiff
 import Collectives
 import Datasets
 import Layers
 import Networks
+import Objectives
 import Training
 
 /// The settings of a method with one encoder of images, under `encoder`.
@@ -31,16 +33,41 @@ extension ViewCard {
 }
 
 extension ViewSettings {
-    /// Augmentations of views of one size that are not all alike.
+    /// The augmentation of views that must not all be alike.
     /// - Parameter method: its name, for the message.
     /// - Throws: `InputError` where the augmentation makes no difference between views.
-    func differentViews(_ count: Int, for method: String) throws -> [Augmentation] {
+    func augmentationOfViews(for method: String) throws -> Augmentation {
         guard augmentation.changesImages else {
             throw InputError(
-                "\(method) learns from two different views of an image, but data.augmentation makes no difference "
-                    + "between them: set data.augmentation.padCrop or another of its settings")
+                "\(method) learns from different views of an image, but data.augmentation makes no difference between "
+                    + "them: set data.augmentation.recipe=simclr or another of its settings")
         }
-        return Array(repeating: augmentation, count: count)
+        return augmentation
+    }
+}
+
+extension Pass {
+    /// Outputs of a network for each view of a batch, in order of the groups: [output][view], [n, …] each. All views of a
+    /// group pass in one batch, so that batch norms treat them alike. Collective, as `apply` is.
+    /// - Parameter counts: number of views of each group.
+    func views(
+        of batch: ViewBatch, counts: [Int], _ network: @escaping (Tape, Variable) throws -> [Variable]
+    ) throws -> [[Variable]] {
+        var result: [[Variable]] = []
+        for (images, count) in zip(batch.groups, counts) {
+            let outputs = try apply(images, network).map { output in
+                (0..<count).map { tape.rows(output, $0 * batch.count..<($0 + 1) * batch.count) }
+            }
+            result = result.isEmpty ? outputs : zip(result, outputs).map { $0 + $1 }
+        }
+        return result
+    }
+}
+
+extension Term {
+    /// The deviation of the codes of all views, [n, D] each. Collective.
+    static func deviation(of views: [Variable], on tape: Tape) throws -> Term {
+        try deviation(of: tape.unitRows(tape.concatenateRows(views.map { tape.constant($0.value) })), on: tape)
     }
 }
 
@@ -59,7 +86,7 @@ extension Configuration where M.Source == ViewSource {
     static var ofViews: Configuration {
         var result = Configuration()
         result.run.batch = 256
-        result.data.augmentation = Augmentation(padCrop: 4, flip: true)
+        result.data.augmentation = Augmentation(.simclr) ?? result.data.augmentation
         return result
     }
 }

@@ -5,7 +5,8 @@ import XCTest
 final class MethodCommandTests: CommandTestCase {
     private static let small = [
         "encoder.kind=convolutional", "encoder.blocks=[{channels: 4}, {channels: 6}]", "encoder.fullyConnected=[12]",
-        "encoder.code=3", "data.virtualShards=8", "optimiser.warmupSteps=0",
+        "encoder.code=3", "data.virtualShards=8", "optimiser.warmupSteps=0", "data.augmentation.greyscale=0",
+        "data.augmentation.jitter.saturation=0", "data.augmentation.jitter.hue=0",
     ]
     private static let rows: [(method: String, settings: [String], layers: String, widths: [Int])] = [
         (
@@ -18,6 +19,7 @@ final class MethodCommandTests: CommandTestCase {
             "code,projection", [3, 5]
         ),
         ("supervised", ["views=2"], "code,logits", [3, 4]),
+        ("multiPatch", ["patches=3", "projector.hidden=8", "projector.width=5"], "code,conv", [3, 7 * 7 * 6]),
         ("barlowTwins", ["projector.hidden=8", "projector.width=5"], "code,fc", [3, 12]),
         ("vicreg", ["projector.hidden=8", "projector.width=5"], "code,projection", [3, 5]),
         (
@@ -93,7 +95,7 @@ final class MethodCommandTests: CommandTestCase {
         for ranks in [[], Self.threads(3)] {
             try assertRefused(
                 arguments("byol", [], steps: 1, ["--set", "data.augmentation={padCrop: 0, flip: false}"] + ranks),
-                ["byol learns from two different views", "data.augmentation.padCrop"])
+                ["byol learns from different views", "data.augmentation.recipe"])
         }
     }
 

@@ -78,6 +78,10 @@ struct MethodSize {
                 ["projector.hidden=12", "projector.width=6", "predictor.hidden=[12, 8]", "predictor.width=6"]),
             Row(.barlowTwins, "small", ["projector.hidden=12", "projector.width=6", "optimiser.rate=5e-4"]),
             Row(.vicreg, "small", ["projector.hidden=[12, 12]", "projector.width=6"]),
+            Row(
+                .simclr, "views",
+                ["projector.hidden=12", "projector.width=6", "views.large=3", "views.small=2"]),
+            Row(.multiPatch, "small", ["projector.hidden=12", "projector.width=6", "patches=3"]),
             Row(.supervised, "small", ["views=2"]),
             Row(
                 .factorVAE, "small",
@@ -123,6 +127,7 @@ struct MethodSize {
             Row(.simsiam, "defaults", []),
             Row(.barlowTwins, "defaults", []),
             Row(.vicreg, "defaults", []),
+            Row(.multiPatch, "defaults", []),
             Row(.supervised, "defaults", []),
             Row(
                 .byol, "wide",
