@@ -107,10 +107,14 @@ package final class ParameterGroup {
         parameters = ParameterSet(
             contents, device: device, seed: seed, firstIndex: index << 20, hasGradients: rule.hasGradient)
         slots = rule.slotNames.map { _ in device.tensor([parameters.count], filledWith: 0) }
-        if case .follows(let leader, _) = rule {
-            precondition(leader.count == count, "\(name) has other parameters than \(leader.name), which it follows")
-            parameters.values.copy(from: leader.parameters.values)
-        }
+        followFromStart()
+    }
+
+    /// Makes a follower equal to its leader, as before the first step.
+    package func followFromStart() {
+        guard case .follows(let leader, _) = rule else { return }
+        precondition(leader.count == count, "\(name) has other parameters than \(leader.name), which it follows")
+        parameters.values.copy(from: leader.parameters.values)
     }
 
     /// Moves to other arrays, [count] each. The caller has copied the contents.

@@ -93,6 +93,19 @@ struct RunOpening<M: Method> {
         return model
     }
 
+    /// Starts a new model's encoder from the newest checkpoint of another run.
+    func start(_ model: Model<M>, from run: String) throws {
+        let lines = try ranks.agree {
+            guard let checkpoint = try CheckpointStore(run: run).newest(warn: { if ranks.isFirst { warn($0) } }) else {
+                throw InputError("--init is \(run), which has no checkpoint: expected the directory of a trained run")
+            }
+            let name = URL(fileURLWithPath: checkpoint.folder).path
+            return ["the encoder starts from \(name)"]
+                + (try checkpoint.start(model.store)).map { "--init: \($0)" }
+        }
+        if ranks.isFirst { for line in lines { warn(line) } }
+    }
+
     /// Writes the settings into the run directory.
     /// - Parameter checkpoint: the one from which the run continues.
     func write(_ configuration: Configuration<M>, from checkpoint: LoadedCheckpoint?) throws {

@@ -36,8 +36,10 @@ package final class TrainingRun<M: Method> {
     }
 
     /// Prepares a run in the directory `output`, from its newest checkpoint when resuming. Collective.
+    /// - Parameter encoder: the directory of a run from whose encoder a new run starts.
     package init(
-        _ asked: Configuration<M>, output: String, resume: Bool, device: Device, ranks: any Ranks
+        _ asked: Configuration<M>, output: String, resume: Bool, encoder: String? = nil, device: Device,
+        ranks: any Ranks
     ) throws {
         let watched = WatchedRanks(ranks)
         let ranks: any Ranks = watched
@@ -58,6 +60,7 @@ package final class TrainingRun<M: Method> {
             return result
         }
         model = try opening.model(configuration, for: data, from: checkpoint, device: device)
+        if checkpoint == nil, let encoder { try opening.start(model, from: encoder) }
         let engine = try GradientEngine(model.store, ranks: ranks, exchange: configuration.exchange)
         if ranks.isFirst { for note in engine.notes { warn(note) } }
         stepper = Stepper(model, engine, configuration.run, ranks: ranks) { try data.batch($0, device: device) }

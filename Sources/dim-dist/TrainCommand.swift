@@ -60,6 +60,7 @@ extension Program {
             Option("output", "DIR", "run directory: config.json, metrics.jsonl, checkpoints/"),
             Option("skip-broken", "leave out image files that can't be decoded, and list them in skipped.txt"),
             Option("resume", "continue from the newest checkpoint in --output, if there is one"),
+            Option("init", "RUN", "start a new run's encoder from the newest checkpoint of another run"),
         ],
         notes: "train --method NAME --help lists the settings of a method.", helpsWithMethod: true
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
@@ -95,7 +96,8 @@ extension Program {
             threads: configuration.threads, precision: configuration.precision, ranks: ranks)
         _ = StopRequest(signals: [SIGUSR1])  // a signal that comes while data are read is obeyed after the first step
         let run = try TrainingRun(
-            configuration, output: output, resume: arguments.has("resume"), device: device, ranks: ranks)
+            configuration, output: output, resume: arguments.has("resume"), encoder: arguments.text("init"),
+            device: device, ranks: ranks)
         try ranks.agree {
             guard ranks.isFirst else { return }
             for note in run.data.notes { complain(note) }

@@ -91,6 +91,35 @@ final class MethodCommandTests: CommandTestCase {
         XCTAssertTrue(FileManager.default.fileExists(atPath: path("factorVAE/nonfinite/step-1/rank-0.npy")))
     }
 
+    /// An encoder of another run, of which some arrays don't fit.
+    func testARunStartsFromAnEncoder() throws {
+        try succeed(arguments("byol", Self.rows[0].settings, steps: 1))
+        let other =
+            ["train", "--method", "supervised", "--data", path("data"), "--output", path("tuned")]
+            + ["--batch", "12", "--steps", "0", "--init", path("byol")]
+        let settings = Self.small.filter { !$0.hasPrefix("encoder.code") }
+        let ending = try run(other + (settings + ["encoder.code=4"]).flatMap { ["--set", $0] } + Self.threads(2))
+        XCTAssertEqual(ending.status, 0, ending.errors)
+        XCTAssertTrue(ending.errors.contains("the encoder starts from \(path("byol/checkpoints/step-00000001"))"))
+        XCTAssertTrue(ending.errors.contains("--init: encoder.code.weight is [3, 12], not [4, 12]"), ending.errors)
+        XCTAssertTrue(ending.errors.contains("--init: encoder.code.bias is missing"), ending.errors)
+        XCTAssertEqual(ending.errors.components(separatedBy: "--init:").count, 3, ending.errors)
+        for layer in ["conv", "local"] {
+            for run in ["byol", "tuned"] {
+                try succeed(["embed", "--run", path(run), "--layer", layer, "--output", path("\(run)-\(layer).npy")])
+            }
+            XCTAssertEqual(
+                try Data(contentsOf: URL(fileURLWithPath: path("byol-\(layer).npy"))),
+                try Data(contentsOf: URL(fileURLWithPath: path("tuned-\(layer).npy"))))
+        }
+        try assertRefused(
+            other.map { $0 == path("tuned") ? path("none") : $0 == path("byol") ? path("data") : $0 }
+                + settings.flatMap { ["--set", $0] }, ["--init is \(path("data")), which has no checkpoint"])
+        try assertRefused(
+            other.map { $0 == path("tuned") ? path("none") : $0 } + ["--set", "encoder.kind=fullyConnected"],
+            ["has none of the encoder's arrays"])
+    }
+
     func testViewsThatCannotDifferAreRefused() throws {
         for ranks in [[], Self.threads(3)] {
             try assertRefused(

@@ -59,6 +59,28 @@ package struct LoadedCheckpoint {
         for (state, array) in zip(store.states, states.arrays) { state.values = Array(array.values) }
     }
 
+    /// Sets the arrays of a new model's encoder, `encoder.*`, to those of the same name and shape here; groups that follow
+    /// start from them.
+    /// - Returns: a phrase on each array of either encoder that the other lacks, or has in another shape.
+    /// - Throws: `InputError` where no array is the same.
+    func start(_ store: ParameterStore) throws -> [String] {
+        let states = store.stateArrays
+        defer { states.release() }
+        let prefix = "encoder."
+        let own = (store.arrays + states.arrays).filter { $0.name.hasPrefix(prefix) }
+        let file = "\(folder)/\(CheckpointStore.modelName)"
+        let differences = try SafeTensors.readCommon(model, file: file, into: own)
+        let ofEncoders = differences.filter { $0.hasPrefix(prefix) }
+        guard ofEncoders.filter({ !$0.hasSuffix("is left over") }).count < own.count else {
+            throw InputError("--init: \(file) has none of the encoder's arrays: choose a run with the same encoder")
+        }
+        for (state, array) in zip(store.states, states.arrays) where state.name.hasPrefix(prefix) {
+            state.values = Array(array.values)
+        }
+        for group in store.groups { group.followFromStart() }
+        return ofEncoders
+    }
+
     /// Sets the state of update rules, and the number of updates of each group. Throws `InputError` when the store has
     /// other groups.
     func restoreRules(_ store: ParameterStore) throws {

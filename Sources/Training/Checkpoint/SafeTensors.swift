@@ -84,6 +84,39 @@ package enum SafeTensors {
     /// Fills `arrays` from a file's bytes, which must hold exactly these names with these shapes.
     /// - Throws: `InputError` that names the file and what differs.
     package static func read(_ data: Data, file: String, into arrays: [NamedArray]) throws {
+        let (header, start) = try contents(data, file: file)
+        let names = Set(arrays.map(\.name))
+        if let other = header.entries.keys.sorted().first(where: { !names.contains($0) }) {
+            throw InputError("\(file): has an unknown array \(other): it was written with other settings")
+        }
+        try fill(arrays, from: data, header, start, file: file)
+    }
+
+    /// Fills those of `arrays` that a file's bytes have too, with the same shape.
+    /// - Returns: a phrase on each array that is missing, left over or of another shape.
+    /// - Throws: `InputError` where the file is damaged.
+    static func readCommon(_ data: Data, file: String, into arrays: [NamedArray]) throws -> [String] {
+        let (header, start) = try contents(data, file: file)
+        var common: [NamedArray] = []
+        var differences: [String] = []
+        for array in arrays {
+            guard let entry = header.entries[array.name] ?? nil else {
+                differences.append("\(array.name) is missing")
+                continue
+            }
+            if entry.shape == array.shape {
+                common.append(array)
+            } else {
+                differences.append("\(array.name) is \(entry.shape), not \(array.shape)")
+            }
+        }
+        try fill(common, from: data, header, start, file: file)
+        let names = Set(arrays.map(\.name))
+        return differences + header.entries.keys.filter { !names.contains($0) }.sorted().map { "\($0) is left over" }
+    }
+
+    /// The header of a file's bytes, and where its arrays begin.
+    private static func contents(_ data: Data, file: String) throws -> (header: Header, start: Data.Index) {
         guard data.count >= 8 else {
             throw InputError("\(file): has \(data.count) bytes, too few for safetensors: truncated or damaged")
         }
@@ -97,10 +130,12 @@ package enum SafeTensors {
         guard let header = try? JSONDecoder().decodeForeign(Header.self, from: text) else {
             throw InputError("\(file): has a header that is not JSON: damaged")
         }
-        let names = Set(arrays.map(\.name))
-        if let other = header.entries.keys.sorted().first(where: { !names.contains($0) }) {
-            throw InputError("\(file): has an unknown array \(other): it was written with other settings")
-        }
+        return (header, start)
+    }
+
+    private static func fill(
+        _ arrays: [NamedArray], from data: Data, _ header: Header, _ start: Data.Index, file: String
+    ) throws {
         for array in arrays {
             guard let entry = header.entries[array.name] ?? nil else {
                 throw InputError("\(file): has no array \(array.name): it was written with other settings")
