@@ -60,7 +60,7 @@ extension Program {
             if let other = typed.flatMap(\.leaves).first(where: { !$0.hasPrefix("data.augmentation.") }) {
                 throw InputError("--set \(other) has no effect on views: only settings of data.augmentation have")
             }
-            let layers = [.leaf("data.augmentation.recipe", .string(recipe.rawValue))] + typed
+            let layers = [JSONValue.leaf("data.augmentation.recipe", .string(recipe.rawValue))] + typed
             let augmentation = try Configuration<DeepInfoMax>(layers: layers).data.augmentation
             try augmentation.check(shape: ImageShape(height: size, width: size, channels: 3), side: viewSize)
             return (

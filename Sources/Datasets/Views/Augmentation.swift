@@ -43,9 +43,9 @@ package struct Augmentation: SettingsTree {
     ]
     package static let help = [
         "recipe": "named values of the other settings of augmentation: \(AugmentationRecipe.expectation)",
-        "smallCrop.least": "the same for the small views of methods that have views of two sizes",
-        "smallCrop.most": "the same for the small views",
-        "smallCrop.ratio": "the same for the small views",
+        "smallCrop.least": "crop.least of small views, in methods that have views of two sizes",
+        "smallCrop.most": "crop.most of small views",
+        "smallCrop.ratio": "crop.ratio of small views",
         "padCrop": "most pixels by which an image is moved each way, reflected at the edge; 0 is off",
         "flip": "swap left and right with probability 1/2",
         "verticalFlip": "swap up and down with probability 1/2",
