@@ -22,6 +22,7 @@ package final class ViewSource: DataSource {
     ) throws {
         var request = settings.request(for: ranks)
         request.isLabelled = false
+        request.neighbours = try ranks.ranksOfThisMachine()
         let source = try ImageSource(request, ranks: ranks)
         skipped = source.skipped
         (dataset, plan) = try ranks.agree {
@@ -44,7 +45,9 @@ package final class ViewSource: DataSource {
             if recipe.needsUnitRange { try dataset.checkUnitRange(path: settings.path) }
             return (dataset, plan)
         }
-        let statistics = try ChannelStatistics(of: dataset, in: plan.shards, over: ranks)
+        let statistics = try ChannelStatistics(
+            of: dataset, in: plan.shards, over: ranks, progress: dataset.isMapped ? request.progress : nil)
+        dataset.expectRandomOrder()
         let shape = source.shape
         let found = try Self.findings(source, dataset, ranks: ranks)
         let remark = statistics.remark(on: shape).map { "\(settings.path): \($0)" }
@@ -88,6 +91,9 @@ package final class ViewSource: DataSource {
             }
             return images
         }
+        if dataset.isMapped {  // while this step computes, the system reads the next one's images
+            dataset.prefetch(plan.indices(step: draw + 1, rank: rank, worldSize: worldSize))
+        }
         let counts = (0..<worldSize).map { plan.share(step: draw, rank: $0, worldSize: worldSize) }
         return ViewBatch(shares: Shares(counts: counts, rank: rank), samples: samples, groups: groups)
     }
@@ -99,6 +105,7 @@ package final class ViewSource: DataSource {
         var request = settings.request(for: ranks)
         request.split = split ?? .train
         request.isLabelled = isLabelled
+        request.neighbours = try ranks.ranksOfThisMachine()
         let source = try ImageSource(request, ranks: ranks)
         let dataset = try ranks.agree {
             guard split == nil || source.hasSplits else {
