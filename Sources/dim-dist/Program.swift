@@ -22,7 +22,7 @@ struct Command {
 struct Program {
     let arguments: [String]
 
-    static let commands: [Command] = [train, eval, embed, estimate, objective, bench, benchLoss, benchProject, doctor]
+    static let commands: [Command] = [train, pack, eval, embed, estimate, objective, bench, benchLoss, benchProject, doctor]
 
     private static let worldOptions = [
         Option("transport", "mpi|threads|none", "how ranks communicate; by default mpi under mpirun, otherwise none"),
