@@ -96,6 +96,9 @@ extension Ranks {
         }
     }
 
+    /// Number of ranks on this rank's machine, with itself. They share its memory. Collective.
+    package func ranksOfThisMachine() throws -> Int { try gatherText(host).count { $0 == host } }
+
     /// Root's string on every rank.
     package func broadcast(_ text: String, from root: Int) throws -> String {
         let parts = try gather(rank == root ? Array(text.utf8) : [], filler: 0)

@@ -91,7 +91,7 @@ package struct EvaluationSamples {
     /// Names of classes by label; nil where the data have none.
     package let classNames: [String]?
     /// Names of samples by their indices in the whole split; nil where the data have none.
-    package let names: ((Range<Int>) -> [String]?)
+    package let names: ((Range<Int>) throws -> [String]?)
     /// A line for each sample that was left out.
     package let skipped: [String]
     /// Notes for the user: a line for each guess, conversion and thing left out, over all ranks.
@@ -103,7 +103,7 @@ package struct EvaluationSamples {
 
     package init(
         count: Int, own: Range<Int>, labels: [Int32]?, classNames: [String]? = nil,
-        names: @escaping (Range<Int>) -> [String]? = { _ in nil }, skipped: [String],
+        names: @escaping (Range<Int>) throws -> [String]? = { _ in nil }, skipped: [String],
         notes: [String] = [], changes: [ReadingChange] = [],
         images: (dataset: ImageDataset, normalisation: Normalisation)?
     ) {

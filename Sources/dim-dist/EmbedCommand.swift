@@ -21,7 +21,7 @@ extension Program {
             A .npz file has these arrays:
               features  float32 [samples, width]. With several layers, there is an array for each, named as the layer.
               labels    int32, where the data have labels; numbers as in the data, -1 for a sample without one.
-              classes   names of classes, for image folders.
+              classes   names of classes, for image folders, also packed ones.
               ids       file names below --data, or numbers from 0 for data that aren't files.
             """
     ) { (arguments: Arguments, ranks: any Ranks) throws -> ExitStatus in
@@ -124,7 +124,7 @@ private struct FeatureFile {
             if let labels { entries.append(("labels", .array(.int32(labels)))) }
             if let classes = samples.classNames { entries.append(("classes", .array(.text(classes)))) }
             let all = 0..<samples.count
-            entries.append(("ids", .array(samples.names(all).map { .text($0) } ?? .int64(Array(all)))))
+            entries.append(("ids", .array(try samples.names(all).map { .text($0) } ?? .int64(Array(all)))))
             try NumPyArchive.write(path: path, entries)
         }
     }

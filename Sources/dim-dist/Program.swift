@@ -23,7 +23,7 @@ struct Program {
     let arguments: [String]
 
     static let commands: [Command] = [
-        train, eval, embed, estimate, objective, bench, benchLoss, benchViews, benchProject, doctor,
+        train, pack, eval, embed, estimate, objective, bench, benchLoss, benchViews, benchProject, doctor,
     ]
 
     private static let worldOptions = [

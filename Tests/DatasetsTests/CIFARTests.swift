@@ -31,7 +31,7 @@ struct CIFARTests {
         // Files of 1, 2, 3, ... records: 2..<7 is the last of file 2, all of file 3, the first of file 4.
         let block = try source.load(images: 2..<7)
         #expect(block.labels == [3, 3, 4, 5, 4])
-        #expect(block.pixels == .bytes(pixels([1, 0, 1, 2, 0])))
+        #expect(block.pixels == .bytes(.array(pixels([1, 0, 1, 2, 0]))))
         #expect(try ImageSource(path: folder.path, split: .test).load(images: 0..<1).labels == [7])
     }
 
@@ -41,7 +41,7 @@ struct CIFARTests {
         let path = try folder.write("test_batch.bin", records((0..<1100).map { [UInt8($0 % 10)] }))
         let block = try ImageSource(path: path, split: .train).load(images: 3..<1099)
         #expect(block.labels == (3..<1099).map { Int32($0 % 10) })
-        #expect(block.pixels == .bytes(pixels(Array(3..<1099))))
+        #expect(block.pixels == .bytes(.array(pixels(Array(3..<1099)))))
     }
 
     @Test func readsFineLabelsOfCIFAR100() throws {
@@ -52,7 +52,7 @@ struct CIFARTests {
         #expect(source.format == .cifar100)
         let block = try source.load(images: 0..<2)
         #expect(block.labels == [99, 42])
-        #expect(block.pixels == .bytes(pixels([0, 1])))
+        #expect(block.pixels == .bytes(.array(pixels([0, 1]))))
         expectInputError("cifar-100-binary/test.bin", "label 100 at record 0", "expected 0 to 99") {
             try ImageSource(path: folder.path, split: .test).load(images: 0..<1)
         }

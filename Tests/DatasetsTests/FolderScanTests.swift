@@ -66,9 +66,9 @@ struct FolderScanTests {
                 let train = try ImageSource(path: folder.path, split: .train)
                 #expect(train.hasSplits && train.count == 2)
                 #expect(train.classNames == (classes[0].hasPrefix("/a") ? ["a", "b"] : nil))
-                #expect(train.names(of: 0..<2) == Array(files.prefix(2)))
+                #expect(try train.names(of: 0..<2) == Array(files.prefix(2)))
                 let test = try ImageSource(path: folder.path, split: .test)
-                #expect(test.count == 1 && test.names(of: 0..<1) == [files[2]])
+                #expect(try test.count == 1 && test.names(of: 0..<1) == [files[2]])
                 let root = wrapping.dropLast()
                 let found = "its splits (\(names.sorted().joined(separator: ", "))) were found in \(root)"
                 #expect(try notes(folder) == (wrapping.isEmpty ? [] : [found]))

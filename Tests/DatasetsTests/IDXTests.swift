@@ -11,9 +11,9 @@ struct IDXTests {
         #expect(source.count == 5)
         #expect(source.shape == ImageShape(height: 2, width: 3, channels: 1))
         let block = try source.load(images: 1..<3)
-        #expect(block.pixels == .bytes((6..<18).map { UInt8($0 * 7) }))
+        #expect(block.pixels == .bytes(.array((6..<18).map { UInt8($0 * 7) })))
         #expect(block.labels == [0, 4])
-        #expect(try source.load(images: 0..<5).pixels == .bytes(Array(images[16...])))
+        #expect(try source.load(images: 0..<5).pixels == .bytes(.array(Array(images[16...]))))
     }
 
     @Test func readsAFolder() throws {
@@ -40,7 +40,7 @@ struct IDXTests {
         let large = imagesFile(count: 2000, height: 20, width: 20)
         let path = try folder.writeCompressed("images.gz", large)
         let source = try ImageSource(path: path, split: .train)
-        #expect(try source.load(images: 1998..<2000).pixels == .bytes(Array(large.suffix(800))))
+        #expect(try source.load(images: 1998..<2000).pixels == .bytes(.array(Array(large.suffix(800)))))
         #expect(try source.load(images: 0..<1).labels == nil)
     }
 

@@ -25,7 +25,7 @@ struct NumPyReaderTests {
         #expect(source.shape == ImageShape(height: 4, width: 3, channels: 5))
         #expect(!source.hasSplits)
         let block = try source.load(images: 1..<2)
-        #expect(block.pixels == .bytes(Array(pixels[60...])))
+        #expect(block.pixels == .bytes(.array(Array(pixels[60...]))))
         #expect(block.labels == [1])
         let grey = try write(folder, "grey", .uint8, [2, 3, 4], Array(pixels.prefix(24)))  // recognised by its content
         #expect(try ImageSource(path: grey, split: .train).shape == ImageShape(height: 3, width: 4, channels: 1))
@@ -41,12 +41,12 @@ struct NumPyReaderTests {
         let train = try ImageSource(path: folder.path, split: .train)
         #expect(train.shape == ImageShape(height: 1, width: 1, channels: 3))
         #expect(train.hasSplits)
-        #expect(try train.load(images: 1..<3).pixels == .floats(Array(values[3..<9])))
+        #expect(try train.load(images: 1..<3).pixels == .floats(.array(Array(values[3..<9]))))
         let test = try ImageSource(path: folder.path, split: .test)
-        #expect(try test.load(images: 0..<2).pixels == .floats(Array(values[..<6])))
+        #expect(try test.load(images: 0..<2).pixels == .floats(.array(Array(values[..<6]))))
         // A byte v stands for v/255.
         let unlabelled = try ImageSource(path: folder.path, split: .unlabelled)
-        #expect(try unlabelled.load(images: 0..<1).pixels == .floats([0, 0.2, 1]))
+        #expect(try unlabelled.load(images: 0..<1).pixels == .floats(.array([0, 0.2, 1])))
     }
 
     @Test(arguments: [NumPyElement.int8, .uint16, .int16, .uint32, .int32, .uint64, .int64])
@@ -114,10 +114,10 @@ struct NumPyReaderTests {
         let halves = (0..<8).map { Float16($0) / 4 }
         let path = try folder.writeArray("x.npy", "<f2", [2, 2, 2], halves)
         #expect(
-            try ImageSource(path: path, split: .train).load(images: 0..<2).pixels == .floats(halves.map { Float($0) }))
+            try ImageSource(path: path, split: .train).load(images: 0..<2).pixels == .floats(.array(halves.map { Float($0) })))
         let words = try folder.writeArray("x.npy", ">u2", [1, 2, 2], (0..<4).map { UInt16($0 * 1000).bigEndian })
         #expect(
-            try ImageSource(path: words, split: .train).load(images: 0..<1).pixels == .floats([0, 1000, 2000, 3000]))
+            try ImageSource(path: words, split: .train).load(images: 0..<1).pixels == .floats(.array([0, 1000, 2000, 3000])))
     }
 
     @Test func channelsMayComeFirst() throws {
@@ -131,18 +131,18 @@ struct NumPyReaderTests {
         let path = try folder.writeArray("x.npy", "|u1", [2, 3, 4, 5], stored)
         let first = try open(ImageRequest(path: path, layout: .channelsFirst))
         #expect(first.shape == ImageShape(height: 4, width: 5, channels: 3))
-        #expect(try first.load(images: 0..<2).pixels == .bytes(ordered))
-        #expect(try first.load(images: 1..<2).pixels == .bytes(Array(ordered[60...])))
+        #expect(try first.load(images: 0..<2).pixels == .bytes(.array(ordered)))
+        #expect(try first.load(images: 1..<2).pixels == .bytes(.array(Array(ordered[60...]))))
         let last = try open(ImageRequest(path: path, layout: .channelsLast))
         #expect(last.shape == ImageShape(height: 3, width: 4, channels: 5))
-        #expect(try last.load(images: 0..<2).pixels == .bytes(stored))
+        #expect(try last.load(images: 0..<2).pixels == .bytes(.array(stored)))
         // Of doubles, each plane has a scale of its own.
         let offsets = [0, 1e9, 1e-20]
         let doubles = stored.indices.map { offsets[$0 / 20 % 3] * (1 + Double(stored[$0]) * 1e-9) }
         let file = try folder.writeArray("y.npy", "<f8", [2, 3, 4, 5], doubles)
         let source = try open(ImageRequest(path: file, layout: .channelsFirst))
         let scale = try #require(source.scale)
-        guard case .floats(let values) = try source.load(images: 0..<2).pixels else { return }
+        guard case .floats(.array(let values)) = try source.load(images: 0..<2).pixels else { return }
         for (index, value) in values.enumerated() {
             let (image, channel, pixel) = (index / 60, index % 3, index % 60 / 3)
             let expected = doubles[image * 60 + channel * 20 + pixel]
@@ -244,6 +244,6 @@ struct NumPyReaderTests {
             expectInputError("vectors of 3") { try augmentation.check(shape: shape) }
         }
         let images = try write(folder, "y.npy", .float32, [1, 2, 2], bytes([0, 4, 8, -4] as [Float]))
-        #expect(try open(ImageRequest(path: images, imageSize: 1)).load(images: 0..<1).pixels == .floats([2]))
+        #expect(try open(ImageRequest(path: images, imageSize: 1)).load(images: 0..<1).pixels == .floats(.array([2])))
     }
 }

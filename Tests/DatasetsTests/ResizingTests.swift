@@ -87,12 +87,14 @@ struct ResizingTests {
         #expect(source.shape == ImageShape(height: 2, width: 2, channels: 1))
         let whole = try source.load(images: 0..<5).pixels
         #expect(whole.count == 20)
-        guard case .bytes(let all) = whole, case .bytes(let own) = try source.load(images: 2..<4).pixels else {
+        guard case .bytes(.array(let all)) = whole,
+            case .bytes(.array(let own)) = try source.load(images: 2..<4).pixels
+        else {
             Issue.record("no bytes")
             return
         }
         #expect(Array(all[8..<16]) == own)
-        #expect(try source.load(images: 1..<1).pixels == .bytes([]))
+        #expect(try source.load(images: 1..<1).pixels == .bytes(.array([])))
         expectInputError("images: has images of 1 channels", "data.channels=3") {
             try open(ImageRequest(path: path, channels: 3))
         }

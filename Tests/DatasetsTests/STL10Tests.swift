@@ -35,7 +35,7 @@ struct STL10Tests {
         #expect(train.hasSplits)
         let block = try train.load(images: 1..<3)
         #expect(block.labels == [1, 5])
-        #expect(block.pixels == .bytes(pixels(1..<3)))
+        #expect(block.pixels == .bytes(.array(pixels(1..<3))))
         let unlabelled = try ImageSource(path: folder.path, split: .unlabelled)
         #expect(unlabelled.count == 2)
         #expect(try unlabelled.load(images: 0..<2).labels == nil)
@@ -48,7 +48,7 @@ struct STL10Tests {
         let folder = try TemporaryFolder()
         let path = try folder.write("train_X.bin", [UInt8](repeating: 9, count: 257 * 3 * Self.plane - 1) + [8])
         let source = try ImageSource(path: path, split: .train)
-        guard case .bytes(let values) = try source.load(images: 0..<257).pixels else {
+        guard case .bytes(.array(let values)) = try source.load(images: 0..<257).pixels else {
             Issue.record("no bytes")
             return
         }

@@ -68,6 +68,9 @@ package struct ColumnScale: Equatable, Sendable {
         (self.centre, self.unit, self.rounding) = (centre, unit, rounding)
     }
 
+    /// Whether values are only rounded to Float.
+    var isIdentity: Bool { centre.allSatisfy { $0 == 0 } && unit.allSatisfy { $0 == 1 } }
+
     /// The median, the lower one of two; nil without values.
     private static func median(_ values: [Double]) -> Double? {
         values.isEmpty ? nil : values.sorted()[(values.count - 1) / 2]
@@ -85,13 +88,15 @@ package struct ColumnScale: Equatable, Sendable {
 
     /// The indices of columns that are constant over all ranks' rows, `[n, columns]`, rising. Collective.
     package func constantColumns(of values: [Float], ranks: any Ranks) throws -> [Int] {
-        try Datasets.constantColumns(of: values, columns: centre.count, rounding: rounding, ranks: ranks)
+        try Datasets.constantColumns(of: .array(values), columns: centre.count, rounding: rounding, ranks: ranks)
     }
 }
 
 /// The indices of columns that vary by at most `rounding`, `[columns]`, over all ranks' rows, `[n, columns]`, rising.
 /// Values must not be NaN. Collective.
-func constantColumns(of values: [Float], columns: Int, rounding: [Float], ranks: any Ranks) throws -> [Int] {
+func constantColumns(
+    of values: StoredValues<Float>, columns: Int, rounding: [Float], ranks: any Ranks
+) throws -> [Int] {
     // The largest value of each column, and the largest negated one.
     var ends = [Float](repeating: -.infinity, count: 2 * columns)
     ends.withUnsafeMutableBufferPointer { ends in

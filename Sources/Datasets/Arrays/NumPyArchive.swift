@@ -22,9 +22,7 @@ package enum NumPyArchive {
         do {
             try pack(entries, into: temporary)
             try SystemFile(temporary, .update).synchronise()
-            guard rename(temporary, path) == 0 else {
-                throw InputError("\(path): can't be renamed from \(temporary): \(systemReason())")
-            }
+            try renameFile(temporary, to: path)
         } catch {
             unlink(temporary)
             throw error

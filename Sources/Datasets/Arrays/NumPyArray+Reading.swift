@@ -48,6 +48,15 @@ extension NumPyArray {
     /// Rows of uint8.
     func readBytes(rows range: Range<Int>) throws -> [UInt8] { try load(range, of: UInt8.self) }
 
+    /// Whether elements lie in the file as they would in memory.
+    var isMappable: Bool { !isBigEndian && dataOffset % element.size == 0 }
+
+    /// Rows of a mappable array, which stay in the file.
+    func map(rows range: Range<Int>) throws -> FileMapping {
+        precondition(isMappable && range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of \(rows)")
+        return try FileMapping(path, offset(ofRow: range.lowerBound)..<offset(ofRow: range.upperBound))
+    }
+
     private func differences<Stored: StoredNumber>(
         _ range: Range<Int>, of _: Stored.Type, _ centre: [Double]?
     ) throws -> [Double] {

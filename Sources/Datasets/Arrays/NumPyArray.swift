@@ -88,11 +88,13 @@ package struct NumPyArray: Sendable {
 // MARK: - Writing
 
 extension NumPyArray {
-    /// Makes a float32 file of zeros, format 1.0, that ranks then fill by `write(rows:)`.
+    /// Makes a file of zeros, format 1.0, that ranks then fill by `write(rows:)`.
     ///
     /// One rank creates; the others open it with `init(path:)` after a barrier. Axes are at least 1.
-    package static func create(path: String, shape: [Int]) throws -> NumPyArray {
-        let header = NumPyHeader(element: .float32, shape: shape)
+    package static func create(
+        path: String, shape: [Int], element: NumPyElement = .float32
+    ) throws -> NumPyArray {
+        let header = NumPyHeader(element: element, shape: shape)
         let array = try NumPyArray(path: path, header: header)
         let file = try SystemFile(path, .create)
         try file.setSize(array.offset(ofRow: array.rows))
@@ -104,10 +106,23 @@ extension NumPyArray {
     ///
     /// `values` holds whole rows, all inside the array, and the array is float32.
     package func write(rows first: Int, values: UnsafeBufferPointer<Float>) throws {
-        precondition(element == .float32 && !isBigEndian, "rows are written as float32")
-        precondition(values.count % rowSize == 0, "\(values.count) values in rows of \(rowSize)")
-        precondition(first >= 0 && first + values.count / rowSize <= rows, "rows from \(first) of \(rows)")
-        try SystemFile(path, .update).write(UnsafeRawBufferPointer(values), at: offset(ofRow: first))
+        precondition(element == .float32, "rows of '\(element.rawValue)' written as float32")
+        try SystemFile(path, .update).write(checked(UnsafeRawBufferPointer(values), first), at: offset(ofRow: first))
+    }
+
+    /// Writes consecutive rows, from row `first` on, and returns when they are on the disk.
+    /// - Parameter bytes: whole rows of elements in this processor's byte order.
+    func store(rows first: Int, bytes: UnsafeRawBufferPointer) throws {
+        let file = try SystemFile(path, .update)
+        try file.write(checked(bytes, first), at: offset(ofRow: first))
+        try file.synchronise()
+    }
+
+    private func checked(_ bytes: UnsafeRawBufferPointer, _ first: Int) -> UnsafeRawBufferPointer {
+        let width = rowSize * element.size
+        precondition(!isBigEndian && bytes.count % width == 0, "\(bytes.count) bytes in rows of \(width)")
+        precondition(first >= 0 && first + bytes.count / width <= rows, "rows from \(first) of \(rows)")
+        return bytes
     }
 
     /// Writes a whole float32 array; `values` in C order.

@@ -1,7 +1,7 @@
 import Collectives
 
 /// Element types of `.npy` files that we read, as NumPy spells them on little-endian processors.
-package enum NumPyElement: String, CaseIterable, Sendable {
+package enum NumPyElement: String, CaseIterable, Codable, Sendable {
     /// 0 or 1.
     case bool = "|b1"
     case uint8 = "|u1"

@@ -18,14 +18,21 @@ struct NumPyLabels {
     }
 
     /// Labels of some rows.
-    /// - Throws: `InputError` on a label that isn't a whole number of 32 bits from -1 on.
-    func load(_ rows: Range<Int>) throws -> [Int32] {
+    /// - Parameter classes: the file with names of classes, if there is one, and how many it has.
+    /// - Throws: `InputError` on a label that isn't a whole number of 32 bits from -1 on, or that has no name there.
+    func load(_ rows: Range<Int>, classes: (path: String, count: Int)? = nil) throws -> [Int32] {
         try array.readDoubles(rows: rows).enumerated().map { index, value in
             guard let label = Int32(exactly: value), label >= noLabel else {
                 let isWhole = value == value.rounded() && abs(value) < 1e15
                 throw InputError(
                     "\(array.path): has label \(isWhole ? "\(Int(value))" : "\(value)") at row "
                         + "\(rows.lowerBound + index), expected whole numbers from 0 to \(Int32.max), or -1 for none")
+            }
+            guard classes.map({ label < $0.count }) ?? true else {
+                throw InputError(
+                    "\(array.path): has label \(label) at row \(rows.lowerBound + index), but "
+                        + "\(classes?.path ?? "") has \(classes?.count ?? 0) lines, a name for each class from 0 on: "
+                        + "add the missing names, or give that file another name")
             }
             return label
         }

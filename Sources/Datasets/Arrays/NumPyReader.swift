@@ -5,6 +5,10 @@ import Collectives
 struct NumPyReader: ImageReader {
     private let array: NumPyArray
     private let labels: NumPyLabels?
+    private let names: NumPyNames
+    private let progress: ImageRequest.Progress?
+    /// Whether there is a file of labels, read or not.
+    private let hasLabels: Bool
     /// Whether the channels of an image are planes, one after another.
     private let isPlanar: Bool
 
@@ -22,6 +26,13 @@ struct NumPyReader: ImageReader {
     /// Vectors of bytes are read as floats: statistics by value are for few columns.
     private var holdsBytes: Bool { array.element == .uint8 && !shape.isVector }
 
+    var isMapped: Bool { array.isMappable && !isReordered && (holdsBytes || array.element == .float32) }
+
+    private var isReordered: Bool { isPlanar && shape.channels > 1 }
+
+    /// Names of classes are those of labels.
+    var classNames: [String]? { hasLabels ? names.classes : nil }
+
     /// Most channels of an image; enough for satellites.
     private static let mostChannels = 64
     private static let longestVector = 1 << 16
@@ -30,7 +41,9 @@ struct NumPyReader: ImageReader {
     /// A column whose centre is at most this many units from 0 keeps 14 bits in Float.
     private static let farthestCentre = 1024.0
 
-    init(images: String, labels: String?, layout: ArrayLayout = .automatic) throws {
+    /// - Parameter labels: the file of labels, if there is one.
+    init(images: String, labels: String?, _ request: ImageRequest) throws {
+        let layout = request.layout
         let array = try NumPyArray(path: images, accepting: NumPyElement.allCases)
         guard array.rows <= ImageSource.largestCount else {
             throw InputError("\(images): has \(array.rows) rows, expected at most \(ImageSource.largestCount)")
@@ -46,8 +59,13 @@ struct NumPyReader: ImageReader {
             : try ColumnScale(of: array, columns: shape.channels, limit: Self.farthestCentre) {
                 Self.channel(of: $0, shape, isPlanar: isPlanar)
             }
-        self.labels = try labels.map { try NumPyLabels($0, of: array) }
+        hasLabels = labels != nil
+        self.labels = try request.isLabelled ? labels.map { try NumPyLabels($0, of: array) } : nil
+        names = try NumPyNames(of: array)
+        progress = request.progress
     }
+
+    func names(of images: Range<Int>) throws -> [String]? { try names.samples(images) }
 
     private static func channel(of offset: Int, _ shape: ImageShape, isPlanar: Bool) -> Int {
         isPlanar ? offset / (shape.height * shape.width) : offset % shape.channels
@@ -68,8 +86,7 @@ struct NumPyReader: ImageReader {
         guard axes.count == 3 || axes.count == 4 else {
             throw refuse("[N, D], [N, height, width] or [N, height, width, channels]")
         }
-        // An image is larger than its number of channels.
-        if layout == .automatic, axes.count == 4, axes[1] < min(axes[2], axes[3]), axes[1] <= mostChannels {
+        if layout == .automatic, looksPlanar(axes) {
             throw refuse(
                 "channels last, but this looks like \(axes[1]) channel\(axes[1] == 1 ? "" : "s") of "
                     + "\(axes[2])x\(axes[3]): add --set data.layout=channelsFirst to train, or save with "
@@ -92,33 +109,56 @@ struct NumPyReader: ImageReader {
         return shape
     }
 
+    /// Whether an array of this shape seems to have its channels first: an image is larger than its number of channels.
+    static func looksPlanar(_ axes: [Int]) -> Bool {
+        axes.count == 4 && axes[1] < min(axes[2], axes[3]) && axes[1] <= mostChannels
+    }
+
     func load(images range: Range<Int>) throws -> ImageBlock {
-        var (bytes, floats): ([UInt8], [Float]) = ([], [])
-        if holdsBytes {
-            bytes = ordered(try array.readBytes(rows: range))
-        } else {
-            let scale = scale?.spread(over: shape.size) { Self.channel(of: $0, shape, isPlanar: isPlanar) }
-            floats.reserveCapacity(range.count * shape.size)
-            let step = max(1, Self.chunk / shape.size)
-            for first in stride(from: range.lowerBound, to: range.upperBound, by: step) {
-                let rows = first..<min(first + step, range.upperBound)
-                let isBytes = array.element == .uint8
-                let values =
-                    isBytes
-                    ? try array.readBytes(rows: rows).map { Float($0) / 255 } : try array.read(rows: rows, by: scale)
-                if let index = values.firstIndex(where: { !$0.isFinite }) {
-                    throw try array.refusal(ofValue: index, inRowsFrom: first)
+        ImageBlock(
+            pixels: try isMapped ? map(range) : read(range),
+            labels: try labels.map { try $0.load(range, classes: classNames.map { (names.classesPath, $0.count) }) })
+    }
+
+    private func map(_ range: Range<Int>) throws -> Pixels {
+        let mapping = try array.map(rows: range)
+        if holdsBytes { return .bytes(.mapped(mapping)) }
+        let values = StoredValues<Float>.mapped(mapping)
+        try values.withUnsafeBufferPointer { values in
+            for image in range {
+                progress?(.checking, image - range.lowerBound, range.count)
+                let start = (image - range.lowerBound) * shape.size
+                if let index = (start..<start + shape.size).first(where: { !values[$0].isFinite }) {
+                    throw try array.refusal(ofValue: index, inRowsFrom: range.lowerBound)
                 }
-                floats += ordered(values)
             }
         }
-        return ImageBlock(
-            pixels: holdsBytes ? .bytes(bytes) : .floats(floats), labels: try labels.map { try $0.load(range) })
+        return .floats(values)
+    }
+
+    private func read(_ range: Range<Int>) throws -> Pixels {
+        if holdsBytes { return .bytes(.array(ordered(try array.readBytes(rows: range)))) }
+        var floats: [Float] = []
+        let scale = scale?.spread(over: shape.size) { Self.channel(of: $0, shape, isPlanar: isPlanar) }
+        floats.reserveCapacity(range.count * shape.size)
+        let step = max(1, Self.chunk / shape.size)
+        for first in stride(from: range.lowerBound, to: range.upperBound, by: step) {
+            let rows = first..<min(first + step, range.upperBound)
+            let isBytes = array.element == .uint8
+            let values =
+                isBytes
+                ? try array.readBytes(rows: rows).map { Float($0) / 255 } : try array.read(rows: rows, by: scale)
+            if let index = values.firstIndex(where: { !$0.isFinite }) {
+                throw try array.refusal(ofValue: index, inRowsFrom: first)
+            }
+            floats += ordered(values)
+        }
+        return .floats(.array(floats))
     }
 
     /// Rows of the file, reordered so that the channels of a pixel are side by side.
     private func ordered<Value: BitwiseCopyable>(_ values: [Value]) -> [Value] {
-        guard isPlanar, shape.channels > 1 else { return values }
+        guard isReordered else { return values }
         let area = shape.height * shape.width
         return values.withUnsafeBufferPointer { values in
             [Value](unsafeUninitializedCapacity: values.count) { result, count in

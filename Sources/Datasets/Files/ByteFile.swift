@@ -24,12 +24,15 @@ final class ByteFile {
 
     deinit { gzclose(handle) }
 
+    /// Whether the content is the file itself, not compressed.
+    var isPlain: Bool { gzdirect(handle) == 1 }
+
     /// Number of bytes of the content. Counting stops above `limit`.
     ///
     /// A compressed file is decompressed block by block, so that a wrong size in a header is found before memory is
     /// allocated for it.
     func length(atMost limit: Int) throws -> Int {
-        if gzdirect(handle) == 1 { return try fileSize(path) }
+        if isPlain { return try fileSize(path) }
         var block = [UInt8](repeating: 0, count: 1 << 18)
         gzrewind(handle)
         var total = 0

@@ -28,7 +28,7 @@ final class SystemFile {
     }
 
     let path: String
-    private let descriptor: Int32
+    let descriptor: Int32
 
     init(_ path: String, _ mode: Mode) throws {
         let flags =
@@ -44,6 +44,15 @@ final class SystemFile {
     }
 
     deinit { close(descriptor) }
+
+    /// Bytes of the file now. C: `fstat`.
+    func size() throws -> Int {
+        var information = stat()
+        guard fstat(descriptor, &information) == 0 else {
+            throw InputError("\(path): can't be read: \(systemReason())")
+        }
+        return Int(information.st_size)
+    }
 
     /// Fills the buffer from `offset` on. C: `pread`.
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws {
@@ -83,4 +92,37 @@ final class SystemFile {
             throw InputError("\(path): can't be made \(size) bytes long: \(systemReason())")
         }
     }
+}
+
+/// Writes a file and forces it to the disk. It gets its name when it is complete, and replaces a file of that name.
+func replaceFile(_ path: String, by bytes: [UInt8], temporary: String) throws {
+    let file = try SystemFile(temporary, .create)
+    try bytes.withUnsafeBytes { try file.write($0, at: 0) }
+    try file.synchronise()
+    try renameFile(temporary, to: path)
+}
+
+/// Gives a finished file its name; it replaces a file of that name. C: `rename`.
+func renameFile(_ from: String, to path: String) throws {
+    guard rename(from, path) == 0 else { throw InputError("\(path): can't be renamed from \(from): \(systemReason())") }
+}
+
+/// Throws an `InputError` where a folder's disk has less room than this for us. C: `statvfs`.
+func requireRoom(for bytes: Int, in folder: String) throws {
+    var information = statvfs()
+    guard statvfs(folder, &information) == 0 else {
+        throw InputError("\(folder): can't be opened: \(systemReason())")
+    }
+    let free = Int(clamping: information.f_bavail).multipliedReportingOverflow(by: Int(clamping: information.f_frsize))
+    guard free.overflow || bytes <= free.partialValue else {
+        throw InputError("\(folder): needs \(bytes) bytes on its disk, which has \(free.partialValue) free: make room")
+    }
+}
+
+/// Forces a folder's list of names to the disk. C: `fsync`.
+func synchronise(folder path: String) throws {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw InputError("\(path): can't be opened: \(systemReason())") }
+    defer { close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw InputError("\(path): can't be written: \(systemReason())") }
 }

@@ -74,7 +74,7 @@ struct CIFARReader: ImageReader {
                 }
             }
         }
-        return ImageBlock(pixels: .bytes(pixels), labels: labels)
+        return ImageBlock(pixels: .bytes(.array(pixels)), labels: labels)
     }
 
     /// Appends planes `[3, 32, 32]` as pixels `[32, 32, 3]`.

@@ -12,15 +12,20 @@ package struct ChannelStatistics {
     /// They have the same bits at any world size. For bytes, ranks sum the number of times that each value occurs,
     /// which Double holds exactly up to 2^53 (9 petabytes a channel). The totals determine all else. For floats, each
     /// shard is summed by the rank that holds it, and the sums of shards are added in order.
-    package init(of dataset: ImageDataset, in shards: VirtualShards, over ranks: any Ranks) throws {
+    /// - Parameter progress: called now and then, because a mapped set may be larger than memory. Floats are read at
+    ///   least three times.
+    package init(
+        of dataset: ImageDataset, in shards: VirtualShards, over ranks: any Ranks,
+        progress: ImageRequest.Progress? = nil
+    ) throws {
         let channels = dataset.shape.channels
         switch dataset.pixels {
         case .bytes(let pixels):
-            self.init(valueCounts: try ranks.sum(Self.valueCounts(pixels, channels: channels)))
+            self.init(valueCounts: try ranks.sum(Self.valueCounts(pixels, dataset.shape, progress)))
         case .floats(let values):
             let rounding = dataset.scale?.rounding ?? Array(repeating: 0, count: channels)
             let constants = try constantColumns(of: values, columns: channels, rounding: rounding, ranks: ranks)
-            let sums = ShardSums(values, dataset.shape, shards, rank: ranks.rank, worldSize: ranks.worldSize)
+            let sums = ShardSums(values, dataset.shape, shards, ranks, progress)
             let count = Double(dataset.count * dataset.shape.height * dataset.shape.width)
             var (mean, deviation) = try Self.moments(sums, count: count, ranks)
             if let scale = dataset.scale {
@@ -49,12 +54,18 @@ package struct ChannelStatistics {
     }
 
     /// `[channels, 256]`: number of times that each value occurs.
-    private static func valueCounts(_ pixels: [UInt8], channels: Int) -> [Int] {
+    private static func valueCounts(
+        _ pixels: StoredValues<UInt8>, _ shape: ImageShape, _ progress: ImageRequest.Progress?
+    ) -> [Int] {
+        let channels = shape.channels
         var counts = [Int](repeating: 0, count: 256 * channels)
         counts.withUnsafeMutableBufferPointer { counts in
             pixels.withUnsafeBufferPointer { pixels in
-                for start in stride(from: 0, to: pixels.count, by: channels) {
-                    for channel in 0..<channels { counts[256 &* channel &+ Int(pixels[start &+ channel])] &+= 1 }
+                for image in stride(from: 0, to: pixels.count, by: shape.size) {
+                    progress?(.counting, image / shape.size, pixels.count / shape.size)
+                    for start in stride(from: image, to: image + shape.size, by: channels) {
+                        for channel in 0..<channels { counts[256 &* channel &+ Int(pixels[start &+ channel])] &+= 1 }
+                    }
                 }
             }
         }
@@ -95,7 +106,9 @@ package struct ChannelStatistics {
 
 /// Sums over all pixels by channel, whose bits don't depend on which ranks hold which shards.
 private struct ShardSums {
-    private let values: [Float]
+    private let values: StoredValues<Float>
+    private let progress: ImageRequest.Progress?
+    private let area: Int
     private let channels: Int
     private let shardCount: Int
     /// Shards held here, each with the range of its pixels in `values`.
@@ -104,11 +117,16 @@ private struct ShardSums {
     /// Sums that ranks exchange at a time.
     private static let block = 1 << 20
 
-    init(_ values: [Float], _ shape: ImageShape, _ shards: VirtualShards, rank: Int, worldSize: Int) {
-        let owned = shards.owned(rank: rank, worldSize: worldSize)
-        let first = shards.ownedImages(rank: rank, worldSize: worldSize).lowerBound
+    init(
+        _ values: StoredValues<Float>, _ shape: ImageShape, _ shards: VirtualShards, _ ranks: any Ranks,
+        _ progress: ImageRequest.Progress?
+    ) {
+        let owned = shards.owned(rank: ranks.rank, worldSize: ranks.worldSize)
+        let first = shards.ownedImages(rank: ranks.rank, worldSize: ranks.worldSize).lowerBound
         let area = shape.height * shape.width
         self.values = values
+        self.progress = progress
+        self.area = area
         channels = shape.channels
         shardCount = shards.count
         own = owned.map { shard in
@@ -125,11 +143,14 @@ private struct ShardSums {
             let block = start..<min(start + width, channels)
             // [shards, block]: one rank has a shard's sums, the others zeros, so adding them is exact.
             var sums = [Double](repeating: 0, count: shardCount * block.count)
-            for (shard, pixels) in own {
-                for pixel in pixels {
-                    for channel in block {
-                        sums[shard * block.count + channel - start] += term(
-                            Double(values[pixel * channels + channel]), channel)
+            values.withUnsafeBufferPointer { values in
+                for (shard, pixels) in own {
+                    progress?(.counting, pixels.lowerBound / area, values.count / (area * channels))
+                    for pixel in pixels {
+                        for channel in block {
+                            sums[shard * block.count + channel - start] += term(
+                                Double(values[pixel * channels + channel]), channel)
+                        }
                     }
                 }
             }

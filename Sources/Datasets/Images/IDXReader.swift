@@ -6,6 +6,8 @@ struct IDXReader: ImageReader {
     let labels: String?
     let count: Int
     let shape: ImageShape
+    /// Whether the images aren't compressed.
+    let isMapped: Bool
 
     private static let imagesOffset = 16
     private static let labelsOffset = 8
@@ -28,13 +30,18 @@ struct IDXReader: ImageReader {
         self.images = images
         self.labels = labels
         self.count = count
+        isMapped = file.isPlain
         shape = ImageShape(height: height, width: width, channels: 1)
         if let labels { try Self.check(labels: labels, images: images, count: count) }
     }
 
     func load(images range: Range<Int>) throws -> ImageBlock {
-        let pixels = try ByteFile(images).read(
-            range.count * shape.size, at: Self.imagesOffset + range.lowerBound * shape.size)
+        let first = Self.imagesOffset + range.lowerBound * shape.size
+        let bytes = range.count * shape.size
+        let pixels: StoredValues<UInt8> =
+            isMapped
+            ? .mapped(try FileMapping(images, first..<first + bytes))
+            : .array(try ByteFile(images).read(bytes, at: first))
         let labels = try labels.map {
             try ByteFile($0).read(range.count, at: Self.labelsOffset + range.lowerBound).map(Int32.init)
         }

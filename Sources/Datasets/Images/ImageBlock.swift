@@ -32,9 +32,9 @@ package struct ImageShape: Codable, Equatable, Sendable {
 /// Values of images, `[count, height, width, channels]`.
 package enum Pixels: Equatable, Sendable {
     /// A byte v stands for v/255.
-    case bytes([UInt8])
+    case bytes(StoredValues<UInt8>)
     /// Values as they are, or shifted and divided by the reader's `scale`; all finite.
-    case floats([Float])
+    case floats(StoredValues<Float>)
 
     package var count: Int {
         switch self {
@@ -66,6 +66,8 @@ protocol ImageReader: Sendable {
     var classNames: [String]? { get }
     /// Bytes of a value in memory.
     var valueSize: Int { get }
+    /// Whether values stay in the file, mapped, and take no memory of this process.
+    var isMapped: Bool { get }
     /// Shift and unit of float values, by channel; nil for values without them.
     var scale: ColumnScale? { get }
     /// A number that very probably differs where ranks see different files at the same path.
@@ -76,12 +78,13 @@ protocol ImageReader: Sendable {
     var changes: [ReadingChange] { get }
     func load(images: Range<Int>) throws -> ImageBlock
     /// `[images.count]`; nil where images have no names.
-    func names(of images: Range<Int>) -> [String]?
+    func names(of images: Range<Int>) throws -> [String]?
 }
 
 extension ImageReader {
     var classNames: [String]? { nil }
     var valueSize: Int { 1 }
+    var isMapped: Bool { false }
     var scale: ColumnScale? { nil }
     var fingerprint: Int { count }
     var notes: [String] { [] }

@@ -18,13 +18,16 @@ package final class ImageDataset: Sendable {
     /// Shift and unit of float values, by channel; nil for values without them.
     let scale: ColumnScale?
 
+    /// Whether pixels stay in the file, mapped.
+    package var isMapped: Bool { pixels.isMapped }
+
     /// Whether pixels are bytes 0...255, not floats of any range.
     package var holdsBytes: Bool {
         if case .bytes = pixels { true } else { false }
     }
 
-    /// Reads a rank's own images. It may fail on one rank only, so call it inside `ranks.agree { }`, and collective
-    /// functions outside:
+    /// Reads or maps a rank's own images. It may fail on one rank only, so call it inside `ranks.agree { }`, and
+    /// collective functions outside:
     ///
     ///     let source = try ImageSource(ImageRequest(path: path), ranks: ranks)
     ///     let shards = try VirtualShards(imageCount: source.count)
@@ -34,8 +37,14 @@ package final class ImageDataset: Sendable {
     ///         return try ImageDataset(source, images: own)
     ///     }
     ///     let statistics = try ChannelStatistics(of: dataset, in: shards, over: ranks)
+    ///
+    /// - Throws: `InputError`, before anything is read, for images that stay in memory and don't fit a rank's part.
     package init(_ source: ImageSource, images: Range<Int>) throws {
-        try Self.check(images.count, source.shape, valueSize: source.valueSize, path: source.path)
+        if !source.isMapped {
+            try Self.check(
+                images.count, source.shape, valueSize: source.valueSize, path: source.path,
+                neighbours: source.neighbours)
+        }
         let block = try source.load(images: images)
         shape = source.shape
         count = source.count
@@ -46,18 +55,21 @@ package final class ImageDataset: Sendable {
         remarks = block.remarks
     }
 
-    /// Throws when this number of images doesn't fit the machine's memory.
+    /// Throws when this number of images doesn't fit a rank's part of the machine's memory, which all `neighbours`
+    /// share equally.
     static func check(
-        _ count: Int, _ shape: ImageShape, valueSize: Int, path: String,
+        _ count: Int, _ shape: ImageShape, valueSize: Int, path: String, neighbours: Int = 1,
         memory: UInt64 = ProcessInfo.processInfo.physicalMemory
     ) throws {
         let bytes = Double(count) * Double(shape.size * valueSize)
-        guard bytes <= Double(memory) else {
+        guard bytes <= Double(memory) / Double(neighbours) else {
             func gigabytes(_ bytes: Double) -> String { String(format: "%.1f GB", bytes / 1e9) }
+            let sharing = neighbours == 1 ? "" : " for its \(neighbours) ranks"
             throw InputError(
                 "\(path): the \(count) images of \(shape.height)x\(shape.width)x\(shape.channels) of one rank take "
-                    + "\(gigabytes(bytes)), but the machine has \(gigabytes(Double(memory))): use more machines, or "
-                    + "smaller images by --set data.imageSize=64 (or another size)")
+                    + "\(gigabytes(bytes)), but the machine has \(gigabytes(Double(memory)))\(sharing): pack them by "
+                    + "dim-dist pack --data \(path) --output DIR and use DIR, which may be larger than the memory; or "
+                    + "use more machines, or smaller images by --set data.imageSize=64 (or another size)")
         }
     }
 
@@ -67,15 +79,30 @@ package final class ImageDataset: Sendable {
     /// Throws `InputError` where a value held here is outside 0...1. Bytes never are.
     func checkUnitRange(path: String) throws {
         guard case .floats(let values) = pixels else { return }
-        func value(_ index: Int) -> Double {
-            scale?.undone(values[index], column: index % shape.channels) ?? Double(values[index])
+        try values.withUnsafeBufferPointer { values in
+            func value(_ index: Int) -> Double {
+                scale?.undone(values[index], column: index % shape.channels) ?? Double(values[index])
+            }
+            // Undoing a scale leaves the rounding of a Float.
+            let range = scale == nil ? 0...1 : -1e-6...1 + 1e-6
+            guard let index = values.indices.first(where: { !range.contains(value($0)) }) else { return }
+            throw InputError(
+                "\(path): image \(images.lowerBound + index / shape.size) has the value \(Float(value(index))), but "
+                    + "this method needs values in 0...1: scale the array, or store it as bytes")
         }
-        // Undoing a scale leaves the rounding of a Float.
-        let range = scale == nil ? 0...1 : -1e-6...1 + 1e-6
-        guard let index = values.indices.first(where: { !range.contains(value($0)) }) else { return }
-        throw InputError(
-            "\(path): image \(images.lowerBound + index / shape.size) has the value \(Float(value(index))), but this "
-                + "method needs values in 0...1: scale the array, or store it as bytes")
+    }
+
+    /// Tells the system that batches come in random order from now on. Only for mapped images.
+    func expectRandomOrder() { pixels.expectRandomOrder() }
+
+    /// Lets the system read mapped images that a later `fill` will use, without waiting for them.
+    /// - Parameter indices: indices in the data set of images held here.
+    func prefetch(_ indices: [Int]) {
+        let size = shape.size * (holdsBytes ? MemoryLayout<UInt8>.size : MemoryLayout<Float>.size)
+        for index in indices {
+            let first = (index - images.lowerBound) * size
+            pixels.prefetch(bytes: first..<first + size)
+        }
     }
 
     /// Images that are already in memory, all on this rank.
@@ -85,7 +112,7 @@ package final class ImageDataset: Sendable {
         count = bytes.count / shape.size
         images = 0..<count
         (labels, scale) = (nil, nil)
-        pixels = .bytes(bytes)
+        pixels = .bytes(.array(bytes))
         remarks = RemarkedFiles()
     }
 
@@ -181,7 +208,7 @@ package final class ImageDataset: Sendable {
 
     /// Calls `body` with images, their indices and their parts of `destination`.
     private func forEach<Stored>(
-        _ indices: ArraySlice<Int>, of values: [Stored], _ destination: UnsafeMutablePointer<Float>,
+        _ indices: ArraySlice<Int>, of values: StoredValues<Stored>, _ destination: UnsafeMutablePointer<Float>,
         _ frame: ViewFrame,
         _ body: (_ image: UnsafePointer<Stored>, _ index: Int, _ target: UnsafeMutablePointer<Float>) -> Void
     ) {

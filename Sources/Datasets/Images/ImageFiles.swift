@@ -24,6 +24,20 @@ enum ImageFiles {
         }
     }
 
+    /// The splits at a path; all samples of data without splits are `train`.
+    static func splits(of path: String) throws -> [Split] {
+        guard isFolder(path) else { return [.train] }
+        for format in ImageFormat.allCases {
+            for subfolder in format.subfolders {
+                let root = subfolder.isEmpty ? path : join(path, subfolder)
+                let splits = Split.allCases.filter { format.names($0).contains { exists(join(root, $0)) } }
+                if !splits.isEmpty { return splits }
+            }
+        }
+        guard let splits = try FolderSplits(of: path) else { return [.train] }
+        return try Split.allCases.filter { try splits.part($0) != nil }
+    }
+
     var format: ImageFormat {
         switch self {
         case .idx: .idx
@@ -68,7 +82,7 @@ enum ImageFiles {
         case .cifar(let kind, let paths): try CIFARReader(paths: paths, kind: kind)
         case .stl10(let images, let labels): try STL10Reader(images: images, labels: wanted(labels))
         case .numPy(let images, let labels):
-            try NumPyReader(images: images, labels: wanted(labels), layout: request.layout)
+            try NumPyReader(images: images, labels: labels, request)
         case .folder(let folder): try ImageFolderReader(folder, request)
         }
     }

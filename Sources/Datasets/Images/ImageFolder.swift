@@ -99,7 +99,7 @@ struct ImageFolder {
         try ranks.agree {
             let channels = request.channels == 0 ? 3 : request.channels
             for index in own {
-                request.progress?(index - own.lowerBound, own.count)
+                request.progress?(.decoding, index - own.lowerBound, own.count)
                 do { _ = try ImageDecoder.decode(files[index], channels: channels, side: request.imageSize) } catch {
                     broken.append((index, oneLine("\(error)")))
                 }

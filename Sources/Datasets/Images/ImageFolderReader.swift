@@ -7,7 +7,7 @@ struct ImageFolderReader: ImageReader {
     /// Side of the squares to which images are resized; 0 leaves them as they are, and they must have one size.
     private let side: Int
     let shape: ImageShape
-    private let progress: (@Sendable (_ done: Int, _ count: Int) -> Void)?
+    private let progress: ImageRequest.Progress?
 
     var count: Int { folder.files.count }
     var notes: [String] { folder.notes }
@@ -46,6 +46,14 @@ struct ImageFolderReader: ImageReader {
         shape = ImageShape(height: first.height, width: first.width, channels: channels)
     }
 
+    /// The shape that images will have, if the first one's can be told. It may be broken.
+    static func shape(_ folder: ImageFolder, _ request: ImageRequest) -> ImageShape? {
+        let (side, channels) = (request.imageSize, request.channels == 0 ? 3 : request.channels)
+        if side > 0 { return ImageShape(height: side, width: side, channels: channels) }
+        guard let file = folder.files.first, let first = try? ImageDecoder.size(of: file) else { return nil }
+        return ImageShape(height: first.height, width: first.width, channels: channels)
+    }
+
     /// Paths relative to the folder's.
     func names(of images: Range<Int>) -> [String]? {
         let parent = join(folder.path, "").utf8.count
@@ -57,7 +65,7 @@ struct ImageFolderReader: ImageReader {
         let pixels = try [UInt8](unsafeUninitializedCapacity: range.count * shape.size) { buffer, initialized in
             guard let target = buffer.baseAddress else { return }
             for index in range {
-                progress?(index - range.lowerBound, range.count)
+                progress?(.decoding, index - range.lowerBound, range.count)
                 let image = try Self.advising {
                     try ImageDecoder.decode(folder.files[index], channels: shape.channels, side: side)
                 }
@@ -67,7 +75,7 @@ struct ImageFolderReader: ImageReader {
             }
         }
         return ImageBlock(
-            pixels: .bytes(pixels), labels: folder.labels.map { Array($0[range]) }, remarks: remarks)
+            pixels: .bytes(.array(pixels)), labels: folder.labels.map { Array($0[range]) }, remarks: remarks)
     }
 
     private func write(_ image: DecodedImage, of file: String, into target: UnsafeMutablePointer<UInt8>) throws {

@@ -44,6 +44,13 @@ struct RemarkedFiles: Sendable {
         }
     }
 
+    mutating func add(_ others: RemarkedFiles) {
+        for index in counts.indices {
+            if counts[index] == 0 { examples[index] = others.examples[index] }
+            counts[index] += others.counts[index]
+        }
+    }
+
     /// The remarks of all ranks, each with the example of the lowest rank that has one. Collective.
     func total(over ranks: any Ranks) throws -> RemarkedFiles {
         var result = self

@@ -16,8 +16,13 @@ package struct ImageRequest: Sendable {
     package var skipBroken: Bool
     /// Whether labels are read. Otherwise files of labels are ignored.
     package var isLabelled = true
-    /// Called now and then with the number of image files that this rank has decoded, and the total.
-    package var progress: (@Sendable (_ done: Int, _ count: Int) -> Void)?
+    /// Number of ranks on this machine, with this one, which share its memory to hold their images; nil where images
+    /// aren't held.
+    package var neighbours: Int?
+    /// Called for images that this rank has read, with the number of those before, and the total.
+    package var progress: Progress?
+
+    package typealias Progress = @Sendable (_ stage: LoadingStage, _ done: Int, _ count: Int) -> Void
 
     package init(
         path: String, split: Split = .train, imageSize: Int = 0, channels: Int = 0, layout: ArrayLayout = .automatic,
@@ -44,6 +49,8 @@ package struct ImageSource: Sendable {
     /// A line for each guess and each thing that was left out.
     package let notes: [String]
     private let reader: any ImageReader
+    /// Number of ranks that share this machine's memory.
+    let neighbours: Int
 
     /// Whether `path` is a folder with files for each split. A single file has no splits.
     package let hasSplits: Bool
@@ -51,14 +58,18 @@ package struct ImageSource: Sendable {
     /// Images in the whole split, at least 1.
     package var count: Int { reader.count }
     package var shape: ImageShape { reader.shape }
-    /// Names of classes by label, for image files; nil for other formats or without labels.
+    /// Names of classes by label, for image files, and arrays with a file of names; nil for others or without labels.
     package var classNames: [String]? { reader.classNames }
     /// Changes since earlier versions of reading, as far as they are known before loading.
     var changes: [ReadingChange] { reader.changes }
     /// Bytes of a value in memory: 1 for bytes, 4 for floats.
     var valueSize: Int { reader.valueSize }
+    /// Whether values stay in the file, mapped, and take no memory of this process.
+    package var isMapped: Bool { reader.isMapped }
     /// Shift and unit of float values, by channel; nil for values without them.
     var scale: ColumnScale? { reader.scale }
+    /// A number that very probably differs where the files differ.
+    var fingerprint: Int { reader.fingerprint }
 
     /// Opens `--data PATH`: a folder, whose files determine the format, or one file.
     ///
@@ -73,7 +84,8 @@ package struct ImageSource: Sendable {
     /// Opens the requested images, the same on every rank. Collective: outside `ranks.agree { }`.
     ///
     /// To find broken files, the ranks first decode all files together, each its share. The other files are numbered
-    /// afterwards, so the set doesn't depend on the number of ranks.
+    /// afterwards, so the set doesn't depend on the number of ranks. Before that, images that don't fit the memory are
+    /// refused.
     package init(_ request: ImageRequest, ranks: any Ranks) throws {
         var files = try ranks.agree {
             guard !request.path.isEmpty else {
@@ -83,6 +95,14 @@ package struct ImageSource: Sendable {
         }
         var skipped: [String] = []
         if request.skipBroken, case .folder(let all) = files {
+            if let neighbours = request.neighbours {
+                try ranks.agree {
+                    guard let shape = ImageFolderReader.shape(all, request) else { return }
+                    try ImageDataset.check(
+                        all.files.count / ranks.worldSize, shape, valueSize: 1, path: request.path,
+                        neighbours: neighbours)
+                }
+            }
             let kept: ImageFolder
             (kept, skipped) = try all.withoutBroken(request, ranks: ranks)
             files = .folder(kept)
@@ -104,6 +124,7 @@ package struct ImageSource: Sendable {
         format = files.format
         hasSplits = files.hasSplits ?? isFolder(path)
         self.skipped = skipped
+        neighbours = request.neighbours ?? 1
         let reader = try files.reader(request)
         notes = try files.notes(in: path) + reader.notes
         guard request.channels == 0 || request.channels == reader.shape.channels else {
@@ -111,7 +132,10 @@ package struct ImageSource: Sendable {
                 "\(path): has images of \(reader.shape.channels) channels, but "
                     + "data.channels=\(request.channels) converts only image files: leave it out")
         }
-        let isReady = request.imageSize == 0 || format == .folder  // image files are resized when they are decoded
+        let (height, width) = (reader.shape.height, reader.shape.width)
+        // Image files are resized when they are decoded.
+        let isReady =
+            request.imageSize == 0 || format == .folder || (height, width) == (request.imageSize, request.imageSize)
         self.reader = isReady ? reader : try ResizingReader(reader, to: request.imageSize, path: path)
     }
 
@@ -121,10 +145,10 @@ package struct ImageSource: Sendable {
         return try reader.load(images: images)
     }
 
-    /// `[images.count]`: for image files, their paths relative to `path`, such as `train/cat/001.png`; nil for other
-    /// formats.
-    package func names(of images: Range<Int>) -> [String]? {
+    /// `[images.count]`: for image files, their paths relative to `path`, such as `train/cat/001.png`; for arrays, the
+    /// lines of `NumPyNames`; nil for other formats, or without that file.
+    package func names(of images: Range<Int>) throws -> [String]? {
         precondition(images.lowerBound >= 0 && images.upperBound <= count, "images \(images) of \(count)")
-        return reader.names(of: images)
+        return try reader.names(of: images)
     }
 }

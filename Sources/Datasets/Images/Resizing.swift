@@ -57,7 +57,7 @@ struct ResizingReader: ImageReader {
         shape = ImageShape(height: side, width: side, channels: base.shape.channels)
     }
 
-    func names(of images: Range<Int>) -> [String]? { base.names(of: images) }
+    func names(of images: Range<Int>) throws -> [String]? { try base.names(of: images) }
 
     func load(images range: Range<Int>) throws -> ImageBlock {
         guard !range.isEmpty else { return try base.load(images: range) }
@@ -74,20 +74,24 @@ struct ResizingReader: ImageReader {
             isLabelled = block.labels != nil
             labels += block.labels ?? []
         }
-        return ImageBlock(pixels: floats.isEmpty ? .bytes(bytes) : .floats(floats), labels: isLabelled ? labels : nil)
+        return ImageBlock(
+            pixels: floats.isEmpty ? .bytes(.array(bytes)) : .floats(.array(floats)),
+            labels: isLabelled ? labels : nil)
     }
 
-    private func resize<Value: ResizableValue>(_ values: [Value], onto result: inout [Value], reserving count: Int) {
+    private func resize<Value: ResizableValue>(
+        _ values: StoredValues<Value>, onto result: inout [Value], reserving count: Int
+    ) {
         if result.isEmpty { result.reserveCapacity(count * shape.size) }
         var image = [Value](repeating: .zero, count: shape.size)
-        for start in stride(from: 0, to: values.count, by: base.shape.size) {
-            values.withUnsafeBufferPointer { values in
+        values.withUnsafeBufferPointer { values in
+            for start in stride(from: 0, to: values.count, by: base.shape.size) {
                 image.withUnsafeMutableBufferPointer { image in
                     guard let source = values.baseAddress, let target = image.baseAddress else { return }
                     resizeAndCrop(source + start, base.shape, to: shape.width, into: target)
                 }
+                result += image
             }
-            result += image
         }
     }
 }

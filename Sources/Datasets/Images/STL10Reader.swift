@@ -55,7 +55,7 @@ struct STL10Reader: ImageReader {
                 }
             }
         }
-        return ImageBlock(pixels: .bytes(pixels), labels: try labels.map { try Self.labels($0, range) })
+        return ImageBlock(pixels: .bytes(.array(pixels)), labels: try labels.map { try Self.labels($0, range) })
     }
 
     private static func labels(_ path: String, _ range: Range<Int>) throws -> [Int32] {

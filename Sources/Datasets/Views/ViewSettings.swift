@@ -91,10 +91,7 @@ package struct ViewSettings: DataSettings {
     func request(for ranks: any Ranks) -> ImageRequest {
         var request = ImageRequest(
             path: path, split: split, imageSize: imageSize, channels: channels, layout: layout, skipBroken: skipBroken)
-        if ranks.isFirst {
-            let progress = LoadingProgress()
-            request.progress = { progress.show($0, of: $1) }
-        }
+        if ranks.isFirst { request.progress = LoadingProgress().report }
         return request
     }
 }

@@ -24,6 +24,7 @@ package final class ViewSource: DataSource {
     ) throws {
         var request = settings.request(for: ranks)
         request.isLabelled = recipe.needsLabels
+        request.neighbours = try ranks.ranksOfThisMachine()
         let source = try ImageSource(request, ranks: ranks)
         skipped = source.skipped
         (dataset, plan, self.recipe) = try ranks.agree {
@@ -47,7 +48,9 @@ package final class ViewSource: DataSource {
             return (dataset, plan, recipe)
         }
         let labels = recipe.needsLabels ? try Self.labelCount(dataset, path: settings.path, ranks: ranks) : nil
-        let statistics = try ChannelStatistics(of: dataset, in: plan.shards, over: ranks)
+        let statistics = try ChannelStatistics(
+            of: dataset, in: plan.shards, over: ranks, progress: dataset.isMapped ? request.progress : nil)
+        dataset.expectRandomOrder()
         let shape = source.shape
         let found = try Self.findings(source, dataset, ranks: ranks)
         let remark = statistics.remark(on: shape).map { "\(settings.path): \($0)" }
@@ -101,6 +104,9 @@ package final class ViewSource: DataSource {
             next = pending(draw + 1, device)
             next?.start()
         }
+        if dataset.isMapped {  // while this step computes, the system reads the next one's images
+            dataset.prefetch(plan.indices(step: draw + 1, rank: rank, worldSize: worldSize))
+        }
         let labels = recipe.needsLabels ? current.samples.map(dataset.label) : []
         return ViewBatch(
             shares: shares(of: draw), samples: current.samples, groups: current.groups, labels: labels)
@@ -134,6 +140,7 @@ package final class ViewSource: DataSource {
         var request = settings.request(for: ranks)
         request.split = split ?? .train
         request.isLabelled = isLabelled
+        request.neighbours = try ranks.ranksOfThisMachine()
         let source = try ImageSource(request, ranks: ranks)
         let dataset = try ranks.agree {
             guard split == nil || source.hasSplits else {

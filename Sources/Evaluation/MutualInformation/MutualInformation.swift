@@ -120,7 +120,7 @@ package struct MutualInformation: Sendable {
         let pairs = critic == .separable ? 1 : Double(candidates)
         let rows = Double(max(batch, candidates))
         let bytes = 4 * (7 * parameters + rows * (x + y + 8 * (units + embedding)) + 4 * pairs * units)
-        let sharing = Double(try ranks.gatherText(ranks.host).filter { $0 == ranks.host }.count)
+        let sharing = Double(try ranks.ranksOfThisMachine())
         let memory = Double(ProcessInfo.processInfo.physicalMemory)
         try ranks.agree {
             guard bytes * sharing <= memory / 2 else {

@@ -85,7 +85,7 @@ package struct LinearProbe {
     /// Throws, on all ranks, where fitting this number of classes takes more than half the memory of a rank's machine.
     /// Collective.
     private func checkMemory(_ train: Features, ranks: any Ranks) throws {
-        let sharing = Double(try ranks.gatherText(ranks.host).filter { $0 == ranks.host }.count)
+        let sharing = Double(try ranks.ranksOfThisMachine())
         let bytes = 8 * Self.copies * Double(train.classes) * Double(train.dimension + 1) * sharing
         let memory = Double(ProcessInfo.processInfo.physicalMemory)
         try ranks.agree {
