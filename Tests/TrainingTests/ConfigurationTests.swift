@@ -172,14 +172,18 @@ struct ConfigurationTests {
         }
     }
 
-    /// The method's own augmentation gives way to a recipe's, but not to `none`.
+    /// The method's own augmentation gives way to another recipe's, and a method's recipe to `none`.
     @Test func aRecipeReplacesTheMethodsDefaults() throws {
-        func augmentation(_ recipe: String) throws -> Augmentation {
-            try Training.Configuration<BYOL>(layers: [.leaf(Self.recipe, .string(recipe))]).data.augmentation
+        func augmentation<M: Method>(_ method: M.Type, _ recipe: String) throws -> Augmentation
+        where M.Source == ViewSource {
+            try Training.Configuration<M>(layers: [.leaf(Self.recipe, .string(recipe))]).data.augmentation
         }
-        #expect(try augmentation("none") == Augmentation(padCrop: 4, flip: true))
-        #expect(try augmentation("byol") == Augmentation(.byol))
-        #expect(try augmentation("byol").padCrop == 0)
+        #expect(try augmentation(BYOL.self, "none") == Augmentation(padCrop: 4, flip: true))
+        #expect(try augmentation(BYOL.self, "byol") == Augmentation(.byol))
+        #expect(try augmentation(BYOL.self, "byol").padCrop == 0)
+        #expect(try augmentation(SimCLR.self, "simclr") == SimCLR.defaults.data.augmentation)
+        #expect(try augmentation(SimCLR.self, "none") == Augmentation())
+        #expect(try augmentation(SimCLR.self, "multiCrop") == Augmentation(.multiCrop))
     }
 
     /// As in a run of an earlier version.

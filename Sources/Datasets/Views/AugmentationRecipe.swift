@@ -2,7 +2,7 @@ import Collectives
 
 /// Named sets of values of an augmentation, from published programs.
 package enum AugmentationRecipe: String, Choice {
-    /// The defaults of the method.
+    /// No values of its own: what isn't set is off, or as the method has it where its own default is `none`.
     case none
     /// As in SimCLR (Chen et al. 2020), with the weaker crops and greys that are better for small images.
     case simclr
@@ -53,8 +53,10 @@ extension Augmentation {
         }
     }
 
-    /// The defaults of the other settings where these choose a recipe.
-    package func chosenDefaults(over defaults: Augmentation) -> Augmentation { Augmentation(recipe) ?? defaults }
+    /// The defaults of the other settings where these choose another recipe than the method's.
+    package func chosenDefaults(over defaults: Augmentation) -> Augmentation {
+        recipe == defaults.recipe ? defaults : Augmentation(recipe) ?? Augmentation()
+    }
 
     /// Without the changes that a recipe has and images of this kind can't have, and a phrase on each of them, such as
     /// `greyscale`. Values that differ from the recipe's stay.
