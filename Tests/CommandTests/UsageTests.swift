@@ -5,7 +5,8 @@ import XCTest
 final class UsageTests: CommandTestCase {
     private static let commands = [
         "train": ["--data", "--output", "--config", "--steps", "--batch", "--seed", "--set", "--resume"],
-        "pack": ["--data", "--output", "--split", "--skip-broken", "--set"], "eval": ["--run", "--data", "--probe", "--layer"],
+        "pack": ["--data", "--output", "--split", "--skip-broken", "--set"],
+        "eval": ["--run", "--data", "--probe", "--layer"],
         "embed": ["--run", "--data", "--output", "--layer", "--split"],
         "estimate": ["--x", "--y", "--estimator", "--critic", "--steps", "--batch", "--held-out", "--seed"],
         "objective": ["--locals", "--globals", "--estimator", "--anchor", "--gradients"],

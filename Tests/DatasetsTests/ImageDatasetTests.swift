@@ -127,6 +127,24 @@ struct ImageDatasetTests {
                 try ImageDataset.check(1001, shape, valueSize: valueSize, path: "x", memory: memory)
             }
         }
+        // Three ranks of a machine have a third each.
+        try ImageDataset.check(333, shape, valueSize: 1, path: "x", neighbours: 3, memory: 196_608_000)
+        expectInputError("the machine has 0.2 GB for its 3 ranks", "dim-dist pack --data x --output DIR") {
+            try ImageDataset.check(334, shape, valueSize: 1, path: "x", neighbours: 3, memory: 196_608_000)
+        }
+    }
+
+    /// Before any is decoded: the first is broken, and nobody says so.
+    @Test(arguments: [false, true])
+    func refusesAFolderBeforeItIsDecoded(skipBroken: Bool) throws {
+        let folder = try TemporaryFolder()
+        for name in ["a.png", "b.png"] { try folder.write(name, [1, 2, 3]) }
+        var request = ImageRequest(path: folder.path, imageSize: 4096, skipBroken: skipBroken)
+        request.neighbours = 1 << 40
+        expectInputError("the 2 images of 4096x4096x3 of one rank take 0.1 GB", "dim-dist pack") {
+            let source = try open(request)
+            _ = try ImageDataset(source, images: 0..<2)
+        }
     }
 
     @Test func refusesACropThatCouldMiss() throws {

@@ -114,10 +114,12 @@ struct NumPyReaderTests {
         let halves = (0..<8).map { Float16($0) / 4 }
         let path = try folder.writeArray("x.npy", "<f2", [2, 2, 2], halves)
         #expect(
-            try ImageSource(path: path, split: .train).load(images: 0..<2).pixels == .floats(.array(halves.map { Float($0) })))
+            try ImageSource(path: path, split: .train).load(images: 0..<2).pixels
+                == .floats(.array(halves.map { Float($0) })))
         let words = try folder.writeArray("x.npy", ">u2", [1, 2, 2], (0..<4).map { UInt16($0 * 1000).bigEndian })
         #expect(
-            try ImageSource(path: words, split: .train).load(images: 0..<1).pixels == .floats(.array([0, 1000, 2000, 3000])))
+            try ImageSource(path: words, split: .train).load(images: 0..<1).pixels
+                == .floats(.array([0, 1000, 2000, 3000])))
     }
 
     @Test func channelsMayComeFirst() throws {

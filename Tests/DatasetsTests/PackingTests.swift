@@ -29,7 +29,7 @@ struct PackingTests {
         }
         let packing = try Packing(request, split: split, folder: folder, blockBytes: Self.blockBytes, ranks: ranks)
         var blocks = 0
-        return try packing.run(isStopped: { blocks >= most }) { _ in blocks += 1 }
+        return try packing.run(isStopped: { blocks >= most }, progress: { _ in blocks += 1 })
     }
 
     private func files(_ folder: String) throws -> [String: Data] {
@@ -71,7 +71,7 @@ struct PackingTests {
         let before = try files(packed)
         let again = try Packing(request, split: nil, folder: packed, ranks: SingleRank())
         #expect(again.wasComplete)
-        #expect(try again.run(isStopped: { false }) { _ in } == .finished)
+        #expect(try again.run(isStopped: { false }, progress: { _ in }) == .finished)
         #expect(try files(packed) == before)
     }
 

@@ -19,7 +19,8 @@ package struct ImageRequest: Sendable {
     /// Number of ranks on this machine, with this one, which share its memory to hold their images; nil where images
     /// aren't held.
     package var neighbours: Int?
-    /// Called for images that this rank has read, with the number of those before, and the total.
+    /// Called for images that this rank has read to hold them, or to find broken ones, with the number of those before,
+    /// and the total.
     package var progress: Progress?
 
     package typealias Progress = @Sendable (_ stage: LoadingStage, _ done: Int, _ count: Int) -> Void
@@ -125,6 +126,8 @@ package struct ImageSource: Sendable {
         hasSplits = files.hasSplits ?? isFolder(path)
         self.skipped = skipped
         neighbours = request.neighbours ?? 1
+        var request = request
+        if request.neighbours == nil { request.progress = nil }  // who loads them in parts knows how far that is
         let reader = try files.reader(request)
         notes = try files.notes(in: path) + reader.notes
         guard request.channels == 0 || request.channels == reader.shape.channels else {

@@ -97,7 +97,7 @@ package final class Packing {
 
     /// Packs what isn't done yet. Collective.
     /// - Parameters:
-    ///   - isStopped: whether this rank is asked to stop; called now and then.
+    ///   - isStopped: whether this rank is asked to stop; called before each block.
     ///   - progress: called with the number of samples that are done, of `count`.
     /// - Throws: the errors of `agree`. What is done stays done.
     package func run(isStopped: () -> Bool, progress: (_ done: Int) -> Void) throws -> Outcome {

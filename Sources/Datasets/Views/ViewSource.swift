@@ -104,8 +104,9 @@ package final class ViewSource: DataSource {
             next = pending(draw + 1, device)
             next?.start()
         }
-        if dataset.isMapped {  // while this step computes, the system reads the next one's images
-            dataset.prefetch(plan.indices(step: draw + 1, rank: rank, worldSize: worldSize))
+        if dataset.isMapped {  // while this step computes, the system reads the images of the batch to be made next
+            let step = draw + (next == nil ? 1 : 2)
+            dataset.prefetch(plan.indices(step: step, rank: rank, worldSize: worldSize))
         }
         let labels = recipe.needsLabels ? current.samples.map(dataset.label) : []
         return ViewBatch(
