@@ -51,7 +51,7 @@ struct MethodSize {
         lossTolerance: 1e-4,
         fewSamples: ["batch=3", "steps=5"],
         draws: 1,
-        rounded: [.deepInfoMax, .simclr, .byol, .factorVAE],
+        rounded: [.deepInfoMax, .byol, .factorVAE],
         rows: [
             Row(
                 .deepInfoMax, "mixture",
