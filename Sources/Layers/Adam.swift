@@ -31,22 +31,22 @@ package final class Adam {
     ///   - ranges: the elements to move.
     static func update(
         _ parameters: ParameterSet, mean: Tensor, square: Tensor, _ settings: OptimiserSettings, updates: Int,
-        rate: Double,
-        in ranges: [Range<Int>]
+        rate: Double, in ranges: [Range<Int>]
     ) {
         let correction1 = 1 - power(settings.beta1, updates)
         let correction2 = 1 - power(settings.beta2, updates)
-        if settings.weightDecay > 0 {
-            let kept = Float(1 - rate * settings.weightDecay)
-            for (part, index) in parameters.parts(of: ranges) where parameters.parameters[index].decays {
-                parameters.values.view(from: part.lowerBound, shape: [part.count]).scale(by: kept)
-            }
-        }
-        for range in ranges {
+        func move(_ range: Range<Int>, kept: Double) {
             updateAdam(
                 parameters.values.base, gradient: parameters.gradients.base, mean: mean.base, square: square.base,
-                in: range, beta1: Float(settings.beta1), beta2: Float(settings.beta2),
+                in: range, beta1: Float(settings.beta1), beta2: Float(settings.beta2), kept: Float(kept),
                 step: Float(rate / correction1), inverse2: Float(1 / correction2), epsilon: Float(settings.epsilon))
+        }
+        guard settings.weightDecay > 0 else {
+            for range in ranges { move(range, kept: 1) }
+            return
+        }
+        for (part, index) in parameters.parts(of: ranges) {
+            move(part, kept: parameters.parameters[index].decays ? 1 - rate * settings.weightDecay : 1)
         }
     }
 }

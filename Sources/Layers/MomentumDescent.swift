@@ -10,21 +10,25 @@ enum MomentumDescent {
     /// Names, in checkpoints, of the arrays kept for each parameter.
     static let slotNames = ["momentum"]
 
+    /// The numbers of one array: its gradient g is replaced by ratio·(g + decay·w).
+    struct Scale {
+        let ratio, decay: Double
+    }
+
     /// One update of some elements.
     /// - Parameters:
     ///   - momentum: sums of past gradients, [count].
-    ///   - ratios: for LARS, the trust ratio of each parameter, in order.
+    ///   - scales: of each parameter, in order.
     ///   - ranges: the elements to move.
     static func update(
-        _ parameters: ParameterSet, momentum: Tensor, _ settings: OptimiserSettings, rate: Double, ratios: [Double]?,
+        _ parameters: ParameterSet, momentum: Tensor, _ settings: OptimiserSettings, rate: Double, scales: [Scale],
         in ranges: [Range<Int>]
     ) {
         for (part, index) in parameters.parts(of: ranges) {
             updateByMomentum(
                 parameters.values.base, gradient: parameters.gradients.base, momentum: momentum.base, in: part,
-                decay: Float(parameters.parameters[index].decays ? settings.weightDecay : 0),
-                ratio: Float(ratios?[index] ?? 1), kept: Float(settings.momentum), rate: Float(rate),
-                looksAhead: settings.nesterov)
+                decay: Float(scales[index].decay), ratio: Float(scales[index].ratio), kept: Float(settings.momentum),
+                rate: Float(rate), looksAhead: settings.nesterov)
         }
     }
 
@@ -40,17 +44,22 @@ enum MomentumDescent {
         return sums
     }
 
-    /// The trust ratio of each parameter: trust·|w|/(|g| + weightDecay·|w|), but at most the rate, divided by the rate. It
-    /// is 1 for arrays of one axis, and where a norm is 0.
-    /// - Parameter squares: those of whole arrays.
-    static func ratios(
+    /// The scale of each parameter.
+    ///
+    /// LARS has the local rate λ = trust·|w|/(|g| + weightDecay·|w| + 1e-8). The ratio is min(λ/rate, 1) with clip, so
+    /// that the array moves by λ or by the rate, whichever is less, and λ without. Arrays of one axis, and those of norm
+    /// 0 or without a gradient, move as with SGD without decay (solo-learn's LARS).
+    /// - Parameter squares: for LARS, those of whole arrays.
+    static func scales(
         _ parameters: ParameterSet, squares: [Double], _ settings: OptimiserSettings, rate: Double
-    ) -> [Double] {
+    ) -> [Scale] {
         parameters.parameters.enumerated().map { index, parameter in
+            guard parameter.decays else { return Scale(ratio: 1, decay: 0) }
+            guard settings.kind == .lars else { return Scale(ratio: 1, decay: settings.weightDecay) }
             let (weight, gradient) = (squares[2 * index].squareRoot(), squares[2 * index + 1].squareRoot())
-            guard parameter.decays, weight > 0, gradient > 0 else { return 1 }
+            guard weight > 0, gradient > 0 else { return Scale(ratio: 1, decay: 0) }
             let local = settings.trust * weight / (gradient + settings.weightDecay * weight + 1e-8)
-            return min(local / rate, 1)
+            return Scale(ratio: settings.clip ? min(local / rate, 1) : local, decay: settings.weightDecay)
         }
     }
 }

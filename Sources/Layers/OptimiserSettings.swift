@@ -35,8 +35,11 @@ package struct OptimiserSettings: SettingsTree {
     /// Pull of weights towards 0, at least 0. Arrays of one axis, which are biases and norms, have none. Adam's is
     /// decoupled from the gradient.
     package var weightDecay: Double = 0
-    /// Of LARS: the rate of an array is at most this times |w|/(|gradient| + weightDecay·|w|) (η of the paper).
+    /// Of LARS: the local rate of an array is this times |w|/(|gradient| + weightDecay·|w|) (η of the paper).
     package var trust: Double = 0.02
+    /// Of LARS: whether an array moves by its local rate, but at most by the rate; otherwise by their product, as in the
+    /// paper.
+    package var clip = true
     package var schedule: Schedule = .constant
     /// Steps in which the rate rises linearly from 0.
     package var warmupSteps: Int = 500
@@ -52,7 +55,8 @@ package struct OptimiserSettings: SettingsTree {
         "momentum": "for sgd and lars: decay of the sum of past gradients, in 0..<1",
         "nesterov": "for sgd and lars: whether a step looks ahead along the momentum",
         "weightDecay": "pull of weights towards 0; biases and norms have none",
-        "trust": "for lars: the rate of an array is at most this times |w|/(|gradient| + weightDecay·|w|)",
+        "trust": "for lars: the local rate of an array is this times |w|/(|gradient| + weightDecay·|w|)",
+        "clip": "for lars: whether an array moves by its local rate, at most by the rate; otherwise by their product",
         "schedule":
             "the rate after the warm-up: constant, or cosine (half a cosine down to 0 at the last step)",
         "warmupSteps": "steps in which the rate rises linearly from 0",
@@ -87,7 +91,10 @@ package struct OptimiserSettings: SettingsTree {
             try refuse(beta2 != usual.beta2, "beta2", "adam")
             try refuse(epsilon != usual.epsilon, "epsilon", "adam")
         }
-        if kind != .lars { try refuse(trust != usual.trust, "trust", "lars") }
+        if kind != .lars {
+            try refuse(trust != usual.trust, "trust", "lars")
+            try refuse(clip != usual.clip, "clip", "lars")
+        }
     }
 
     /// The rate of step `step`, counted from 0, of a run of `steps`.

@@ -150,11 +150,9 @@ package final class ParameterGroup {
                 Adam.update(
                     parameters, mean: slots[0], square: slots[1], settings, updates: updates, rate: rate, in: ranges)
             case .sgd, .lars:
-                let ratios =
-                    settings.kind == .lars
-                    ? MomentumDescent.ratios(parameters, squares: sums, settings, rate: rate) : nil
+                let scales = MomentumDescent.scales(parameters, squares: sums, settings, rate: rate)
                 MomentumDescent.update(
-                    parameters, momentum: slots[0], settings, rate: rate, ratios: ratios, in: ranges)
+                    parameters, momentum: slots[0], settings, rate: rate, scales: scales, in: ranges)
             }
         case .follows(let leader, let momentum):
             let kept = Float(momentum.value(at: step, of: steps))

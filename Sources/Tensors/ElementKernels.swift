@@ -72,12 +72,13 @@ extension Tensor {
     }
 }
 
-/// m = β₁m + (1 - β₁)g, v = β₂v + (1 - β₂)g², value -= step·m/(sqrt(v·inverse2) + ε), for the elements of a range of
-/// whole vectors of 16: Adam (Kingma & Ba 2015, algorithm 1) in one pass over memory.
+/// m = β₁m + (1 - β₁)g, v = β₂v + (1 - β₂)g², value = kept·value - step·m/(sqrt(v·inverse2) + ε), for the elements of a
+/// range of whole vectors of 16: Adam (Kingma & Ba 2015, algorithm 1) in one pass over memory. With kept below 1 its
+/// weights decay (Loshchilov & Hutter 2019, algorithm 2).
 package func updateAdam(
     _ value: UnsafeMutablePointer<Float>, gradient: UnsafeMutablePointer<Float>, mean: UnsafeMutablePointer<Float>,
-    square: UnsafeMutablePointer<Float>, in range: Range<Int>, beta1: Float, beta2: Float, step: Float, inverse2: Float,
-    epsilon: Float
+    square: UnsafeMutablePointer<Float>, in range: Range<Int>, beta1: Float, beta2: Float, kept: Float, step: Float,
+    inverse2: Float, epsilon: Float
 ) {
     inParallel(range.count, step: 16) { part in
         let part = range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound
@@ -87,7 +88,8 @@ package func updateAdam(
             let v = beta2 * square.vector(at: i) + (1 - beta2) * g * g
             mean.store(m, at: i)
             square.store(v, at: i)
-            value.store(value.vector(at: i) - step * m / (cvector_square_root(v * inverse2) + epsilon), at: i)
+            let change = step * m / (cvector_square_root(v * inverse2) + epsilon)
+            value.store(kept * value.vector(at: i) - change, at: i)
         }
     }
 }

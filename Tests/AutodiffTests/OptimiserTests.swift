@@ -79,6 +79,29 @@ import Testing
         #expect(group.parameters.parameters[0].value.array == [-0.5, 1])
     }
 
+    /// One step of w = (3, 4), |w| = 5, by a gradient of norm 1 or 0. The local rate is 0.02·5/(1 + 0.1·5) = 1/15, and
+    /// g + 0.1·w = (0.9, 1.2).
+    @Test func largeArraysMoveByTheirLocalRate() throws {
+        func step(clip: Bool, gradient: [Float]) throws -> [Float] {
+            var settings = settings(.lars, rate: 0.5, decay: 0.1)
+            settings.clip = clip
+            let declare = Declarations()
+            let (group, _) = declare.group("model", .descends(settings)) {
+                $0.parameter("weight", [1, 2], .constant(0))
+            }
+            _ = ParameterStore(declare, device: try Device(), seed: 1)
+            let weight = group.parameters.parameters[0]
+            _ = weight.value.elements.update(fromContentsOf: [3, 4])
+            _ = weight.gradient.elements.update(fromContentsOf: gradient)
+            group.update(at: 0, of: 1, sums: group.normSums(in: [0..<16]), in: [0..<16])
+            return weight.value.array
+        }
+        expectClose(try step(clip: true, gradient: [0.6, 0.8]), [2.94, 3.92], within: 1e-6)
+        expectClose(try step(clip: false, gradient: [0.6, 0.8]), [2.97, 3.96], within: 1e-6)
+        // Without a gradient nothing decays.
+        #expect(try step(clip: true, gradient: [0, 0]) == [3, 4])
+    }
+
     @Test func numbersOfAnotherKindAreRefused() throws {
         func refused(_ change: (inout OptimiserSettings) -> Void, _ texts: String...) {
             var settings = OptimiserSettings()
@@ -93,6 +116,7 @@ import Testing
         refused({ $0.nesterov = true }, "optimiser.nesterov", "kind is adam", "sgd and lars")
         refused({ ($0.kind, $0.beta2) = (.sgd, 0.5) }, "optimiser.beta2", "kind is sgd", "only for adam")
         refused({ ($0.kind, $0.trust) = (.sgd, 0.5) }, "optimiser.trust", "only for lars")
+        refused({ $0.clip = false }, "optimiser.clip", "only for lars")
         refused({ $0.weightDecay = -1 }, "optimiser.weightDecay is -1", "0 to 1000")
         refused({ ($0.kind, $0.momentum) = (.sgd, 1) }, "optimiser.momentum is 1", "0..<1")
     }

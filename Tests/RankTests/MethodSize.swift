@@ -74,6 +74,12 @@ struct MethodSize {
                     "optimiser.rate=0.1", "optimiser.weightDecay=1e-3",
                 ]),
             Row(
+                .simclr, "sgd",
+                [
+                    "projector.hidden=12", "projector.width=6", "optimiser.kind=sgd", "optimiser.epsilon=1e-8",
+                    "optimiser.rate=1e-2", "optimiser.weightDecay=1e-3", "optimiser.nesterov=true",
+                ]),
+            Row(
                 .simsiam, "small",
                 ["projector.hidden=12", "projector.width=6", "predictor.hidden=[12, 8]", "predictor.width=6"]),
             Row(.barlowTwins, "small", ["projector.hidden=12", "projector.width=6", "optimiser.rate=5e-4"]),

@@ -106,6 +106,29 @@ final class TrainingRunTests: XCTestCase {
         }
     }
 
+    /// The sums of past gradients are in the checkpoint, whole.
+    func testMomentumGoesOnInTheSameBits() throws {
+        for (kind, worldSize) in [("sgd", 1), ("lars", 2)] {
+            func configuration(_ steps: Int) throws -> Configuration {
+                try makeConfiguration(
+                    data: images, steps: steps,
+                    [
+                        "optimiser.kind": .string(kind), "optimiser.epsilon": .number(1e-8),
+                        "optimiser.rate": .number(0.1),
+                        "optimiser.nesterov": .boolean(true), "optimiser.weightDecay": .number(1e-3),
+                    ])
+            }
+            let names = ["\(kind) whole", "\(kind) parts"]
+            let whole = try train(configuration(4), output: output(names[0]), worldSize: worldSize)[0]
+            _ = try train(configuration(2), output: output(names[1]), worldSize: worldSize)
+            let parts = try train(configuration(4), output: output(names[1]), worldSize: worldSize, resume: true)[0]
+            XCTAssertTrue(parts.parameters == whole.parameters, kind)
+            XCTAssertTrue(parts.states == whole.states, kind)
+            XCTAssertEqual(try losses(names[1]), try losses(names[0]), kind)
+            XCTAssertFalse(whole.parameters == (try initialParameters(configuration(4))), kind)
+        }
+    }
+
     func testARunGoesOnFromFourRanksToOneToThree() throws {
         let expected = try train(makeConfiguration(data: images, steps: 6), output: output("whole"), worldSize: 4)
         var results: [RankResult] = []
