@@ -25,7 +25,9 @@ package final class Tape {
     package let shares: Shares
     /// Batch statistics and dropout in training; running statistics in evaluation.
     package let mode: Mode
-    package let options: Options
+    let options: Options
+    /// Weight of the batch in the running statistics of batch norms; nil for that of training.
+    package var statisticsWeight: Float? { options.statisticsWeight }
 
     package enum Mode { case training, evaluation }
 

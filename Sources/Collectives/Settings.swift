@@ -46,6 +46,26 @@ extension SettingsTree {
     }
 }
 
+/// A setting that is a list. A single element is written without brackets.
+package protocol ListSetting: Codable, Equatable, Sendable {
+    associatedtype Element: Codable & Sendable
+    var values: [Element] { get }
+    init(_ values: [Element])
+}
+
+extension ListSetting {
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let single = try? container.decode(Element.self)
+        self.init(try single.map { [$0] } ?? container.decode([Element].self))
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        if values.count == 1 { try container.encode(values[0]) } else { try container.encode(values) }
+    }
+}
+
 /// Refuses a setting's value.
 /// - Throws: `InputError` unless the condition holds.
 package func require(_ condition: Bool, _ name: String, _ value: Any, _ limit: String) throws {

@@ -119,7 +119,7 @@ package struct BatchNorm {
                 fixed: fixed)
         }
         if let (statistics, rows) = normalised.batch, rows > 0 {
-            let weight = tape.options.statisticsWeight ?? Self.momentum
+            let weight = tape.statisticsWeight ?? Self.momentum
             tape.whenSettled { take(statistics, ofRows: rows, weight: weight) }
         }
         return normalised.y

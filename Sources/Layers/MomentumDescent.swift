@@ -46,7 +46,7 @@ enum MomentumDescent {
 
     /// The scale of each parameter.
     ///
-    /// LARS has the local rate λ = trust·|w|/(|g| + weightDecay·|w| + 1e-8). The ratio is min(λ/rate, 1) with clip, so
+    /// LARS has the local rate λ = trustCoefficient·|w|/(|g| + weightDecay·|w| + 1e-8). The ratio is min(λ/rate, 1) with clip, so
     /// that the array moves by λ or by the rate, whichever is less, and λ without. Arrays of one axis, and those of norm
     /// 0 or without a gradient, move as with SGD without decay (solo-learn's LARS).
     /// - Parameter squares: for LARS, those of whole arrays.
@@ -58,7 +58,7 @@ enum MomentumDescent {
             guard settings.kind == .lars else { return Scale(ratio: 1, decay: settings.weightDecay) }
             let (weight, gradient) = (squares[2 * index].squareRoot(), squares[2 * index + 1].squareRoot())
             guard weight > 0, gradient > 0 else { return Scale(ratio: 1, decay: 0) }
-            let local = settings.trust * weight / (gradient + settings.weightDecay * weight + 1e-8)
+            let local = settings.trustCoefficient * weight / (gradient + settings.weightDecay * weight + 1e-8)
             return Scale(ratio: settings.clip ? min(local / rate, 1) : local, decay: settings.weightDecay)
         }
     }

@@ -36,7 +36,7 @@ package struct OptimiserSettings: SettingsTree {
     /// decoupled from the gradient.
     package var weightDecay: Double = 0
     /// Of LARS: the local rate of an array is this times |w|/(|gradient| + weightDecay·|w|) (η of the paper).
-    package var trust: Double = 0.02
+    package var trustCoefficient: Double = 0.02
     /// Of LARS: whether an array moves by its local rate, but at most by the rate; otherwise by their product, as in the
     /// paper.
     package var clip = true
@@ -55,7 +55,7 @@ package struct OptimiserSettings: SettingsTree {
         "momentum": "for sgd and lars: decay of the sum of past gradients, in 0..<1",
         "nesterov": "for sgd and lars: whether a step looks ahead along the momentum",
         "weightDecay": "pull of weights towards 0; biases and norms have none",
-        "trust": "for lars: the local rate of an array is this times |w|/(|gradient| + weightDecay·|w|)",
+        "trustCoefficient": "for lars: the local rate of an array is this times |w|/(|gradient| + weightDecay·|w|)",
         "clip": "for lars: whether an array moves by its local rate, at most by the rate; otherwise by their product",
         "schedule":
             "the rate after the warm-up: constant, or cosine (half a cosine down to 0 at the last step)",
@@ -74,7 +74,9 @@ package struct OptimiserSettings: SettingsTree {
             Float(epsilon) > 0 && Float(epsilon).isFinite, "\(name).epsilon", epsilon, "above 0, as float32")
         try require((0..<1).contains(momentum), "\(name).momentum", momentum, "in 0..<1")
         try require((0...1e3).contains(weightDecay), "\(name).weightDecay", weightDecay, "0 to 1000")
-        try require(Float(trust) > 0 && trust <= 1e3, "\(name).trust", trust, "above 0, at most 1000")
+        try require(
+            Float(trustCoefficient) > 0 && trustCoefficient <= 1e3, "\(name).trustCoefficient", trustCoefficient,
+            "above 0, at most 1000")
         try require(warmupSteps >= 0, "\(name).warmupSteps", warmupSteps, "0 or more steps")
         let usual = OptimiserSettings()
         func refuse(_ isChanged: Bool, _ setting: String, _ owners: String) throws {
@@ -92,7 +94,7 @@ package struct OptimiserSettings: SettingsTree {
             try refuse(epsilon != usual.epsilon, "epsilon", "adam")
         }
         if kind != .lars {
-            try refuse(trust != usual.trust, "trust", "lars")
+            try refuse(trustCoefficient != usual.trustCoefficient, "trustCoefficient", "lars")
             try refuse(clip != usual.clip, "clip", "lars")
         }
     }

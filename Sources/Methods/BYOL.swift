@@ -6,7 +6,7 @@ import Networks
 import Objectives
 import Training
 
-package struct BYOLSettings: ViewEncoderSettings {
+package struct BYOLSettings: ProjectedSettings {
     package var encoder = EncoderSettings(code: 256)
     package var projector = HeadSettings()
     package var predictor = HeadSettings()
@@ -23,29 +23,27 @@ package struct BYOLSettings: ViewEncoderSettings {
     package static let help = ["batchNorm": BatchNormScope.help]
 
     package func check() throws {
-        try encoder.check()
-        try projector.check("projector")
+        try checkNetwork()
         try predictor.check("predictor")
         try require(
             predictor.width == projector.width, "predictor.width", predictor.width,
             "\(projector.width), as projector.width, because their outputs are compared")
         try momentum.check("momentum")
-        try optimiser.check("optimiser")
     }
 }
 
 /// Bootstrap your own latent (Grill et al. 2020). There are two views of an image. From one, an online network predicts
 /// the output that a slowly following copy has for the other. There are no negatives.
-package final class BYOL: Method {
+package final class BYOL: ProjectedMethod {
     package typealias Settings = BYOLSettings
-    package typealias Source = ViewSource
-    package typealias Layer = ProjectedLayer
 
     package static let name = "byol"
 
     private let settings: BYOLSettings
     private let online, head: ParameterGroup
-    private let fast, slow: ProjectedEncoder
+    /// The online network.
+    package let network: ProjectedEncoder
+    private let slow: ProjectedEncoder
     private let predictor: MLP
 
     package static var defaults: Configuration<BYOL> {
@@ -55,7 +53,7 @@ package final class BYOL: Method {
     }
 
     package static func recipe(_ settings: BYOLSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        ViewRecipe(Array(repeating: try data.augmentationOfViews(for: name), count: 2))
+        try data.recipe(ofViews: 2, for: name)
     }
 
     package init(_ settings: BYOLSettings, card: ViewCard, _ declare: Declarations) throws {
@@ -65,11 +63,9 @@ package final class BYOL: Method {
         // gradient would be only rounding, of which Adam makes whole steps.
         let last = MLP.Last.linear(bias: false)
         func branch(_ declare: Declarations) throws -> ProjectedEncoder {
-            try ProjectedEncoder(
-                declare, settings.encoder, projector: settings.projector, image: card.image,
-                batchNorm: settings.batchNorm, last: last)
+            try settings.network(declare, card: card, last: last)
         }
-        (online, fast) = try declare.group("online", .descends(settings.optimiser), branch)
+        (online, network) = try declare.group("online", .descends(settings.optimiser), branch)
         (head, predictor) = declare.group("predictor", .descends(settings.optimiser)) {
             settings.predictor.network(
                 $0, "predictor", inputs: settings.projector.width, batchNorm: settings.batchNorm, last: last)
@@ -83,21 +79,17 @@ package final class BYOL: Method {
     package func turns(at step: Int) -> [Turn] { [Turn(online, head)] }
 
     package func terms(_ pass: Pass, _ batch: ViewBatch) throws -> [Term] {
-        let (tape, fast, slow, predictor) = (pass.tape, fast, slow, predictor)
+        let (tape, network, slow, predictor) = (pass.tape, network, slow, predictor)
         // [n, width] each
-        let p = try pass.views(of: batch, counts: [2]) { tape, x in [try predictor(tape, fast(tape, x))] }[0]
+        let p = try pass.views(of: batch, counts: [2]) { tape, x in [try predictor(tape, network(tape, x))] }[0]
         let t = try pass.views(of: batch, counts: [2]) { tape, x in [try slow(tape, x)] }[0]
         let distance = tape.add(tape.cosineDistance(p[0], t[1]), tape.cosineDistance(p[1], t[0]))
         return [Term("distance", 1, distance, uninformed: 0), try .deviation(of: p, on: tape)]
     }
 
-    package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [Layer]) throws -> [Variable] {
-        try fast.features(tape, tape.constant(batch.images), layers)
-    }
-
     package func summary(batch: Int) -> (networks: String, objective: String) {
         (
-            "\(fast.encoder), and a copy that follows with momentum \(settings.momentum.start) to "
+            "\(network.encoder), and a copy that follows with momentum \(settings.momentum.start) to "
                 + "\(settings.momentum.end)",
             "predicts the projection (width \(settings.projector.width)) of one view from the other"
         )

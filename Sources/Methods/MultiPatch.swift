@@ -6,7 +6,7 @@ import Networks
 import Objectives
 import Training
 
-package struct MultiPatchSettings: ViewEncoderSettings {
+package struct MultiPatchSettings: ProjectedSettings {
     package var encoder = EncoderSettings(code: 256)
     package var projector = HeadSettings(hidden: [512, 512], width: 128)
     /// Patches of each image, at least 2, and their side in pixels; 0 for the images' own size.
@@ -14,8 +14,8 @@ package struct MultiPatchSettings: ViewEncoderSettings {
     package var patchSize = 0
     /// λ, weight of the similarity.
     package var similarityWeight = 200.0
-    /// ε of the coding rate.
-    package var codingPrecision = 0.2
+    /// ε, the distortion up to which the coding rate codes.
+    package var distortion = 0.2
     package var batchNorm: BatchNormScope = .sync
     package var optimiser = OptimiserSettings.ofViews
 
@@ -28,38 +28,34 @@ package struct MultiPatchSettings: ViewEncoderSettings {
         "patches": "patches of each image, 2 to 256, cropped by data.augmentation.crop",
         "patchSize": "side of patches in pixels; 0 for the images' own size",
         "similarityWeight": "weight of the cosine between a patch and the mean of its image's patches, at least 0",
-        "codingPrecision": "distance at which codes count as different in the coding rate, squared; above 0",
+        "distortion": "distortion up to which the coding rate codes, above 0",
         "batchNorm": BatchNormScope.help,
     ]
 
     package func check() throws {
-        try encoder.check()
-        try projector.check("projector")
+        try checkNetwork()
         try require((2...256).contains(patches), "patches", patches, "2 to 256")
         try require(
             patchSize == 0 || (4...1024).contains(patchSize), "patchSize", patchSize, "0, or 4 to 1024 pixels")
         try require((0...1e6).contains(similarityWeight), "similarityWeight", similarityWeight, "0 to 1000000")
         try require(
-            codingPrecision >= 1e-6 && codingPrecision <= 1e3, "codingPrecision", codingPrecision, "1e-6 to 1000")
+            distortion >= 1e-6 && distortion <= 1e3, "distortion", distortion, "1e-6 to 1000")
         try require(
             projector.width <= 1024, "projector.width", projector.width,
             "at most 1024, because the coding rate takes width³ operations for each patch")
-        try optimiser.check("optimiser")
     }
 }
 
 /// EMP-SSL (Tong et al. 2023): the projections of many patches of an image are near their mean, and those of each patch
 /// fill all directions over the batch, by their coding rate.
-package final class MultiPatch: Method {
+package final class MultiPatch: ProjectedMethod {
     package typealias Settings = MultiPatchSettings
-    package typealias Source = ViewSource
-    package typealias Layer = ProjectedLayer
 
     package static let name = "multiPatch"
 
     private let settings: MultiPatchSettings
     private let model: ParameterGroup
-    private let network: ProjectedEncoder
+    package let network: ProjectedEncoder
 
     package static var defaults: Configuration<MultiPatch> {
         var result = Configuration<MultiPatch>.ofViews
@@ -69,17 +65,15 @@ package final class MultiPatch: Method {
     }
 
     package static func recipe(_ settings: MultiPatchSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        let patches = Array(repeating: try data.augmentationOfViews(for: name), count: settings.patches)
-        return ViewRecipe([ViewGroup(patches, side: settings.patchSize == 0 ? nil : settings.patchSize)])
+        try data.recipe(ofViews: settings.patches, side: settings.patchSize, for: name)
     }
 
     package init(_ settings: MultiPatchSettings, card: ViewCard, _ declare: Declarations) throws {
         self.settings = settings
         try card.check()
+        try card.check(viewSizes: ["patchSize": settings.patchSize])
         (model, network) = try declare.group("model", .descends(settings.optimiser)) {
-            try ProjectedEncoder(
-                $0, settings.encoder, projector: settings.projector, image: card.image,
-                batchNorm: settings.batchNorm, last: .linear(bias: false))
+            try settings.network($0, card: card, last: .linear(bias: false))
         }
     }
 
@@ -96,14 +90,10 @@ package final class MultiPatch: Method {
         return [
             Term("similarity", settings.similarityWeight, similarity, uninformed: -1),
             Term(
-                "coding_rate", 1, try tape.negativeCodingRate(z, precision: settings.codingPrecision),
-                uninformed: -(1 + width / settings.codingPrecision).logarithm / 2),
+                "coding_rate", 1, try tape.negativeCodingRate(z, distortion: settings.distortion),
+                uninformed: -(1 + width / settings.distortion).logarithm / 2),
             try .deviation(of: z, on: tape),
         ]
-    }
-
-    package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [ProjectedLayer]) throws -> [Variable] {
-        try network.features(tape, tape.constant(batch.images), layers)
     }
 
     package func summary(batch: Int) -> (networks: String, objective: String) {

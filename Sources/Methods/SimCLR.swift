@@ -6,7 +6,7 @@ import Networks
 import Objectives
 import Training
 
-package struct SimCLRSettings: ViewEncoderSettings {
+package struct SimCLRSettings: ProjectedSettings {
     package var encoder = EncoderSettings(code: 256)
     package var projector = HeadSettings()
     package var views = ViewCounts()
@@ -27,26 +27,22 @@ package struct SimCLRSettings: ViewEncoderSettings {
     ]
 
     package func check() throws {
-        try encoder.check()
-        try projector.check("projector")
+        try checkNetwork()
         try views.check()
         try require(temperature >= 1e-3 && temperature <= 1e3, "temperature", temperature, "0.001 to 1000")
-        try optimiser.check("optimiser")
     }
 }
 
 /// SimCLR (Chen et al. 2020): the projections of two views of an image are alike, and unlike those of all other images of
 /// the batch. With more views, each is compared with the mean of the image's large views.
-package final class SimCLR: Method {
+package final class SimCLR: ProjectedMethod {
     package typealias Settings = SimCLRSettings
-    package typealias Source = ViewSource
-    package typealias Layer = ProjectedLayer
 
     package static let name = "simclr"
 
     private let settings: SimCLRSettings
     private let model: ParameterGroup
-    private let network: ProjectedEncoder
+    package let network: ProjectedEncoder
 
     package static var defaults: Configuration<SimCLR> { .ofViews }
 
@@ -57,10 +53,12 @@ package final class SimCLR: Method {
     package init(_ settings: SimCLRSettings, card: ViewCard, _ declare: Declarations) throws {
         self.settings = settings
         try card.check()
+        try card.check(viewSizes: [
+            "views.largeSize": settings.views.largeSize,
+            "views.smallSize": settings.views.small > 0 ? settings.views.smallSize : 0,
+        ])
         (model, network) = try declare.group("model", .descends(settings.optimiser)) {
-            try ProjectedEncoder(
-                $0, settings.encoder, projector: settings.projector, image: card.image,
-                batchNorm: settings.batchNorm, last: .normalised(settings.batchNorm))
+            try settings.network($0, card: card, last: .normalised(settings.batchNorm))
         }
     }
 
@@ -80,10 +78,6 @@ package final class SimCLR: Method {
                     temperature: settings.temperature), images.logarithm
             )
         return [Term("contrast", 1, loss, ceiling: ceiling), try .deviation(of: z, on: tape)]
-    }
-
-    package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [ProjectedLayer]) throws -> [Variable] {
-        try network.features(tape, tape.constant(batch.images), layers)
     }
 
     package func summary(batch: Int) -> (networks: String, objective: String) {

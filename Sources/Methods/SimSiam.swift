@@ -6,7 +6,7 @@ import Networks
 import Objectives
 import Training
 
-package struct SimSiamSettings: ViewEncoderSettings {
+package struct SimSiamSettings: ProjectedSettings {
     package var encoder = EncoderSettings(code: 256)
     package var projector = HeadSettings(hidden: [512], width: 512)
     package var predictor = HeadSettings(hidden: [128], width: 512)
@@ -22,34 +22,30 @@ package struct SimSiamSettings: ViewEncoderSettings {
     package static let help = ["batchNorm": BatchNormScope.help]
 
     package func check() throws {
-        try encoder.check()
-        try projector.check("projector")
+        try checkNetwork()
         try predictor.check("predictor")
         try require(
             predictor.width == projector.width, "predictor.width", predictor.width,
             "\(projector.width), as projector.width, because their outputs are compared")
-        try optimiser.check("optimiser")
     }
 }
 
 /// SimSiam (Chen & He 2021): from one view of an image a predictor finds the projection of the other, which gets no
 /// gradient. There are no negatives and no second network.
-package final class SimSiam: Method {
+package final class SimSiam: ProjectedMethod {
     package typealias Settings = SimSiamSettings
-    package typealias Source = ViewSource
-    package typealias Layer = ProjectedLayer
 
     package static let name = "simsiam"
 
     private let settings: SimSiamSettings
     private let model: ParameterGroup
-    private let network: ProjectedEncoder
+    package let network: ProjectedEncoder
     private let predictor: MLP
 
     package static var defaults: Configuration<SimSiam> { .ofViews }
 
     package static func recipe(_ settings: SimSiamSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        ViewRecipe(Array(repeating: try data.augmentationOfViews(for: name), count: 2))
+        try data.recipe(ofViews: 2, for: name)
     }
 
     package init(_ settings: SimSiamSettings, card: ViewCard, _ declare: Declarations) throws {
@@ -58,9 +54,7 @@ package final class SimSiam: Method {
         // The projector's last norm has no scale and shift, and no layer before a norm has a bias, as published.
         (model, (network, predictor)) = try declare.group("model", .descends(settings.optimiser)) { declare in
             (
-                try ProjectedEncoder(
-                    declare, settings.encoder, projector: settings.projector, image: card.image,
-                    batchNorm: settings.batchNorm, last: .normalised(settings.batchNorm)),
+                try settings.network(declare, card: card, last: .normalised(settings.batchNorm)),
                 settings.predictor.network(
                     declare, "predictor", inputs: settings.projector.width, batchNorm: settings.batchNorm,
                     last: .linear(bias: true))
@@ -81,10 +75,6 @@ package final class SimSiam: Method {
             (tape.negativeCosine(p[0], z[1]), 0.5), (tape.negativeCosine(p[1], z[0]), 0.5),
         ])
         return [Term("similarity", 1, loss, uninformed: -1), try .deviation(of: z, on: tape)]
-    }
-
-    package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [ProjectedLayer]) throws -> [Variable] {
-        try network.features(tape, tape.constant(batch.images), layers)
     }
 
     package func summary(batch: Int) -> (networks: String, objective: String) {

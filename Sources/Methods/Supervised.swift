@@ -9,7 +9,7 @@ import Training
 package struct SupervisedSettings: ViewEncoderSettings {
     package var encoder = EncoderSettings(code: 256)
     /// Views of each image in a batch.
-    package var views = 1
+    package var viewsPerImage = 1
     package var batchNorm: BatchNormScope = .sync
     package var optimiser = OptimiserSettings.ofViews
 
@@ -19,12 +19,12 @@ package struct SupervisedSettings: ViewEncoderSettings {
         "encoder": EncoderSettings.self, "optimiser": OptimiserSettings.self,
     ]
     package static let help = [
-        "views": "augmented views of each image in a batch, 1 to 64", "batchNorm": BatchNormScope.help,
+        "viewsPerImage": "augmented views of each image in a batch, 1 to 64", "batchNorm": BatchNormScope.help,
     ]
 
     package func check() throws {
         try encoder.check()
-        try require((1...64).contains(views), "views", views, "1 to 64")
+        try require((1...64).contains(viewsPerImage), "viewsPerImage", viewsPerImage, "1 to 64")
         try optimiser.check("optimiser")
     }
 }
@@ -48,8 +48,7 @@ package final class Supervised: Method {
     package static var defaults: Configuration<Supervised> { .ofViews }
 
     package static func recipe(_ settings: SupervisedSettings, _ data: ViewSettings) -> ViewRecipe {
-        let views = Array(repeating: data.augmentation, count: settings.views)
-        return ViewRecipe([ViewGroup(views)], needsLabels: true)
+        ViewRecipe([ViewGroup(settings.viewsPerImage, of: data.augmentation)], needsLabels: true)
     }
 
     package init(_ settings: SupervisedSettings, card: ViewCard, _ declare: Declarations) throws {

@@ -6,7 +6,7 @@ import Networks
 import Objectives
 import Training
 
-package struct VICRegSettings: ViewEncoderSettings {
+package struct VICRegSettings: ProjectedSettings {
     package var encoder = EncoderSettings(code: 256)
     package var projector = HeadSettings(hidden: [512, 512], width: 512)
     /// λ, μ and ν of the paper, at least 0.
@@ -29,44 +29,38 @@ package struct VICRegSettings: ViewEncoderSettings {
     ]
 
     package func check() throws {
-        try encoder.check()
-        try projector.check("projector")
+        try checkNetwork()
         for (name, weight) in [
             ("invarianceWeight", invarianceWeight), ("varianceWeight", varianceWeight),
             ("covarianceWeight", covarianceWeight),
         ] {
             try require((0...1e6).contains(weight), name, weight, "0 to 1000000")
         }
-        try optimiser.check("optimiser")
     }
 }
 
 /// VICReg (Bardes et al. 2022): projections of two views of an image are equal (invariance), each dimension varies over the
 /// batch (variance), and dimensions don't repeat each other (covariance). There are no negatives.
-package final class VICReg: Method {
+package final class VICReg: ProjectedMethod {
     package typealias Settings = VICRegSettings
-    package typealias Source = ViewSource
-    package typealias Layer = ProjectedLayer
 
     package static let name = "vicreg"
 
     private let settings: VICRegSettings
     private let model: ParameterGroup
-    private let network: ProjectedEncoder
+    package let network: ProjectedEncoder
 
     package static var defaults: Configuration<VICReg> { .ofViews }
 
     package static func recipe(_ settings: VICRegSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        ViewRecipe(Array(repeating: try data.augmentationOfViews(for: name), count: 2))
+        try data.recipe(ofViews: 2, for: name)
     }
 
     package init(_ settings: VICRegSettings, card: ViewCard, _ declare: Declarations) throws {
         self.settings = settings
         try card.check()
         (model, network) = try declare.group("model", .descends(settings.optimiser)) {
-            try ProjectedEncoder(
-                $0, settings.encoder, projector: settings.projector, image: card.image,
-                batchNorm: settings.batchNorm, last: .linear(bias: false))
+            try settings.network($0, card: card, last: .linear(bias: false))
         }
     }
 
@@ -83,10 +77,6 @@ package final class VICReg: Method {
             Term("covariance", settings.covarianceWeight, covariance, uninformed: 0),
             try .deviation(of: z, on: tape),
         ]
-    }
-
-    package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [ProjectedLayer]) throws -> [Variable] {
-        try network.features(tape, tape.constant(batch.images), layers)
     }
 
     package func summary(batch: Int) -> (networks: String, objective: String) {

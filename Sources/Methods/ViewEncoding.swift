@@ -27,12 +27,69 @@ extension Method where Settings: ViewEncoderSettings, Source == ViewSource {
     }
 }
 
+/// The settings of a method whose encoder has a projector on its code.
+package protocol ProjectedSettings: ViewEncoderSettings {
+    var projector: HeadSettings { get }
+    var batchNorm: BatchNormScope { get }
+    var optimiser: OptimiserSettings { get }
+}
+
+extension ProjectedSettings {
+    /// Throws `InputError` where a value of the network or its optimiser is out of its range.
+    func checkNetwork() throws {
+        try encoder.check()
+        try projector.check("projector")
+        try optimiser.check("optimiser")
+    }
+
+    /// Declares the encoder and the projector.
+    /// - Parameter last: the projector's last layer.
+    /// - Throws: `InputError` where the settings don't fit these images.
+    func network(_ declare: Declarations, card: ViewCard, last: MLP.Last) throws -> ProjectedEncoder {
+        try ProjectedEncoder(
+            declare, encoder, projector: projector, image: card.image, batchNorm: batchNorm, last: last)
+    }
+}
+
+/// A method whose features are those of an encoder with a projector.
+package protocol ProjectedMethod: Method where Source == ViewSource, Layer == ProjectedLayer {
+    var network: ProjectedEncoder { get }
+}
+
+extension ProjectedMethod {
+    package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [ProjectedLayer]) throws -> [Variable] {
+        try network.features(tape, tape.constant(batch.images), layers)
+    }
+}
+
 extension ViewCard {
     /// Shape of the images, for networks.
     var image: MapShape { MapShape(height: height, width: width, channels: channels) }
+
+    /// Refuses views of another size than the images', which no encoder takes.
+    /// - Parameter sizes: sides of views by their settings; 0 for the images' own size.
+    /// - Throws: `InputError` that names the setting.
+    func check(viewSizes sizes: KeyValuePairs<String, Int>) throws {
+        for (setting, side) in sizes where side != 0 && (side, side) != (height, width) {
+            throw InputError(
+                "\(setting) is \(side), but images are \(height)x\(width), and the encoder takes only that size: set it "
+                    + "to 0")
+        }
+    }
 }
 
 extension ViewSettings {
+    /// The recipe of views of one size that must not all be alike.
+    /// - Parameters:
+    ///   - side: of the views, in pixels; 0 for the images' own size.
+    ///   - method: its name, for the message.
+    /// - Throws: `InputError` where the augmentation makes no difference between views.
+    func recipe(ofViews count: Int, side: Int = 0, for method: String) throws -> ViewRecipe {
+        ViewRecipe([
+            ViewGroup(count, of: try augmentationOfViews(for: method), side: side == 0 ? nil : side)
+        ])
+    }
+
     /// The augmentation of views that must not all be alike.
     /// - Parameter method: its name, for the message.
     /// - Throws: `InputError` where the augmentation makes no difference between views.

@@ -45,21 +45,11 @@ extension HeadSettings: CustomStringConvertible {
     package var description: String { (hidden.values + [width]).map(String.init).joined(separator: "-") }
 }
 
-/// Widths of layers. A single one is written as a number.
-package struct Widths: Codable, Equatable, Sendable {
+/// Widths of layers.
+package struct Widths: ListSetting {
     package var values: [Int]
 
     package init(_ values: [Int]) { self.values = values }
-
-    package init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        values = try (try? [container.decode(Int.self)]) ?? container.decode([Int].self)
-    }
-
-    package func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        if values.count == 1 { try container.encode(values[0]) } else { try container.encode(values) }
-    }
 }
 
 /// An encoder with a projector on its code, `encoder` and `projector`: the part that methods of several views train.

@@ -34,15 +34,22 @@ extension Matrix {
 
     /// ln of the sum of e^u over each row.
     package func logSumExpOfRows() -> [Double] {
-        (0..<rows).map { r in
-            let row = row(r)
-            var maxima = Vector(repeating: emptyMaximum)
-            row.forEachVector(count: columns, filler: emptyMaximum) { maxima = larger(maxima, $0) }
-            let maximum = maxima.max()
-            var sums = Vector(repeating: 0)
-            row.forEachVector(count: columns, filler: excludedScore) { sums += exponential($0 - maximum) }
-            return Double(maximum) + Double(sums.sum()).logarithm
+        var result = [Double](repeating: 0, count: rows)
+        result.withUnsafeMutableBufferPointer { result in
+            guard let result = result.baseAddress else { return }
+            inParallel(rows, elements: columns) { part in
+                for r in part {
+                    let row = row(r)
+                    var maxima = Vector(repeating: emptyMaximum)
+                    row.forEachVector(count: columns, filler: emptyMaximum) { maxima = larger(maxima, $0) }
+                    let maximum = maxima.max()
+                    var sums = Vector(repeating: 0)
+                    row.forEachVector(count: columns, filler: excludedScore) { sums += exponential($0 - maximum) }
+                    result[r] = Double(maximum) + Double(sums.sum()).logarithm
+                }
+            }
         }
+        return result
     }
 
     /// Replaces every score u of row r and column c by scale·(e^(u - rowOffsets[r]) + e^(u - columnOffsets[c])).

@@ -60,7 +60,13 @@ package final class TrainingRun<M: Method> {
             return result
         }
         model = try opening.model(configuration, for: data, from: checkpoint, device: device)
-        if checkpoint == nil, let encoder { try opening.start(model, from: encoder) }
+        if let encoder {
+            if let checkpoint {
+                if ranks.isFirst { warn("--init is left out: the run goes on from its own step \(checkpoint.step)") }
+            } else {
+                try opening.start(model, from: encoder)
+            }
+        }
         let engine = try GradientEngine(model.store, ranks: ranks, exchange: configuration.exchange)
         if ranks.isFirst { for note in engine.notes { warn(note) } }
         stepper = Stepper(model, engine, configuration.run, ranks: ranks) { try data.batch($0, device: device) }

@@ -115,7 +115,7 @@ import Testing
         }
         refused({ $0.nesterov = true }, "optimiser.nesterov", "kind is adam", "sgd and lars")
         refused({ ($0.kind, $0.beta2) = (.sgd, 0.5) }, "optimiser.beta2", "kind is sgd", "only for adam")
-        refused({ ($0.kind, $0.trust) = (.sgd, 0.5) }, "optimiser.trust", "only for lars")
+        refused({ ($0.kind, $0.trustCoefficient) = (.sgd, 0.5) }, "optimiser.trustCoefficient", "only for lars")
         refused({ $0.clip = false }, "optimiser.clip", "only for lars")
         refused({ $0.weightDecay = -1 }, "optimiser.weightDecay is -1", "0 to 1000")
         refused({ ($0.kind, $0.momentum) = (.sgd, 1) }, "optimiser.momentum is 1", "0..<1")

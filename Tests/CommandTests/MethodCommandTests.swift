@@ -18,7 +18,7 @@ final class MethodCommandTests: CommandTestCase {
             "simsiam", ["projector.hidden=8", "projector.width=5", "predictor.hidden=8", "predictor.width=5"],
             "code,projection", [3, 5]
         ),
-        ("supervised", ["views=2"], "code,logits", [3, 4]),
+        ("supervised", ["viewsPerImage=2"], "code,logits", [3, 4]),
         ("multiPatch", ["patches=3", "projector.hidden=8", "projector.width=5"], "code,conv", [3, 7 * 7 * 6]),
         ("barlowTwins", ["projector.hidden=8", "projector.width=5"], "code,fc", [3, 12]),
         ("vicreg", ["projector.hidden=8", "projector.width=5"], "code,projection", [3, 5]),
@@ -112,12 +112,27 @@ final class MethodCommandTests: CommandTestCase {
                 try Data(contentsOf: URL(fileURLWithPath: path("byol-\(layer).npy"))),
                 try Data(contentsOf: URL(fileURLWithPath: path("tuned-\(layer).npy"))))
         }
+        let again = try run(other + ["--resume"])
+        XCTAssertEqual(again.status, 0, again.errors)
+        XCTAssertTrue(again.errors.contains("--init is left out: the run goes on from its own step 0"), again.errors)
         try assertRefused(
             other.map { $0 == path("tuned") ? path("none") : $0 == path("byol") ? path("data") : $0 }
                 + settings.flatMap { ["--set", $0] }, ["--init is \(path("data")), which has no checkpoint"])
         try assertRefused(
             other.map { $0 == path("tuned") ? path("none") : $0 } + ["--set", "encoder.kind=fullyConnected"],
             ["has none of the encoder's arrays"])
+    }
+
+    /// An encoder takes images of one size.
+    func testViewsOfAnotherSizeAreRefused() throws {
+        for (method, settings, message) in [
+            ("simclr", ["views.small=2", "views.smallSize=14"], "views.smallSize is 14, but images are 28x28"),
+            ("simclr", ["views.largeSize=24"], "views.largeSize is 24, but images are 28x28"),
+            ("multiPatch", ["patchSize=12"], "patchSize is 12, but images are 28x28"),
+        ] {
+            try assertRefused(arguments(method, settings, steps: 1), [message, "set it to 0"])
+        }
+        try succeed(arguments("simclr", ["views.small=2", "views.smallSize=28", "views.largeSize=28"], steps: 1))
     }
 
     func testViewsThatCannotDifferAreRefused() throws {

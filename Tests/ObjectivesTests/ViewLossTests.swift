@@ -50,18 +50,18 @@ import Testing
         let tape = tape(images)
         // Columns of ±1 with correlation 0: bit c of the row's index.
         let independent = rows(tape, images, width) { r, c in r >> c & 1 == 0 ? 1 : -1 }
-        #expect(abs(value(try tape.barlowTwins(independent, independent, redundancy: 0.0051))) < 1e-4)
+        #expect(abs(value(try tape.barlowTwins(independent, independent, redundancyWeight: 0.0051))) < 1e-4)
         // Var/(var + 1e-5) on the diagonal, for columns of a small deviation.
         let small = rows(tape, images, width) { r, c in r >> c & 1 == 0 ? 0.01 : -0.01 }
         let ratio = 1e-4 / (1e-4 + 1e-5)
-        let ofSmall = value(try tape.barlowTwins(small, small, redundancy: 0.0051))
+        let ofSmall = value(try tape.barlowTwins(small, small, redundancyWeight: 0.0051))
         #expect(abs(ofSmall - Double(width) * (1 - ratio) * (1 - ratio)) < 1e-4)
         let constant = rows(tape, images, width) { _, _ in 0.3 }
-        #expect(abs(value(try tape.barlowTwins(constant, constant, redundancy: 0.0051)) - Double(width)) < 1e-4)
+        #expect(abs(value(try tape.barlowTwins(constant, constant, redundancyWeight: 0.0051)) - Double(width)) < 1e-4)
         // All dimensions equal: λ·D·(D - 1).
         let equal = rows(tape, images, width) { r, _ in r & 1 == 0 ? 1 : -1 }
         let expected = 0.0051 * Double(width * (width - 1))
-        #expect(abs(value(try tape.barlowTwins(equal, equal, redundancy: 0.0051)) - expected) < 1e-3)
+        #expect(abs(value(try tape.barlowTwins(equal, equal, redundancyWeight: 0.0051)) - expected) < 1e-3)
     }
 
     /// 25·(1 - sqrt(1e-4)) = 24.75 with the published weights.
@@ -83,9 +83,9 @@ import Testing
         for (width, images, spread, collapsed) in [(128, 256, -114.67, -3.232), (1024, 100, -197.75, -4.271)] {
             let tape = tape(images)
             let orthogonal = rows(tape, images, width) { r, c in r % width == c ? 1 : 0 }
-            #expect(abs(value(try tape.negativeCodingRate([orthogonal], precision: 0.2)) - spread) < 0.01)
+            #expect(abs(value(try tape.negativeCodingRate([orthogonal], distortion: 0.2)) - spread) < 0.01)
             let equal = rows(tape, images, width) { _, c in c == 0 ? 1 : 0 }
-            #expect(abs(value(try tape.negativeCodingRate([equal, equal], precision: 0.2)) - collapsed) < 0.001)
+            #expect(abs(value(try tape.negativeCodingRate([equal, equal], distortion: 0.2)) - collapsed) < 0.001)
         }
     }
 
@@ -102,7 +102,10 @@ import Testing
         let unit = tape.unitRows(z)
         #expect(try value(tape.ntXent(unit, unit, temperature: 0.5)).isNaN)
         #expect(try value(tape.contrastWithMeans(large: [unit, unit], small: [], temperature: 0.5)).isNaN)
-        #expect(try value(tape.barlowTwins(z, z, redundancy: 0.1)).isNaN)
+        #expect(try value(tape.barlowTwins(z, z, redundancyWeight: 0.1)).isNaN)
         #expect(value(tape.negativeCosine(z, z)).isNaN)
+        #expect(value(tape.meanSquaredDifference(z, z)).isNaN)
+        #expect(try value(tape.varianceAndCovariance([z, z]).covariance).isNaN)
+        #expect(try value(tape.negativeCodingRate([unit], distortion: 0.2)).isNaN)
     }
 }

@@ -122,14 +122,14 @@ final class MethodLawTests: XCTestCase {
         let found = [relativeDistance(try flat(gradients(rounded, World.ranks)), first)] + distances(split, alone)
         // The largest effect of some perturbations; of more where the first few were all smaller than the ranks'.
         var bounds = [0.0, 0, 0, 0]
-        for number in 0..<16 where number < 4 || zip(found, bounds).contains(where: { $0 > max(2 * $1, 5e-6) }) {
+        for number in 0..<16 where number < 4 || zip(found, bounds).contains(where: { $0 > max(2 * $1, 1e-6) }) {
             let perturbed = try flat(gradients(rounded, SingleRank(), perturbation: number))
             let other = try runAlone(rounded, "\(name)-\(number)", perturbation: number)
             bounds = zip(bounds, [relativeDistance(perturbed, first)] + distances(other, alone)).map(max)
         }
         for (what, (distance, bound)) in zip(["gradients", "losses", "parameters", "states"], zip(found, bounds)) {
             // Roundings may hide the perturbation. What float32 sums leave stays.
-            XCTAssertLessThanOrEqual(distance, max(2 * bound, 5e-6), "\(what), \(label)")
+            XCTAssertLessThanOrEqual(distance, max(2 * bound, 1e-6), "\(what), \(label)")
         }
         // It is another arithmetic: not what float32 gives.
         let float: Configuration<M> = try configuration(row, ["steps=50"])

@@ -88,7 +88,7 @@ struct MethodSize {
                 .simclr, "views",
                 ["projector.hidden=12", "projector.width=6", "views.large=3", "views.small=2"]),
             Row(.multiPatch, "small", ["projector.hidden=12", "projector.width=6", "patches=3"]),
-            Row(.supervised, "small", ["views=2"]),
+            Row(.supervised, "small", ["viewsPerImage=2"]),
             Row(
                 .factorVAE, "small",
                 [

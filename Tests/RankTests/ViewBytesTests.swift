@@ -49,7 +49,7 @@ final class ViewBytesTests: XCTestCase {
         }
         // Two batch norms, forward and backward, and the correlations.
         try check("Barlow Twins", views: 2, summed: 2 * 8 * (2 * d + 1 + 2 * d) + 4 * d * d) {
-            try $0.barlowTwins($1[0], $1[1], redundancy: 0.1)
+            try $0.barlowTwins($1[0], $1[1], redundancyWeight: 0.1)
         }
         try check("VICReg", views: 2, summed: 8 * 2 * d + 4 * 2 * d * d) { tape, inputs in
             let terms = try tape.varianceAndCovariance(inputs)
@@ -58,7 +58,7 @@ final class ViewBytesTests: XCTestCase {
             ])
         }
         try check("coding rate", views: 3, summed: 3 * 4 * d * d) { tape, inputs in
-            try tape.negativeCodingRate(inputs.map(tape.unitRows), precision: 0.2)
+            try tape.negativeCodingRate(inputs.map(tape.unitRows), distortion: 0.2)
         }
         try check("SimSiam and BYOL", views: 2) { $0.negativeCosine($1[0], $1[1]) }
         try check("cross-entropy", views: 1, summed: 8) {

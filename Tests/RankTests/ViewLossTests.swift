@@ -75,7 +75,7 @@ final class ViewLossTests: XCTestCase {
             return rows.map { row in row.indices.map { (row[$0] - means[$0]) / deviations[$0] } }
         }
         try LossCheck(widths: [5, 5])("Barlow Twins") {
-            try $0.barlowTwins($1[0], $1[1], redundancy: 0.3)
+            try $0.barlowTwins($1[0], $1[1], redundancyWeight: 0.3)
         } reference: { inputs in
             let (a, b) = (standardised(inputs[0]), standardised(inputs[1]))
             var loss = 0.0
@@ -134,7 +134,7 @@ final class ViewLossTests: XCTestCase {
     func testCodingRateEqualsItsDefinition() throws {
         // ln det of a 2 x 2 matrix, by hand
         try LossCheck(widths: [2, 2, 2])("coding rate") { tape, inputs in
-            try tape.negativeCodingRate(inputs.map(tape.unitRows), precision: 0.2)
+            try tape.negativeCodingRate(inputs.map(tape.unitRows), distortion: 0.2)
         } reference: { inputs in
             mean(
                 inputs.map { rows in

@@ -65,7 +65,7 @@ struct ConfigurationTests {
         "objective.prior.distribution": .string("normal"), "objective.prior.penalty": .number(0.5),
         "objective.prior.optimiser.kind": .string("sgd"), "objective.prior.optimiser.momentum": .number(0.8),
         "objective.prior.optimiser.nesterov": .boolean(true), "objective.prior.optimiser.weightDecay": .number(1e-3),
-        "objective.prior.optimiser.trust": .number(0.01), "objective.prior.optimiser.clip": .boolean(false),
+        "objective.prior.optimiser.trustCoefficient": .number(0.01), "objective.prior.optimiser.clip": .boolean(false),
         "objective.prior.optimiser.rate": .number(1e-3), "objective.prior.optimiser.beta1": .number(0.5),
         "objective.prior.optimiser.beta2": .number(0.99), "objective.prior.optimiser.epsilon": .number(1e-6),
         "objective.prior.optimiser.schedule": .string("cosine"),
@@ -73,7 +73,7 @@ struct ConfigurationTests {
         "critic.normalisation": .string("layerNorm"), "critic.units": .integer(1024), "batchNorm": .string("local"),
         "optimiser.kind": .string("sgd"), "optimiser.momentum": .number(0.8),
         "optimiser.nesterov": .boolean(true), "optimiser.weightDecay": .number(1e-3),
-        "optimiser.trust": .number(0.01), "optimiser.clip": .boolean(false),
+        "optimiser.trustCoefficient": .number(0.01), "optimiser.clip": .boolean(false),
         "optimiser.rate": .number(1e-3),
         "optimiser.beta1": .number(0.5), "optimiser.beta2": .number(0.99), "optimiser.epsilon": .number(1e-6),
         "optimiser.schedule": .string("cosine"), "optimiser.warmupSteps": .integer(0), "batch": .integer(64),
@@ -85,7 +85,7 @@ struct ConfigurationTests {
 
     /// The settings that a setting needs beside it: the kind of optimiser that has it.
     private func base(of path: String) -> [JSONValue] {
-        for (setting, kind) in ["momentum": "sgd", "nesterov": "sgd", "trust": "lars", "clip": "lars"]
+        for (setting, kind) in ["momentum": "sgd", "nesterov": "sgd", "trustCoefficient": "lars", "clip": "lars"]
         where path.hasSuffix("optimiser.\(setting)") {
             return [.leaf(path.dropLast(setting.count) + "kind", .string(kind))]
         }

@@ -142,16 +142,13 @@ package struct RandomCutout: SettingsTree {
 
 /// A probability, one for all views, or one each for the views in turn: with `[1, 0.1]` it is 1 for the first view,
 /// the third, and so on.
-package struct ViewProbability: Codable, Equatable, Sendable, ExpressibleByFloatLiteral,
-    ExpressibleByIntegerLiteral, CustomStringConvertible
+package struct ViewProbability: ListSetting, ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral,
+    CustomStringConvertible
 {
-    /// At least one.
-    private let values: [Double]
+    /// At least one, as `check` sees to.
+    package let values: [Double]
 
-    package init(_ values: [Double]) {
-        precondition(!values.isEmpty, "a probability of no view")
-        self.values = values
-    }
+    package init(_ values: [Double]) { self.values = values }
 
     package init(floatLiteral value: Double) { self.init([value]) }
     package init(integerLiteral value: Int) { self.init([Double(value)]) }
@@ -167,23 +164,7 @@ package struct ViewProbability: Codable, Equatable, Sendable, ExpressibleByFloat
     package var description: String { values.count == 1 ? "\(values[0])" : "\(values)" }
 
     func check(_ name: String) throws {
-        try require(values.allSatisfy { $0 >= 0 && $0 <= 1 }, name, self, Self.expectation)
+        try require(!values.isEmpty && values.allSatisfy { $0 >= 0 && $0 <= 1 }, name, self, Self.expectation)
         try require(values.count <= 1024, name, "a list of \(values.count)", "a list of at most 1024")
-    }
-
-    /// A number, or a list of numbers.
-    package init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let number = try? container.decode(Double.self)
-        let values = try number.map { [$0] } ?? container.decode([Double].self)
-        guard !values.isEmpty else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "an empty list")
-        }
-        self.init(values)
-    }
-
-    package func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        if values.count == 1 { try container.encode(values[0]) } else { try container.encode(values) }
     }
 }

@@ -34,10 +34,15 @@ package struct ViewCounts: SettingsTree {
 
     /// The groups of views, large ones first; one group where both sizes are the same.
     package func groups(_ augmentation: Augmentation) -> [ViewGroup] {
-        let views =
-            Array(repeating: augmentation, count: large) + Array(repeating: augmentation.ofSmallView, count: small)
-        let sides = [largeSize, smallSize].map { $0 == 0 ? nil : $0 }
-        guard counts.count == 2 else { return [ViewGroup(views, side: sides[0])] }
-        return [ViewGroup(Array(views[..<large]), side: sides[0]), ViewGroup(Array(views[large...]), side: sides[1])]
+        func side(_ size: Int) -> Int? { size == 0 ? nil : size }
+        let small = augmentation.ofSmallView
+        guard counts.count == 2 else {
+            let views = Array(repeating: augmentation, count: large) + Array(repeating: small, count: self.small)
+            return [ViewGroup(views, side: side(largeSize))]
+        }
+        return [
+            ViewGroup(large, of: augmentation, side: side(largeSize)),
+            ViewGroup(self.small, of: small, side: side(smallSize)),
+        ]
     }
 }

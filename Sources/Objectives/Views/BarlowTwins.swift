@@ -17,8 +17,8 @@ extension Tape {
     /// - Parameters:
     ///   - first: vectors of the first views, [n, D], a row for each of this rank's images.
     ///   - second: those of the second views.
-    ///   - redundancy: λ.
-    package func barlowTwins(_ first: Variable, _ second: Variable, redundancy: Double) throws -> Variable {
+    ///   - redundancyWeight: λ.
+    package func barlowTwins(_ first: Variable, _ second: Variable, redundancyWeight: Double) throws -> Variable {
         let width = first.shape[1]
         let (one, zero) = (
             constant(device.tensor([width], filledWith: 1)), constant(device.tensor([width], filledWith: 0))
@@ -39,13 +39,13 @@ extension Tape {
         for i in 0..<width {
             let row = slope.matrix.row(i)
             let diagonal = Double(row[i])
-            loss += (1 - diagonal) * (1 - diagonal) - redundancy * diagonal * diagonal
+            loss += (1 - diagonal) * (1 - diagonal) - redundancyWeight * diagonal * diagonal
             var squares: Float = 0
             for j in 0..<width {
                 squares += row[j] * row[j]
-                row[j] *= Float(2 * redundancy)
+                row[j] *= Float(2 * redundancyWeight)
             }
-            loss += redundancy * Double(squares)
+            loss += redundancyWeight * Double(squares)
             row[i] = Float(-2 * (1 - diagonal))
         }
         slope.scale(by: 1 / images)

@@ -15,10 +15,10 @@ extension Tape {
     ///
     /// - Parameters:
     ///   - views: unit vectors of each view, [n, D] each, a row for each of this rank's images.
-    ///   - precision: ε, above 0.
-    package func negativeCodingRate(_ views: [Variable], precision: Double) throws -> Variable {
+    ///   - distortion: ε, above 0.
+    package func negativeCodingRate(_ views: [Variable], distortion: Double) throws -> Variable {
         let width = views[0].shape[1]
-        let factor = Double(width) / (Double(max(shares.total, 1)) * precision)  // α
+        let factor = Double(width) / (Double(max(shares.total, 1)) * distortion)  // α
         let grams = device.tensor([views.count * width, width])
         let operands = views.map { device.operand($0.value) }
         for (k, operand) in operands.enumerated() {
@@ -26,6 +26,10 @@ extension Tape {
                 operand.transposed, operand, into: grams.matrix[rows: k * width..<(k + 1) * width])
         }
         try ranks.sum(grams.elements)
+        // LAPACK would refuse it, which ends a run; a loss that isn't finite only ends the step.
+        guard grams.isFinite else {
+            return recordLoss(.nan, gradients: views.map { ($0, device.tensor($0.shape, filledWith: .nan)) })
+        }
         grams.scale(by: Float(factor))
 
         var rate = 0.0

@@ -1,5 +1,5 @@
 // The contrastive loss of any number of views: each view of an image against the mean of the image's large views, with
-// other images' means as negatives. One large view and its positive need no more than two views.
+// other images' means as negatives.
 
 import Autodiff
 import Collectives
