@@ -75,10 +75,25 @@ extension Tape {
     }
 
     /// Convolution without bias. x is [n, H, W, I], w [O, I, k, k]; y is [n, H', W', O].
-    package func convolution(_ x: Variable, weight w: Variable, stride: Int, padding: Int) throws -> Variable {
+    /// - Parameters:
+    ///   - padding: pixels around x.
+    ///   - rest: those below and on the right, if there are not as many. With fewer, the last rows and columns of y aren't
+    ///     computed.
+    package func convolution(
+        _ x: Variable, weight w: Variable, stride: Int, padding: Int, rest: (below: Int, right: Int)? = nil
+    ) throws -> Variable {
+        // A product of pixels is faster than oneDNN's kernels for 1x1 and a stride, which in 2.6 also write past the end
+        // of their scratch memory where the channels aren't a multiple of 8.
+        if w.shape[2] == 1 && padding == 0 {
+            return try linear(sampled(x, step: stride), weight: reshape(w, [w.shape[0], w.shape[1]]))
+        }
+        // Of a kernel over a map of 1x1, only the middle is on the map.
+        if x.shape[1] == 1 && x.shape[2] == 1 && w.shape[2] == 2 * padding + 1 && rest == nil {
+            return try linear(x, weight: middle(w))
+        }
         let shape = ConvolutionShape(
             images: x.shape[0], height: x.shape[1], width: x.shape[2], inputChannels: x.shape[3],
-            outputChannels: w.shape[0], kernel: w.shape[2], stride: stride, padding: padding)
+            outputChannels: w.shape[0], kernel: w.shape[2], stride: stride, padding: padding, rest: rest)
         let y = device.tensor(shape.output)
         let kernel = shape.images > 0 ? try device.convolution(shape) : nil  // a rank may have no image
         let input = device.operand(x.value)
@@ -98,6 +113,33 @@ extension Tape {
             guard needsGradient(x) else { return }
             let dx = device.tensor(x.shape)
             try kernel.backward(gradient, w.value, intoInput: dx)
+            pass(dx, to: x)
+        }
+    }
+
+    /// The middle of kernels of odd side: [O, I, k, k] to [O, I].
+    package func middle(_ w: Variable) -> Variable {
+        let taps = w.shape[2] * w.shape[3]
+        let y = device.tensor([w.shape[0], w.shape[1]])
+        for i in 0..<y.count { y.base[i] = w.value.base[i * taps + taps / 2] }
+        return record(y, from: [w]) { [unowned self] dy in
+            pass(to: w) { dw, adding in
+                if !adding { dw.fill(0) }
+                for i in 0..<dy.count { dw.base[i * taps + taps / 2] += dy.base[i] }
+            }
+        }
+    }
+
+    /// Every `step`-th pixel, each way: [n, H, W, C] to [n, ⌈H/step⌉, ⌈W/step⌉, C].
+    package func sampled(_ x: Variable, step: Int) -> Variable {
+        guard step > 1 else { return x }
+        func count(_ size: Int) -> Int { (size + step - 1) / step }
+        let y = device.tensor([x.shape[0], count(x.shape[1]), count(x.shape[2]), x.shape[3]])
+        y.setToSamples(of: x.value, step: step)
+        return record(y, from: [x]) { [unowned self] dy in
+            guard needsGradient(x) else { return }
+            let dx = device.tensor(x.shape)
+            dx.setToGradient(ofSamples: dy, step: step)
             pass(dx, to: x)
         }
     }

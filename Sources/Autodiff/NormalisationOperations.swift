@@ -30,12 +30,14 @@ extension Tape {
     /// y = scale·(x - mean)/sqrt(variance + 1e-5) + shift by channel, then max(y, 0) when rectified
     /// (Ioffe & Szegedy 2015). x is [..., C]; rows are all other axes. Collective in `sync` scope.
     ///
-    /// - Parameter fixed: statistics to use instead of the batch's.
+    /// - Parameters:
+    ///   - skip: added before the rectifier, of x's shape: the end of a residual block (He et al. 2016, equation 1).
+    ///   - fixed: statistics to use instead of the batch's.
     /// - Returns: y, and the batch's statistics with their number of rows; the variance is the biased one. nil where
     ///   the statistics are fixed, or an earlier micro-batch has returned them.
     package func batchNorm(
         _ x: Variable, scale: Variable, shift: Variable, rectified: Bool, scope: BatchNormScope,
-        fixed: ChannelStatistics? = nil
+        adding skip: Variable? = nil, fixed: ChannelStatistics? = nil
     ) throws -> (y: Variable, batch: (statistics: ChannelStatistics, rows: Int)?) {
         let input = x.value.matrix
         let channels = input.columns
@@ -64,10 +66,11 @@ extension Tape {
         let factor = zip(scale.value.elements, inverse).map { $0 * $1 }
         let offset = (0..<channels).map { shift.value.base[$0] - statistics.mean[$0] * factor[$0] }
         let y = device.tensor(x.shape)
-        y.matrix.setAffine(of: input, scale: factor, shift: offset, rectified: rectified)
-        device.timeline?.count(bytes: 3 * 4 * y.count)
+        y.matrix.setAffine(
+            of: input, scale: factor, shift: offset, rectified: rectified, adding: skip?.value.matrix)
+        device.timeline?.count(bytes: (skip == nil ? 3 : 4) * 4 * y.count)
 
-        let result = record(y, from: [x, scale, shift]) { [unowned self] dy in
+        let result = record(y, from: [x, scale, shift] + (skip.map { [$0] } ?? [])) { [unowned self] dy in
             let gradient = dy.matrix
             // own = [sum of dy, sum of dy·(x - mean)] over this rank's rows; total over all rows of the statistics
             let own = gradient.maskAndSum(
@@ -97,9 +100,12 @@ extension Tape {
             let constant = (0..<channels).map { c in
                 -factor[c] * Float(total[c] / count) - slope[c] * statistics.mean[c]
             }
-            gradient.combine(with: x.value.matrix, factor, slope, constant)
+            // The gradient by the skip is the masked dy itself.
+            let dx = skip.map(needsGradient) ?? false ? device.tensor(x.shape) : dy
+            dx.matrix.setCombination(of: gradient, factor, with: x.value.matrix, slope, constant)
             device.timeline?.count(bytes: 7 * 4 * y.count)
-            pass(dy, to: x)
+            pass(dx, to: x)
+            if let skip { pass(dy, to: skip) }
         }
         return (result, isNew ? (statistics, rows) : nil)
     }

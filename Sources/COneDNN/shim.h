@@ -53,14 +53,15 @@ static inline void memory_description_destroy(MemoryDescription description) {
 #endif
 }
 
-/// A convolution and its two gradients. Strides and padding are two numbers each; without dilation and bias.
+/// A convolution and its two gradients. Strides, padding above and on the left, and padding below and on the right are two
+/// numbers each; without dilation and bias.
 typedef enum { convolution_forward, convolution_input_gradient, convolution_weight_gradient } ConvolutionPass;
 
 /// - hint: the description of the forward pass, for gradients.
 static inline dnnl_status_t convolution_description_create(
     dnnl_primitive_desc_t *result, dnnl_engine_t engine, ConvolutionPass pass, MemoryDescription input,
     MemoryDescription weights, MemoryDescription output, const dnnl_dims_t strides, const dnnl_dims_t padding,
-    const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attributes
+    const dnnl_dims_t padding_after, const_dnnl_primitive_desc_t hint, const_dnnl_primitive_attr_t attributes
 ) {
     const dnnl_alg_kind_t direct = dnnl_convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
@@ -69,13 +70,15 @@ static inline dnnl_status_t convolution_description_create(
     case convolution_forward:
         return dnnl_convolution_forward_primitive_desc_create(
             result, engine, dnnl_forward_training, direct, input, weights, NULL, output, strides, dilation, padding,
-            padding, attributes);
+            padding_after, attributes);
     case convolution_input_gradient:
         return dnnl_convolution_backward_data_primitive_desc_create(
-            result, engine, direct, input, weights, output, strides, dilation, padding, padding, hint, attributes);
+            result, engine, direct, input, weights, output, strides, dilation, padding, padding_after, hint,
+            attributes);
     case convolution_weight_gradient:
         return dnnl_convolution_backward_weights_primitive_desc_create(
-            result, engine, direct, input, weights, NULL, output, strides, dilation, padding, padding, hint, attributes);
+            result, engine, direct, input, weights, NULL, output, strides, dilation, padding, padding_after, hint,
+            attributes);
     }
     return dnnl_invalid_arguments;
 #else
@@ -84,15 +87,15 @@ static inline dnnl_status_t convolution_description_create(
     switch (pass) {
     case convolution_forward:
         status = dnnl_convolution_forward_desc_init(
-            &operation, dnnl_forward_training, direct, input, weights, NULL, output, strides, padding, padding);
+            &operation, dnnl_forward_training, direct, input, weights, NULL, output, strides, padding, padding_after);
         break;
     case convolution_input_gradient:
         status = dnnl_convolution_backward_data_desc_init(
-            &operation, direct, input, weights, output, strides, padding, padding);
+            &operation, direct, input, weights, output, strides, padding, padding_after);
         break;
     case convolution_weight_gradient:
         status = dnnl_convolution_backward_weights_desc_init(
-            &operation, direct, input, weights, NULL, output, strides, padding, padding);
+            &operation, direct, input, weights, NULL, output, strides, padding, padding_after);
         break;
     }
     if (status != dnnl_success) return status;

@@ -5,7 +5,12 @@ import Tensors
 package enum Initialisation {
     /// Uniform in ±1/sqrt(fanIn), the default of PyTorch's linear and convolution layers.
     case uniform(fanIn: Int)
+    case normal(deviation: Float)
     case constant(Float)
+    /// For filters [O, I, k, k], k odd: of the first min(O, I), filter i is 1 at the centre of channel i and 0 elsewhere,
+    /// so that it passes that channel unchanged (Zagoruyko & Komodakis 2017, "DiracNets"). The others are uniform in
+    /// ±1/sqrt(fanIn).
+    case identityFilters(fanIn: Int)
 }
 
 /// A named array that training changes. Its value and gradient are views of its set's flat memory.
@@ -35,10 +40,13 @@ package final class Parameter {
 /// A named array that isn't trained but belongs in the checkpoint, such as a running mean.
 package final class StateArray {
     package let name: String
+    package let shape: [Int]
     package var values: [Float]
 
-    init(_ name: String, _ values: [Float]) {
+    init(_ name: String, _ values: [Float], shape: [Int]) {
+        precondition(values.count == shape.reduce(1, *), "\(values.count) values of \(name) for shape \(shape)")
         self.name = name
+        self.shape = shape
         self.values = values
     }
 }
@@ -107,8 +115,11 @@ package final class Declarations {
         return parameter
     }
 
-    package func state(_ name: String, _ values: [Float]) -> StateArray {
-        let state = StateArray((path + [name]).joined(separator: "."), values)
+    /// - Parameters:
+    ///   - values: the start.
+    ///   - shape: nil for one axis.
+    package func state(_ name: String, _ values: [Float], shape: [Int]? = nil) -> StateArray {
+        let state = StateArray((path + [name]).joined(separator: "."), values, shape: shape ?? [values.count])
         contents.states.append(state)
         return state
     }

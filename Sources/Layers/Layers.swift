@@ -31,11 +31,27 @@ package struct Conv2D {
     private let stride: Int
     private let padding: Int
 
+    /// The start of the weights.
+    package enum Start {
+        /// PyTorch's default for the layer.
+        case uniform
+        /// Normal of variance 2/(outputs·kernel²), as in torchvision's residual networks (He et al. 2015, equation 14).
+        case normal
+        /// The first filters pass an input channel each, as `Initialisation.identityFilters`.
+        case identity
+    }
+
     package init(
-        _ declare: Declarations, _ name: String, inputs: Int, outputs: Int, kernel: Int, stride: Int, padding: Int
+        _ declare: Declarations, _ name: String, inputs: Int, outputs: Int, kernel: Int, stride: Int, padding: Int,
+        start: Start = .uniform
     ) {
-        weight = declare.within(name).parameter(
-            "weight", [outputs, inputs, kernel, kernel], .uniform(fanIn: inputs * kernel * kernel))
+        let initialisation: Initialisation =
+            switch start {
+            case .uniform: .uniform(fanIn: inputs * kernel * kernel)
+            case .normal: .normal(deviation: (2 / Float(outputs * kernel * kernel)).squareRoot())
+            case .identity: .identityFilters(fanIn: inputs * kernel * kernel)
+            }
+        weight = declare.within(name).parameter("weight", [outputs, inputs, kernel, kernel], initialisation)
         self.stride = stride
         self.padding = padding
     }
@@ -44,6 +60,17 @@ package struct Conv2D {
         try tape.piece(weight.layer) {
             try tape.convolution(x, weight: tape.use(weight), stride: stride, padding: padding)
         }
+    }
+
+    /// Max pool of windows of 2x2 after the convolution: [n, H, W, inputs] to [n, H'/2, W'/2, outputs], rounded down.
+    /// Stride and padding are 1. At an odd edge, outputs in no window aren't computed.
+    package func pooled(_ tape: Tape, _ x: Variable) throws -> Variable {
+        precondition(stride == 1 && padding == 1 && weight.shape[2] == 3, "\(weight.layer) changes the map's size")
+        let rest = (below: 1 - x.shape[1] % 2, right: 1 - x.shape[2] % 2)
+        let y = try tape.piece(weight.layer) {
+            try tape.convolution(x, weight: tape.use(weight), stride: stride, padding: padding, rest: rest)
+        }
+        return tape.piece("\(weight.layer) pool") { tape.maxPool(y, window: 2, stride: 2) }
     }
 }
 
@@ -66,6 +93,32 @@ package struct TransposedConv2D {
     package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
         try tape.piece(weight.layer) {
             try tape.transposedConvolution(x, weight: tape.use(weight), stride: stride, padding: padding)
+        }
+    }
+}
+
+/// A 2-d convolution without bias whose weights never move: [n, H, W, inputs] to [n, H', W', outputs]. No gradient
+/// passes.
+package struct FixedConv2D {
+    private let weight: StateArray
+    private let layer: String
+
+    /// - Parameters:
+    ///   - weight: [outputs, inputs, kernel, kernel], flat.
+    package init(
+        _ declare: Declarations, _ name: String, inputs: Int, outputs: Int, kernel: Int, weight: [Float]
+    ) {
+        let declare = declare.within(name)
+        layer = declare.name
+        self.weight = declare.state("weight", weight, shape: [outputs, inputs, kernel, kernel])
+    }
+
+    /// - Parameter x: data, not the output of a layer that moves.
+    package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
+        precondition(!tape.needsGradient(x), "\(layer) passes no gradient")
+        return try tape.piece(layer) {
+            let weight = tape.constant(tape.device.tensor(weight.shape, weight.values))
+            return try tape.convolution(x, weight: weight, stride: 1, padding: 0)
         }
     }
 }
@@ -105,7 +158,8 @@ package struct BatchNorm {
     }
 
     /// Collective in training with `sync` scope. In training the running statistics move when the tape settles.
-    package func callAsFunction(_ tape: Tape, _ x: Variable) throws -> Variable {
+    /// - Parameter skip: added before the rectifier, of x's shape.
+    package func callAsFunction(_ tape: Tape, _ x: Variable, adding skip: Variable? = nil) throws -> Variable {
         let fixed =
             tape.mode == .training
             ? nil : ChannelStatistics(mean: runningMean.values, variance: runningVariance.values)
@@ -116,7 +170,7 @@ package struct BatchNorm {
             try tape.batchNorm(
                 x, scale: affine.map { tape.use($0.scale) } ?? fixedArray(1),
                 shift: affine.map { tape.use($0.shift) } ?? fixedArray(0), rectified: rectified, scope: scope,
-                fixed: fixed)
+                adding: skip, fixed: fixed)
         }
         if let (statistics, rows) = normalised.batch, rows > 0 {
             let weight = tape.statisticsWeight ?? Self.momentum

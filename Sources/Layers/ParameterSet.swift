@@ -32,13 +32,8 @@ package final class ParameterSet {
         gradients = device.tensor([hasGradients ? count : 0], filledWith: 0)
         setViews()
         for (index, parameter) in parameters.enumerated() {
-            switch parameter.initialisation {
-            case .constant(let value): parameter.value.fill(value)
-            case .uniform(let fanIn):
-                let bound = 1 / Float(fanIn).squareRoot()
-                var stream = RandomStream(seed: seed, purpose: .initialisation, sample: firstIndex + index)
-                for i in 0..<parameter.value.count { parameter.value.base[i] = (2 * stream.uniform() - 1) * bound }
-            }
+            let stream = RandomStream(seed: seed, purpose: .initialisation, sample: firstIndex + index)
+            parameter.initialisation.set(parameter.value, stream)
         }
     }
 
@@ -84,6 +79,31 @@ package final class ParameterSet {
             let start = max(0, end - bucket)
             try ranks.sum(UnsafeMutableBufferPointer(rebasing: gradients.elements[start..<end]))
             end = start
+        }
+    }
+}
+
+extension Initialisation {
+    /// Sets a parameter to its start.
+    fileprivate func set(_ value: Tensor, _ stream: RandomStream) {
+        var stream = stream
+        func setUniform(fanIn: Int) {
+            let bound = 1 / Float(fanIn).squareRoot()
+            for i in 0..<value.count { value.base[i] = (2 * stream.uniform() - 1) * bound }
+        }
+        switch self {
+        case .constant(let number): value.fill(number)
+        case .uniform(let fanIn): setUniform(fanIn: fanIn)
+        case .normal(let deviation):
+            for i in 0..<value.count { value.base[i] = deviation * stream.normal() }
+        case .identityFilters(let fanIn):
+            setUniform(fanIn: fanIn)
+            let taps = value.shape[2] * value.shape[3]
+            let filter = value.shape[1] * taps
+            for i in 0..<min(value.shape[0], value.shape[1]) {
+                (value.base + i * filter).update(repeating: 0, count: filter)
+                value.base[i * filter + i * taps + taps / 2] = 1
+            }
         }
     }
 }

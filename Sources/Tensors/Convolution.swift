@@ -3,10 +3,13 @@ import COneDNN
 /// Sizes of a 2-d convolution over square kernels. Images are NHWC, weights OIHW.
 package struct ConvolutionShape: Hashable, Sendable {
     package var images, height, width, inputChannels, outputChannels, kernel, stride, padding: Int
+    /// Padding below and on the right, in rows and in columns; `padding` is that above and on the left.
+    package var paddingBelow, paddingRight: Int
 
+    /// - Parameter rest: padding below and on the right, if it isn't `padding`.
     package init(
         images: Int, height: Int, width: Int, inputChannels: Int, outputChannels: Int, kernel: Int, stride: Int,
-        padding: Int
+        padding: Int, rest: (below: Int, right: Int)? = nil
     ) {
         self.images = images
         self.height = height
@@ -16,10 +19,11 @@ package struct ConvolutionShape: Hashable, Sendable {
         self.kernel = kernel
         self.stride = stride
         self.padding = padding
+        (paddingBelow, paddingRight) = rest ?? (padding, padding)
     }
 
-    package var outputHeight: Int { (height + 2 * padding - kernel) / stride + 1 }
-    package var outputWidth: Int { (width + 2 * padding - kernel) / stride + 1 }
+    package var outputHeight: Int { (height + padding + paddingBelow - kernel) / stride + 1 }
+    package var outputWidth: Int { (width + padding + paddingRight - kernel) / stride + 1 }
     package var input: [Int] { [images, height, width, inputChannels] }
     package var output: [Int] { [images, outputHeight, outputWidth, outputChannels] }
     /// Floating-point operations of the convolution, and of each of its gradients.
@@ -59,7 +63,8 @@ package final class ConvolutionKernel {
                 convolution_description_create(
                     &result, device.engine, pass, input.base, weights.base, output.base,
                     [Int64](repeating: Int64(shape.stride), count: 2),
-                    [Int64](repeating: Int64(shape.padding), count: 2), hint?.descriptor, attributes)
+                    [Int64](repeating: Int64(shape.padding), count: 2),
+                    [Int64(shape.paddingBelow), Int64(shape.paddingRight)], hint?.descriptor, attributes)
             }
         }
         forwardPass = try primitive(convolution_forward)

@@ -15,15 +15,21 @@ extension Matrix {
         }
     }
 
-    /// `self = x·scale + shift` by channel, negative values set to 0 when rectified.
-    package func setAffine(of x: Matrix, scale: [Float], shift: [Float], rectified: Bool) {
+    /// `self = x·scale + shift` by channel, plus `skip` if there is one, negative values set to 0 when rectified.
+    package func setAffine(
+        of x: Matrix, scale: [Float], shift: [Float], rectified: Bool, adding skip: Matrix? = nil
+    ) {
         let floor: Float = rectified ? 0 : -.infinity
         scale.withUnsafeBufferPointer { scale in
             shift.withUnsafeBufferPointer { shift in
                 inParallel(rows, elements: columns) { part in
                     for r in part {
                         let (input, output) = (x.row(r), row(r))
-                        for c in 0..<columns { output[c] = max(input[c] * scale[c] + shift[c], floor) }
+                        if let skip = skip?.row(r) {
+                            for c in 0..<columns { output[c] = max(input[c] * scale[c] + shift[c] + skip[c], floor) }
+                        } else {
+                            for c in 0..<columns { output[c] = max(input[c] * scale[c] + shift[c], floor) }
+                        }
                     }
                 }
             }
@@ -47,15 +53,15 @@ extension Matrix {
         }
     }
 
-    /// `self = self·a + x·b + c` by channel.
-    package func combine(with x: Matrix, _ a: [Float], _ b: [Float], _ c: [Float]) {
+    /// `self = y·a + x·b + c` by channel; y may be `self`.
+    package func setCombination(of y: Matrix, _ a: [Float], with x: Matrix, _ b: [Float], _ c: [Float]) {
         a.withUnsafeBufferPointer { a in
             b.withUnsafeBufferPointer { b in
                 c.withUnsafeBufferPointer { c in
                     inParallel(rows, elements: columns) { part in
                         for r in part {
-                            let (gradient, input) = (row(r), x.row(r))
-                            for i in 0..<columns { gradient[i] = gradient[i] * a[i] + input[i] * b[i] + c[i] }
+                            let (result, first, second) = (row(r), y.row(r), x.row(r))
+                            for i in 0..<columns { result[i] = first[i] * a[i] + second[i] * b[i] + c[i] }
                         }
                     }
                 }

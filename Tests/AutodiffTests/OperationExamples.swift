@@ -18,16 +18,20 @@ enum Operation: String, CaseIterable {
     case linear
     case masked
     case maxPool
+    case middle
     case meanSquaredError
     case meanSquaredNorm
     case momentNormalisedLinear
     case foldedNormalisation
+    case globalMaximum
+    case globalMean
     case product
     case rectifiedLinear
     case rectify
     case repeatRows
     case reshape
     case rows
+    case sampled
     case sigmoid
     case sum
     case transposedConvolution
@@ -64,6 +68,18 @@ enum Operation: String, CaseIterable {
                 GradientExample("3x3", [Values([2, 5, 4, 3], 1), Values([2, 3, 3, 3], 2)]) {
                     try $0.convolution($1[0], weight: $1[1], stride: 1, padding: 1)
                 },
+                GradientExample("1x1", [Values([2, 3, 4, 3], 1), Values([2, 3, 1, 1], 2)]) {
+                    try $0.convolution($1[0], weight: $1[1], stride: 1, padding: 0)
+                },
+                GradientExample("1x1, stride 2", [Values([2, 5, 4, 3], 1), Values([2, 3, 1, 1], 2)]) {
+                    try $0.convolution($1[0], weight: $1[1], stride: 2, padding: 0)
+                },
+                GradientExample("3x3 on 1x1", [Values([4, 1, 1, 3], 1), Values([2, 3, 3, 3], 2)]) {
+                    try $0.convolution($1[0], weight: $1[1], stride: 2, padding: 1)
+                },
+                GradientExample("3x3, less padding at the end", [Values([2, 5, 4, 3], 1), Values([2, 3, 3, 3], 2)]) {
+                    try $0.convolution($1[0], weight: $1[1], stride: 1, padding: 1, rest: (below: 0, right: 1))
+                },
                 GradientExample("4x4, stride 2", [Values([2, 5, 6, 1], 1), Values([3, 1, 4, 4], 2)]) {
                     try $0.convolution($1[0], weight: $1[1], stride: 2, padding: 1)
                 },
@@ -98,6 +114,15 @@ enum Operation: String, CaseIterable {
                     $0.leakyRectify($1[0], slope: 0.2)
                 }
             ]
+        case .globalMaximum:
+            [
+                // No two values are nearer than two steps of a difference in either direction.
+                GradientExample("2x3", [Values([2, 2, 3, 2], (0..<24).map { Float($0 * 7 % 24) / 4 - 2 })]) {
+                    $0.globalMaximum($1[0])
+                },
+                GradientExample("one location", [Values([3, 1, 1, 2], 1)]) { $0.globalMaximum($1[0]) },
+            ]
+        case .globalMean: [GradientExample("2x3", [Values([2, 2, 3, 4], 1)]) { $0.globalMean($1[0]) }]
         case .hyperbolicTangent:
             [GradientExample("tanh x", [Values([3, 7], 1)]) { $0.hyperbolicTangent($1[0]) }]
         case .interleaveRows:
@@ -122,6 +147,7 @@ enum Operation: String, CaseIterable {
                 }
             ]
         case .maxPool: maxPools
+        case .middle: [GradientExample("3x3", [Values([2, 3, 3, 3], 1)]) { $0.middle($1[0]) }]
         case .meanSquaredNorm: [GradientExample("3 rows", [Values([3, 4], 1)]) { $0.meanSquaredNorm($1[0]) }]
         case .meanSquaredError:
             [
@@ -175,6 +201,11 @@ enum Operation: String, CaseIterable {
                     $0.concatenateColumns([$0.rows($1[0], 0..<2), $0.reshape($0.rows($1[0], 2..<2), [2, 0])])
                 },
             ]
+        case .sampled:
+            [
+                GradientExample("every second", [Values([2, 5, 4, 2], 1)]) { $0.sampled($1[0], step: 2) },
+                GradientExample("all", [Values([1, 2, 3, 2], 1)]) { $0.sampled($1[0], step: 1) },
+            ]
         case .sigmoid: [GradientExample("2 rows of 3", [Values([2, 3], 1)]) { $0.sigmoid($1[0]) }]
         case .sum:
             [
@@ -209,16 +240,29 @@ enum Operation: String, CaseIterable {
         let inputs = [
             Values([3, 2, 2, channels], x), Values([channels], [0.8, -1.2, 1]), Values([channels], [0.1, 0.2, -0.1]),
         ]
-        return [false, true].flatMap { rectified in
-            [nil, ChannelStatistics(mean: [0.3, 0.5, 0.6], variance: [2, 1.5, 1])].map { fixed in
-                let name = "\(fixed == nil ? "batch" : "fixed") statistics, \(rectified ? "rectified" : "linear")"
-                return GradientExample(name, inputs) {
-                    try $0.batchNorm(
-                        $1[0], scale: $1[1], shift: $1[2], rectified: rectified, scope: .sync, fixed: fixed
-                    ).y
+        // The skip moves values away from the rectifier's kink.
+        let skip = Values([3, 2, 2, channels], signs.map { 0.7 * $0 })
+        let skipped = GradientExample("adding a skip, rectified", inputs + [skip]) {
+            try $0.batchNorm(
+                $1[0], scale: $1[1], shift: $1[2], rectified: true, scope: .sync, adding: $1[3]
+            ).y
+        }
+        let twice = GradientExample("adding its own input", inputs) {
+            try $0.batchNorm(
+                $1[0], scale: $1[1], shift: $1[2], rectified: false, scope: .sync, adding: $1[0]
+            ).y
+        }
+        return [skipped, twice]
+            + [false, true].flatMap { rectified in
+                [nil, ChannelStatistics(mean: [0.3, 0.5, 0.6], variance: [2, 1.5, 1])].map { fixed in
+                    let name = "\(fixed == nil ? "batch" : "fixed") statistics, \(rectified ? "rectified" : "linear")"
+                    return GradientExample(name, inputs) {
+                        try $0.batchNorm(
+                            $1[0], scale: $1[1], shift: $1[2], rectified: rectified, scope: .sync, fixed: fixed
+                        ).y
+                    }
                 }
             }
-        }
     }
 
     /// Windows that overlap, and that leave pixels at the edge out. No two values are nearer than two steps of a
@@ -230,6 +274,7 @@ enum Operation: String, CaseIterable {
             GradientExample("3x3, stride 2", [x]) { $0.maxPool($1[0], window: 3, stride: 2) },
             GradientExample("2x2, stride 2", [x]) { $0.maxPool($1[0], window: 2, stride: 2) },
             GradientExample("2x2, stride 3", [x]) { $0.maxPool($1[0], window: 2, stride: 3) },
+            GradientExample("3x3, stride 2, padding 1", [x]) { $0.maxPool($1[0], window: 3, stride: 2, padding: 1) },
         ]
     }
 

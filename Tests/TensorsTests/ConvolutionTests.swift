@@ -9,11 +9,14 @@ import Testing
         let shape: ConvolutionShape
         var testDescription: String { name }
 
-        init(_ name: String, images: Int = 2, size: (Int, Int), channels: (Int, Int), kernel: Int, padding: Int) {
+        init(
+            _ name: String, images: Int = 2, size: (Int, Int), channels: (Int, Int), kernel: Int, stride: Int = 2,
+            padding: Int, rest: (below: Int, right: Int)? = nil
+        ) {
             self.name = name
             shape = ConvolutionShape(
                 images: images, height: size.0, width: size.1, inputChannels: channels.0, outputChannels: channels.1,
-                kernel: kernel, stride: 2, padding: padding)
+                kernel: kernel, stride: stride, padding: padding, rest: rest)
         }
     }
 
@@ -24,6 +27,14 @@ import Testing
         Example("second layer of 32x32", size: (8, 8), channels: (64, 32), kernel: 4, padding: 1),
         Example("odd sizes, kernel 4", images: 3, size: (9, 7), channels: (3, 5), kernel: 4, padding: 1),
         Example("odd sizes, kernel 5", images: 1, size: (5, 11), channels: (1, 3), kernel: 5, padding: 2),
+        Example(
+            "less padding below", size: (5, 6), channels: (24, 40), kernel: 3, stride: 1, padding: 1, rest: (0, 1)),
+        Example(
+            "less padding on both sides", size: (3, 3), channels: (8, 16), kernel: 3, stride: 1, padding: 1,
+            rest: (0, 0)),
+        Example("2x2", size: (5, 4), channels: (3, 24), kernel: 2, stride: 1, padding: 0),
+        Example("7x7", size: (11, 9), channels: (3, 8), kernel: 7, padding: 3),
+        Example("1x1", size: (5, 4), channels: (16, 8), kernel: 1, padding: 0),
         Example("one pixel out", images: 1, size: (4, 4), channels: (7, 9), kernel: 4, padding: 0),
     ]
 

@@ -66,7 +66,7 @@ import Testing
     @Test func combine() {
         let (a, b, c): ([Float], [Float], [Float]) = ([1, -2, 0.5, 0, 3], [0, 1, -1, 2, 0.25], [5, 4, 3, 2, 1])
         let gradient = make(gradients)
-        gradient.matrix.combine(with: x.matrix, a, b, c)
+        gradient.matrix.setCombination(of: gradient.matrix, a, with: x.matrix, b, c)
         let expected = input.indices.map { i in
             Double(gradients[i]) * Double(a[i % columns]) + Double(input[i]) * Double(b[i % columns])
                 + Double(c[i % columns])

@@ -108,7 +108,7 @@ extension ParameterStore {
         let arrays = states.map { state in
             let copy = UnsafeMutableBufferPointer<Float>.allocate(capacity: state.values.count)
             _ = copy.initialize(fromContentsOf: state.values)
-            return NamedArray(name: state.name, shape: [state.values.count], values: copy)
+            return NamedArray(name: state.name, shape: state.shape, values: copy)
         }
         return (arrays, { for array in arrays { array.values.deallocate() } })
     }
