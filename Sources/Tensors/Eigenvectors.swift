@@ -12,15 +12,23 @@ package func leadingEigenvectors(
 ) throws -> (values: [Float], vectors: Tensor) {
     let size = symmetric.shape[0]
     precondition(symmetric.shape == [size, size], "not a square matrix: \(symmetric.shape)")
+    let (values, vectors) = try leadingEigenvectors(of: symmetric.array, size: size, count: count)
+    return (values, device.tensor([count, size], vectors))
+}
+
+/// The same of a matrix in an array, `size` numbers a row.
+package func leadingEigenvectors(
+    of symmetric: [Float], size: Int, count: Int
+) throws -> (values: [Float], vectors: [Float]) {
+    precondition(symmetric.count == size * size, "not a square matrix of \(size) rows: \(symmetric.count) elements")
     guard (1...max(size, 1)).contains(count) && size > 0 else {
         throw InputError("\(count) eigenvectors of a \(size)x\(size) matrix were requested: expected 1 to \(size)")
     }
-    guard symmetric.isFinite else {
+    guard symmetric.allSatisfy(\.isFinite) else {
         throw InputError("a \(size)x\(size) matrix has elements that aren't finite, so it has no eigenvectors")
     }
-    let scratch = device.tensor([size, size])  // ssyevr destroys its input
-    scratch.copy(from: symmetric)
-    let columns = device.tensor([count, size])  // Fortran's columns are our rows
+    var scratch = symmetric  // ssyevr destroys its input
+    var columns = [Float](repeating: 0, count: count * size)  // Fortran's columns are our rows
     var values = [Float](repeating: 0, count: size)
     var support = [Int32](repeating: 0, count: 2 * count)
     var (n, first, last) = (Int32(size), Int32(size - count + 1), Int32(size))
@@ -31,8 +39,8 @@ package func leadingEigenvectors(
         var (workCount, integerCount) = (workCount, integerCount)
         // Row-major upper is column-major lower.
         ssyevr_(
-            "V", "I", "L", &n, scratch.base, &n, &lower, &upper, &first, &last, &tolerance, &found, &values,
-            columns.base, &n, &support, &work, &workCount, &integers, &integerCount, &status)
+            "V", "I", "L", &n, &scratch, &n, &lower, &upper, &first, &last, &tolerance, &found, &values, &columns,
+            &n, &support, &work, &workCount, &integers, &integerCount, &status)
         guard status == 0 else { throw LAPACKError(routine: "ssyevr", status: status) }
     }
     var (work, integers): ([Float], [Int32]) = ([0], [0])
@@ -43,12 +51,12 @@ package func leadingEigenvectors(
     try call(&work, workCount, &integers, integerCount)
     guard found == count else { throw LAPACKError(routine: "ssyevr", status: found) }
 
-    let vectors = device.tensor([count, size])
-    for i in 0..<count {  // LAPACK returns the smallest first
-        vectors.matrix.row(i).update(from: columns.matrix.row(count - 1 - i), count: size)
+    // LAPACK returns the smallest first.
+    var vectors = (0..<count).flatMap { columns[(count - 1 - $0) * size..<(count - $0) * size] }
+    vectors.withUnsafeMutableBufferPointer { vectors in
+        Matrix(base: vectors.baseAddress!, rows: count, columns: size, stride: size).orientRows()
     }
-    vectors.matrix.orientRows()
-    return (values[..<count].reversed(), vectors)
+    return (values[..<count].reversed() as [Float], vectors)
 }
 
 /// Replaces the rows of [count, size], with count at most size, by orthonormal rows with the same span. LAPACK:

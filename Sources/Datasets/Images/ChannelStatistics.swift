@@ -110,12 +110,9 @@ private struct ShardSums {
     private let progress: ImageRequest.Progress?
     private let area: Int
     private let channels: Int
-    private let shardCount: Int
+    private let shards: VirtualShards
     /// Shards held here, each with the range of its pixels in `values`.
     private let own: [(shard: Int, pixels: Range<Int>)]
-
-    /// Sums that ranks exchange at a time.
-    private static let block = 1 << 20
 
     init(
         _ values: StoredValues<Float>, _ shape: ImageShape, _ shards: VirtualShards, _ ranks: any Ranks,
@@ -127,8 +124,8 @@ private struct ShardSums {
         self.values = values
         self.progress = progress
         self.area = area
+        self.shards = shards
         channels = shape.channels
-        shardCount = shards.count
         own = owned.map { shard in
             let images = shards.images(ofShard: shard)
             return (shard, (images.lowerBound - first) * area..<(images.upperBound - first) * area)
@@ -137,28 +134,18 @@ private struct ShardSums {
 
     /// The sum of `term(value, channel)`, [channels]. Collective.
     func total(over ranks: any Ranks, _ term: (Double, Int) -> Double) throws -> [Double] {
-        var totals = [Double](repeating: 0, count: channels)
-        let width = max(1, Self.block / shardCount)
-        for start in stride(from: 0, to: channels, by: width) {
-            let block = start..<min(start + width, channels)
-            // [shards, block]: one rank has a shard's sums, the others zeros, so adding them is exact.
-            var sums = [Double](repeating: 0, count: shardCount * block.count)
+        try shards.total(width: channels, over: ranks) { block, sums in
             values.withUnsafeBufferPointer { values in
                 for (shard, pixels) in own {
                     progress?(.counting, pixels.lowerBound / area, values.count / (area * channels))
+                    let first = shard * block.count - block.lowerBound
                     for pixel in pixels {
                         for channel in block {
-                            sums[shard * block.count + channel - start] += term(
-                                Double(values[pixel * channels + channel]), channel)
+                            sums[first + channel] += term(Double(values[pixel * channels + channel]), channel)
                         }
                     }
                 }
             }
-            sums = try ranks.sum(sums)
-            for shard in 0..<shardCount {
-                for channel in block { totals[channel] += sums[shard * block.count + channel - start] }
-            }
         }
-        return totals
     }
 }

@@ -61,5 +61,29 @@ package struct VirtualShards: Equatable, Sendable {
         return images(ofShard: shards.lowerBound).lowerBound..<images(ofShard: shards.upperBound - 1).upperBound
     }
 
+    /// Sums that ranks exchange at a time.
+    private static let block = 1 << 20
+
+    /// The sum over shards of `width` numbers each. It has the same bits at any world size, because the shards' numbers
+    /// are added in order. Collective.
+    /// - Parameter addOwn: adds this rank's shards' numbers in `columns` to `sums`, [shards, columns.count] of zeros.
+    func total(
+        width: Int, over ranks: any Ranks, addOwn: (_ columns: Range<Int>, _ sums: inout [Double]) -> Void
+    ) throws -> [Double] {
+        var totals = [Double](repeating: 0, count: width)
+        let step = max(1, Self.block / count)
+        for start in stride(from: 0, to: width, by: step) {
+            let columns = start..<min(start + step, width)
+            // One rank has a shard's sums, the others zeros, so adding them is exact.
+            var sums = [Double](repeating: 0, count: count * columns.count)
+            addOwn(columns, &sums)
+            sums = try ranks.sum(sums)
+            for shard in 0..<count {
+                for column in columns { totals[column] += sums[shard * columns.count + column - start] }
+            }
+        }
+        return totals
+    }
+
     private static func powerOfTwo(atMost limit: Int) -> Int { 1 << (Int.bitWidth - 1 - limit.leadingZeroBitCount) }
 }

@@ -4,11 +4,13 @@ import Tensors
 /// The views of each image that a method needs.
 package struct ViewRecipe: Sendable {
     /// At least one group; all views of a group have one size.
-    package let groups: [ViewGroup]
+    package private(set) var groups: [ViewGroup]
     /// Whether values must be in 0...1 before they are normalised, as bytes are.
     package let needsUnitRange: Bool
     /// Whether batches have labels.
     package let needsLabels: Bool
+    /// Whether the card has the covariance of patches.
+    package var needsPatchCovariance = false
 
     /// Views of a sample are fewer than this.
     static let mostViews = 1 << 15
@@ -37,7 +39,9 @@ package struct ViewRecipe: Sendable {
             for view in views { try view.check(shape: shape, holdsBytes: holdsBytes, side: group.side) }
             return ViewGroup(views, side: group.side)
         }
-        return ViewRecipe(groups, needsUnitRange: needsUnitRange, needsLabels: needsLabels)
+        var result = self
+        result.groups = groups
+        return result
     }
 
     /// A sentence on the changes that `fitted` leaves out; nil without any.
@@ -118,13 +122,20 @@ package struct ViewCard: DataCard {
     package let normalisation: Normalisation
     /// One more than the largest label; nil where training needs no labels.
     package let labels: Int?
+    /// The covariance of patches of 2x2 pixels, [4C, 4C], as of `PatchCovariance`; nil where no network needs it, and for
+    /// images without such patches or with more than 64 channels.
+    package let patchCovariance: [Float]?
 
-    package init(height: Int, width: Int, channels: Int, normalisation: Normalisation, labels: Int? = nil) {
+    package init(
+        height: Int, width: Int, channels: Int, normalisation: Normalisation, labels: Int? = nil,
+        patchCovariance: [Float]? = nil
+    ) {
         self.height = height
         self.width = width
         self.channels = channels
         self.normalisation = normalisation
         self.labels = labels
+        self.patchCovariance = patchCovariance
     }
 
     package func hasShape(of other: ViewCard) -> Bool {
@@ -140,6 +151,12 @@ package struct ViewCard: DataCard {
                     + "of 1 to \(sides.upperBound) and 1 to \(1 << 16) channels")
         }
         try normalisation.check(channels: channels)
+        let size = 16 * channels * channels
+        guard patchCovariance.map({ $0.count == size && $0.allSatisfy(\.isFinite) }) ?? true else {
+            throw InputError(
+                "the checkpoint is damaged: its covariance of patches has \(patchCovariance?.count ?? 0) numbers, "
+                    + "expected \(size) finite ones")
+        }
         guard labels.map({ (1...Self.mostLabels).contains($0) }) ?? true else {
             throw InputError(
                 "labels go up to \((labels ?? 0) - 1): expected numbers of classes, from 0 to \(Self.mostLabels - 1)")

@@ -56,9 +56,13 @@ package final class ViewSource: DataSource {
         let remark = statistics.remark(on: shape).map { "\(settings.path): \($0)" }
         let leftOut = recipe.remark(on: shape, holdsBytes: dataset.holdsBytes).map { "\(settings.path): \($0)" }
         (notes, changes) = (found.notes + [remark, leftOut].compactMap { $0 }, found.changes)
+        let covariance =
+            recipe.needsPatchCovariance
+            ? try PatchCovariance.values(
+                of: dataset, in: plan.shards, normalisation: statistics.normalisation, over: ranks) : nil
         card = ViewCard(
             height: shape.height, width: shape.width, channels: shape.channels, normalisation: statistics.normalisation,
-            labels: labels)
+            labels: labels, patchCovariance: covariance)
         self.settings = settings.resolved(virtualShards: plan.shards.count)
         self.seed = seed
         rank = ranks.rank
@@ -188,11 +192,14 @@ package final class ViewSource: DataSource {
             for i in 0..<images.count { images.base[i] = 2 * stream.uniform() - 1 }
             return images
         }
+        // Of independent values in -1...1, whose variance is 1/3.
+        let covariance = (0..<144).map { $0 % 13 == 0 ? Float(1) / 3 : 0 }
         let half = [Double](repeating: 0.5, count: 3)  // so that bytes would be in -1...1
         return (
             ViewCard(
                 height: 32, width: 32, channels: 3, normalisation: Normalisation(mean: half, deviation: half),
-                labels: recipe.needsLabels ? 10 : nil),
+                labels: recipe.needsLabels ? 10 : nil,
+                patchCovariance: recipe.needsPatchCovariance ? covariance : nil),
             ViewBatch(
                 shares: Shares(counts: Array(repeating: perRank, count: ranks.worldSize), rank: ranks.rank),
                 samples: Array(ranks.rank * perRank..<(ranks.rank + 1) * perRank), groups: groups,
