@@ -116,8 +116,7 @@ let package = Package(
             dependencies: [
                 "Methods", "Training", "Evaluation", "Datasets", "Networks", "Layers", "Autodiff", "Tensors",
                 "Collectives",
-            ]
-        ),
+            ], exclude: ["Fixtures"]),
         .testTarget(
             name: "EvaluationTests",
             dependencies: ["Evaluation", "Datasets", "Layers", "Autodiff", "Tensors", "Collectives", "MPI"],
@@ -136,15 +135,16 @@ let package = Package(
                 .executableTarget(
                     name: "FuzzTests",
                     dependencies: [
-                        "Methods", "Training", "Datasets", "Networks", "Objectives", "Tensors", "Collectives", "CZlib",
-                        "CFuzzer",
+                        "Methods", "Training", "Datasets", "Networks", "Objectives", "Layers", "Tensors", "Collectives",
+                        "CZlib", "CFuzzer",
                     ], path: "Tests/FuzzTests", exclude: ["CFuzzer", "Corpus", "CorpusTests.swift"]),
             ]
             : [
                 .testTarget(
                     name: "FuzzTests",
                     dependencies: [
-                        "Methods", "Training", "Datasets", "Networks", "Objectives", "Tensors", "Collectives", "CZlib",
+                        "Methods", "Training", "Datasets", "Networks", "Objectives", "Layers", "Tensors", "Collectives",
+                        "CZlib",
                     ],
                     exclude: ["CFuzzer", "Corpus", "Fuzz.swift"])
             ]),

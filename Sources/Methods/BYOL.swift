@@ -53,7 +53,7 @@ package final class BYOL: ProjectedMethod {
     }
 
     package static func recipe(_ settings: BYOLSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        try data.recipe(ofViews: 2, for: name)
+        try data.recipe(ofViews: 2, for: settings.encoder, method: name)
     }
 
     package init(_ settings: BYOLSettings, card: ViewCard, _ declare: Declarations) throws {

@@ -48,7 +48,7 @@ package final class BarlowTwins: ProjectedMethod {
     package static var defaults: Configuration<BarlowTwins> { .ofViews }
 
     package static func recipe(_ settings: BarlowTwinsSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        try data.recipe(ofViews: 2, for: name)
+        try data.recipe(ofViews: 2, for: settings.encoder, method: name)
     }
 
     package init(_ settings: BarlowTwinsSettings, card: ViewCard, _ declare: Declarations) throws {

@@ -40,38 +40,39 @@ package final class DeepInfoMax: Method {
     package static let name = "deepInfoMax"
 
     private let settings: DeepInfoMaxSettings
-    private let encoder: ConvolutionalEncoder
+    private let encoder: ImageEncoder
     private let objective: DeepInfoMaxObjective
     private let prior: PriorMatching?
     private let players: [ParameterGroup]
 
     package static func recipe(_ settings: DeepInfoMaxSettings, _ data: ViewSettings) -> ViewRecipe {
-        ViewRecipe([data.augmentation])
+        ViewRecipe([data.augmentation]).serving(settings.encoder)
     }
 
     package init(_ settings: DeepInfoMaxSettings, card: ViewCard, _ declare: Declarations) throws {
         self.settings = settings
         try card.check()
         let objective = settings.objective
-        let model: ParameterGroup
-        (model, (encoder, self.objective)) = try declare.group("model", .descends(settings.optimiser)) { declare in
-            let encoder = try ConvolutionalEncoder(
+        let (model, (encoder, contrast)) = try declare.group("model", .descends(settings.optimiser)) { declare in
+            let encoder = try ImageEncoder(
                 declare.within("encoder"), settings.encoder, image: card.image,
                 codeBias: objective.seesShiftOfCodes(settings.critic), batchNorm: settings.batchNorm)
             let map = encoder.localMap
             return (
                 encoder,
                 DeepInfoMaxObjective(
-                    declare, map: (map.height, map.width, map.channels), code: settings.encoder.code,
+                    declare, map: (map.height, map.width, map.channels), code: encoder.codeSize,
                     critic: settings.critic, objective: objective, batchNorm: settings.batchNorm)
             )
         }
+        self.encoder = encoder
+        self.objective = contrast
         if objective.prior.weight > 0 {
             let adversary: ParameterGroup
             (adversary, prior) = declare.group(
                 "adversary", .descends(objective.prior.optimiser), setting: "objective.prior.optimiser"
             ) {
-                PriorMatching($0, code: settings.encoder.code, settings: objective.prior)
+                PriorMatching($0, code: encoder.codeSize, settings: objective.prior)
             }
             players = [model, adversary]
         } else {
@@ -129,7 +130,7 @@ package final class DeepInfoMax: Method {
 
     package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [EncoderLayer]) throws -> [Variable] {
         let encoding = try encoder(tape, tape.constant(batch.images))
-        return layers.map { encoding[$0] }
+        return layers.map { encoding.output($0, on: tape) }
     }
 
     package func summary(batch: Int) -> (networks: String, objective: String) {

@@ -80,13 +80,13 @@ package final class FactorVAE: Method {
     package typealias Settings = FactorVAESettings
     package typealias Source = ViewSource
     /// `mean` is the mean of the latents.
-    package enum Layer: String, CaseIterable, Sendable { case mean, fc, conv, local }
+    package enum Layer: String, CaseIterable, Sendable { case mean, fc, conv, local, stages }
 
     package static let name = "factorVAE"
 
     private let settings: FactorVAESettings
     private let model, critic: ParameterGroup
-    private let encoder: ConvolutionalEncoder
+    private let encoder: ImageEncoder
     private let decoder: ConvolutionalDecoder
     private let discriminator: MLP
     private let normalisation: Normalisation
@@ -102,7 +102,7 @@ package final class FactorVAE: Method {
     }
 
     package static func recipe(_ settings: FactorVAESettings, _ data: ViewSettings) -> ViewRecipe {
-        ViewRecipe([data.augmentation], needsUnitRange: true)
+        ViewRecipe([data.augmentation], needsUnitRange: true).serving(settings.encoder)
     }
 
     package init(_ settings: FactorVAESettings, card: ViewCard, _ declare: Declarations) throws {
@@ -112,11 +112,11 @@ package final class FactorVAE: Method {
         (model, (encoder, decoder)) = try declare.group("model", .descends(settings.optimiser)) { declare in
             (
                 // Its code holds mean and log variance of each latent.
-                try ConvolutionalEncoder(
-                    declare.within("encoder"), settings.encoder.architecture(for: card.image), image: card.image,
-                    codeSize: 2 * settings.encoder.code, codeBias: true, batchNorm: settings.batchNorm),
+                try ImageEncoder(
+                    declare.within("encoder"), settings.encoder, image: card.image, codeSize: 2 * settings.encoder.code,
+                    codeBias: true, batchNorm: settings.batchNorm),
                 try ConvolutionalDecoder(
-                    declare.within("decoder"), inputs: settings.encoder.code, image: card.image,
+                    declare.within("decoder"), inputs: settings.encoder.code, image: card.image.shape,
                     channels: settings.decoder.channels, output: .logits, batchNorm: settings.batchNorm)
             )
         }
@@ -186,7 +186,8 @@ package final class FactorVAE: Method {
     package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [Layer]) throws -> [Variable] {
         let encoding = try encoder(tape, tape.constant(batch.images))
         return layers.map { layer in
-            EncoderLayer(rawValue: layer.rawValue).map { encoding[$0] } ?? tape.columns(encoding.code, 0..<latents)
+            EncoderLayer(rawValue: layer.rawValue).map { encoding.output($0, on: tape) }
+                ?? tape.columns(encoding.code, 0..<latents)
         }
     }
 

@@ -65,16 +65,17 @@ package final class MultiPatch: ProjectedMethod {
     }
 
     package static func recipe(_ settings: MultiPatchSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        try data.recipe(ofViews: settings.patches, side: settings.patchSize, for: name)
+        try data.recipe(
+            ofViews: settings.patches, side: settings.patchSize, for: settings.encoder, method: name)
     }
 
     package init(_ settings: MultiPatchSettings, card: ViewCard, _ declare: Declarations) throws {
         self.settings = settings
         try card.check()
-        try card.check(viewSizes: ["patchSize": settings.patchSize])
         (model, network) = try declare.group("model", .descends(settings.optimiser)) {
             try settings.network($0, card: card, last: .linear(bias: false))
         }
+        try card.check(viewSizes: ["patchSize": settings.patchSize], for: network.encoder)
     }
 
     package func turns(at step: Int) -> [Turn] { [Turn(model)] }

@@ -48,18 +48,20 @@ package final class SimCLR: ProjectedMethod {
 
     package static func recipe(_ settings: SimCLRSettings, _ data: ViewSettings) throws -> ViewRecipe {
         ViewRecipe(settings.views.groups(try data.augmentationOfViews(for: name)))
+            .serving(settings.encoder)
     }
 
     package init(_ settings: SimCLRSettings, card: ViewCard, _ declare: Declarations) throws {
         self.settings = settings
         try card.check()
-        try card.check(viewSizes: [
-            "views.largeSize": settings.views.largeSize,
-            "views.smallSize": settings.views.small > 0 ? settings.views.smallSize : 0,
-        ])
         (model, network) = try declare.group("model", .descends(settings.optimiser)) {
             try settings.network($0, card: card, last: .normalised(settings.batchNorm))
         }
+        try card.check(
+            viewSizes: [
+                "views.largeSize": settings.views.largeSize,
+                "views.smallSize": settings.views.small > 0 ? settings.views.smallSize : 0,
+            ], for: network.encoder)
     }
 
     package func turns(at step: Int) -> [Turn] { [Turn(model)] }

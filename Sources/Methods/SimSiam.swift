@@ -45,7 +45,7 @@ package final class SimSiam: ProjectedMethod {
     package static var defaults: Configuration<SimSiam> { .ofViews }
 
     package static func recipe(_ settings: SimSiamSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        try data.recipe(ofViews: 2, for: name)
+        try data.recipe(ofViews: 2, for: settings.encoder, method: name)
     }
 
     package init(_ settings: SimSiamSettings, card: ViewCard, _ declare: Declarations) throws {

@@ -35,20 +35,21 @@ package final class Supervised: Method {
     package typealias Settings = SupervisedSettings
     package typealias Source = ViewSource
     /// `logits` is the output for each label.
-    package enum Layer: String, CaseIterable, Sendable { case code, fc, conv, local, logits }
+    package enum Layer: String, CaseIterable, Sendable { case code, fc, conv, local, stages, logits }
 
     package static let name = "supervised"
 
     private let settings: SupervisedSettings
     private let labels: Int
     private let model: ParameterGroup
-    private let encoder: ConvolutionalEncoder
+    private let encoder: ImageEncoder
     private let classifier: Linear
 
     package static var defaults: Configuration<Supervised> { .ofViews }
 
     package static func recipe(_ settings: SupervisedSettings, _ data: ViewSettings) -> ViewRecipe {
         ViewRecipe([ViewGroup(settings.viewsPerImage, of: data.augmentation)], needsLabels: true)
+            .serving(settings.encoder)
     }
 
     package init(_ settings: SupervisedSettings, card: ViewCard, _ declare: Declarations) throws {
@@ -60,7 +61,7 @@ package final class Supervised: Method {
         }
         self.labels = labels
         (model, (encoder, classifier)) = try declare.group("model", .descends(settings.optimiser)) { declare in
-            let encoder = try ConvolutionalEncoder(
+            let encoder = try ImageEncoder(
                 declare.within("encoder"), settings.encoder, image: card.image, codeBias: true,
                 batchNorm: settings.batchNorm)
             return (encoder, Linear(declare, "classifier", inputs: encoder.codeSize, outputs: labels))
@@ -81,7 +82,8 @@ package final class Supervised: Method {
     package func features(_ tape: Tape, _ batch: ViewBatch, _ layers: [Layer]) throws -> [Variable] {
         let encoding = try encoder(tape, tape.constant(batch.images))
         return try layers.map { layer in
-            try EncoderLayer(rawValue: layer.rawValue).map { encoding[$0] } ?? classifier(tape, encoding.code)
+            try EncoderLayer(rawValue: layer.rawValue).map { encoding.output($0, on: tape) }
+                ?? classifier(tape, encoding.code)
         }
     }
 

@@ -53,7 +53,7 @@ package final class VICReg: ProjectedMethod {
     package static var defaults: Configuration<VICReg> { .ofViews }
 
     package static func recipe(_ settings: VICRegSettings, _ data: ViewSettings) throws -> ViewRecipe {
-        try data.recipe(ofViews: 2, for: name)
+        try data.recipe(ofViews: 2, for: settings.encoder, method: name)
     }
 
     package init(_ settings: VICRegSettings, card: ViewCard, _ declare: Declarations) throws {

@@ -22,7 +22,7 @@ extension ViewEncoderSettings {
 extension Method where Settings: ViewEncoderSettings, Source == ViewSource {
     package static func resolved(_ settings: Settings, for card: ViewCard) throws -> Settings {
         var result = settings
-        result.encoder = try settings.encoder.resolved(for: card.image)
+        result.encoder = try settings.encoder.resolved(for: card.image.shape)
         return result
     }
 }
@@ -63,18 +63,31 @@ extension ProjectedMethod {
 }
 
 extension ViewCard {
-    /// Shape of the images, for networks.
-    var image: MapShape { MapShape(height: height, width: width, channels: channels) }
+    /// Properties of the images, for networks.
+    package var image: ImageProperties {
+        ImageProperties(
+            MapShape(height: height, width: width, channels: channels), patchCovariance: patchCovariance)
+    }
 
-    /// Refuses views of another size than the images', which no encoder takes.
+    /// Refuses views of another size than the images', where the encoder takes no other.
     /// - Parameter sizes: sides of views by their settings; 0 for the images' own size.
     /// - Throws: `InputError` that names the setting.
-    func check(viewSizes sizes: KeyValuePairs<String, Int>) throws {
-        for (setting, side) in sizes where side != 0 && (side, side) != (height, width) {
+    func check(viewSizes sizes: KeyValuePairs<String, Int>, for encoder: ImageEncoder) throws {
+        for (setting, side) in sizes
+        where side != 0 && (side, side) != (height, width) && !encoder.takesAnySize {
             throw InputError(
-                "\(setting) is \(side), but images are \(height)x\(width), and the encoder takes only that size: set it "
-                    + "to 0")
+                "\(setting) is \(side), but images are \(height)x\(width), and this encoder takes only that size: set "
+                    + "it to 0, or encoder.kind to fast or residual")
         }
+    }
+}
+
+extension ViewRecipe {
+    /// This recipe, with what the encoder needs to know of the images.
+    func serving(_ encoder: EncoderSettings) -> ViewRecipe {
+        var result = self
+        result.needsPatchCovariance = encoder.needsPatchCovariance
+        return result
     }
 }
 
@@ -82,12 +95,14 @@ extension ViewSettings {
     /// The recipe of views of one size that must not all be alike.
     /// - Parameters:
     ///   - side: of the views, in pixels; 0 for the images' own size.
+    ///   - encoder: the encoder that they are for.
     ///   - method: its name, for the message.
     /// - Throws: `InputError` where the augmentation makes no difference between views.
-    func recipe(ofViews count: Int, side: Int = 0, for method: String) throws -> ViewRecipe {
-        ViewRecipe([
-            ViewGroup(count, of: try augmentationOfViews(for: method), side: side == 0 ? nil : side)
-        ])
+    func recipe(
+        ofViews count: Int, side: Int = 0, for encoder: EncoderSettings, method: String
+    ) throws -> ViewRecipe {
+        let views = ViewGroup(count, of: try augmentationOfViews(for: method), side: side == 0 ? nil : side)
+        return ViewRecipe([views]).serving(encoder)
     }
 
     /// The augmentation of views that must not all be alike.

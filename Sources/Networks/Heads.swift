@@ -54,18 +54,18 @@ package struct Widths: ListSetting {
 
 /// An encoder with a projector on its code, `encoder` and `projector`: the part that methods of several views train.
 package struct ProjectedEncoder {
-    package let encoder: ConvolutionalEncoder
+    package let encoder: ImageEncoder
     private let projector: MLP
 
     /// - Parameters:
-    ///   - image: shape of the images.
+    ///   - image: properties of the images.
     ///   - last: the projector's last layer.
     /// - Throws: `InputError` where the settings don't fit these images.
     package init(
-        _ declare: Declarations, _ settings: EncoderSettings, projector: HeadSettings, image: MapShape,
+        _ declare: Declarations, _ settings: EncoderSettings, projector: HeadSettings, image: ImageProperties,
         batchNorm: BatchNormScope, last: MLP.Last
     ) throws {
-        encoder = try ConvolutionalEncoder(
+        encoder = try ImageEncoder(
             declare.within("encoder"), settings, image: image, codeBias: false, batchNorm: batchNorm)
         self.projector = projector.network(
             declare, "projector", inputs: encoder.codeSize, batchNorm: batchNorm, last: last)
@@ -81,10 +81,11 @@ package struct ProjectedEncoder {
     package func features(_ tape: Tape, _ images: Variable, _ layers: [ProjectedLayer]) throws -> [Variable] {
         let encoding = try encoder(tape, images)
         return try layers.map { layer in
-            try EncoderLayer(rawValue: layer.rawValue).map { encoding[$0] } ?? projector(tape, encoding.code)
+            try EncoderLayer(rawValue: layer.rawValue).map { encoding.output($0, on: tape) }
+                ?? projector(tape, encoding.code)
         }
     }
 }
 
 /// The outputs of a projected encoder that can be features: those of the encoder (`EncoderLayer`), and the projector's.
-package enum ProjectedLayer: String, CaseIterable, Sendable { case code, fc, conv, local, projection }
+package enum ProjectedLayer: String, CaseIterable, Sendable { case code, fc, conv, local, stages, projection }

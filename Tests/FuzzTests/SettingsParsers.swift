@@ -1,5 +1,6 @@
 import Collectives
 import Foundation
+import Layers
 import Networks
 import Objectives
 import Tensors
@@ -42,8 +43,8 @@ extension Parser {
             guard
                 try refusal({
                     let encoder = configuration.encoder
-                    _ = try encoder.architecture(for: card.image).parameterCount(
-                        of: card.image, code: encoder.code, codeBias: true)
+                    _ = try ImageEncoder(
+                        Declarations(), encoder, image: card.image, codeBias: true, batchNorm: .sync)
                 }) == nil
             else { continue }
             var resolved = configuration

@@ -37,6 +37,11 @@ struct MethodSize {
         "optimiser.warmupSteps=0",
     ]
 
+    /// Another kind of encoder than that of the common settings.
+    private static func other(_ kind: String) -> [String] {
+        ["encoder.kind=\(kind)", "encoder.fullyConnected=[]", "encoder.blocks=[]"]
+    }
+
     /// Seconds for all methods. Without such epsilons Adam makes whole steps of gradients that are nothing but
     /// rounding.
     static let small = MethodSize(
@@ -61,6 +66,9 @@ struct MethodSize {
                     "objective.prior.optimiser.epsilon=1e-4",
                 ]),
             Row(
+                .deepInfoMax, "fast",
+                other("fast") + ["encoder.fast.widths=[6, 8]", "critic.units=8", "optimiser.rate=5e-4"]),
+            Row(
                 .byol, "small",
                 [
                     "projector.hidden=12", "projector.width=6", "predictor.hidden=12", "predictor.width=6",
@@ -78,6 +86,12 @@ struct MethodSize {
                 [
                     "projector.hidden=12", "projector.width=6", "optimiser.kind=sgd", "optimiser.epsilon=1e-8",
                     "optimiser.rate=1e-2", "optimiser.weightDecay=1e-3", "optimiser.nesterov=true",
+                ]),
+            Row(
+                .simclr, "residual",
+                other("residual") + [
+                    "encoder.residual.depth=0", "encoder.residual.blocks=[1, 1]", "encoder.residual.width=4",
+                    "encoder.code=0", "projector.hidden=12", "projector.width=6", "optimiser.rate=5e-4",
                 ]),
             Row(
                 .simsiam, "small",

@@ -58,6 +58,12 @@ struct ConfigurationTests {
                 "pool": .integer(2), "poolStride": .integer(1),
             ])
         ]), "encoder.local": .integer(2), "encoder.fullyConnected": .array([.integer(96)]),
+        "encoder.residual.depth": .integer(34), "encoder.residual.blocks": .array([.integer(1), .integer(2)]),
+        "encoder.residual.bottleneck": .boolean(true), "encoder.residual.width": .integer(16),
+        "encoder.residual.stem": .string("cifar"), "encoder.residual.local": .integer(2),
+        "encoder.fast.widths": .array([.integer(32)]), "encoder.fast.convolutions": .integer(3),
+        "encoder.fast.pooling": .string("mean"), "encoder.fast.whitening": .boolean(false),
+        "encoder.fast.local": .integer(1),
         "objective.estimator": .string("jensenShannon"), "objective.anchor": .string("local"),
         "objective.compatibility": .string("published"), "objective.localWeight": .number(0.5),
         "objective.globalWeight": .number(1.5), "objective.coordinatesWeight": .number(0.1),
@@ -83,8 +89,14 @@ struct ConfigurationTests {
         "checkpoint.keep": .integer(1),
     ]
 
-    /// The settings that a setting needs beside it: the kind of optimiser that has it.
+    /// The settings that a setting needs beside it: the kind of optimiser that has it, or own blocks of an encoder.
     private func base(of path: String) -> [JSONValue] {
+        if ["encoder.residual.blocks", "encoder.residual.bottleneck"].contains(path) {
+            return [
+                .leaf("encoder.residual.depth", .integer(0)),
+                .leaf("encoder.residual.blocks", .array([.integer(2), .integer(2)])),
+            ]
+        }
         for (setting, kind) in ["momentum": "sgd", "nesterov": "sgd", "trustCoefficient": "lars", "clip": "lars"]
         where path.hasSuffix("optimiser.\(setting)") {
             return [.leaf(path.dropLast(setting.count) + "kind", .string(kind))]
@@ -114,7 +126,7 @@ struct ConfigurationTests {
         ("data.augmentation.recipe", .string("SimCLR")), ("data.augmentation.recipe", .integer(1)),
         ("data.augmentation.jitter.hue", .number(0.6)), ("data.augmentation.greyscale", .number(-0.1)),
         ("microBatch", .integer(-1)),
-        ("encoder.kind", .string("resnet50")), ("encoder.code", .integer(0)), ("encoder.code", .integer(65537)),
+        ("encoder.kind", .string("resnet50")), ("encoder.code", .integer(-1)), ("encoder.code", .integer(65537)),
         ("objective.estimator", .string("InfoNCE")), ("objective.anchor", .string("")),
         ("objective.compatibility", .string("old")), ("objective.localWeight", .number(-1)),
         ("objective.globalWeight", .number(-0.1)), ("objective.coordinatesWeight", .number(-1)),

@@ -3,10 +3,10 @@ import Collectives
 import Datasets
 import Foundation
 import Layers
-import Networks
 import Tensors
 import Testing
 
+@testable import Networks
 @testable import Training
 
 /// Shapes, sizes, names and refusals of encoders, and what settings make of them.
@@ -56,8 +56,8 @@ struct EncoderTests {
             let declare = Declarations()
             let settings = try settings(layer)
             let architecture = try settings.architecture(for: image)
-            _ = try ConvolutionalEncoder(
-                declare, architecture, image: image, codeSize: settings.code, codeBias: true, batchNorm: .sync)
+            _ = try ImageEncoder(
+                declare, settings, image: ImageProperties(image), codeBias: true, batchNorm: .sync)
             let set = try ParameterSet(declare, device: Device(), seed: 0)
             let count = set.parameters.reduce(0) { $0 + $1.shape.reduce(1, *) }
             #expect(try architecture.parameterCount(of: image, code: settings.code, codeBias: true) == count)
@@ -170,6 +170,22 @@ struct EncoderTests {
         ("{ blocks: [{ channels: 4, poolStride: 0 }] }", "encoder.blocks[0].poolStride is 0: it must be 1 to 64"),
         ("{ blocks: [{ channels: 4 }], local: 1 }", "encoder.local is 1: it must be 0 to 0"),
         ("{ fullyConnected: [8, 0] }", "encoder.fullyConnected[1] is 0: it must be 1 to 65536"),
+        ("{ code: -1 }", "encoder.code is -1: it must be 0 to 65536"),
+        ("{ residual: { depth: 19 } }", "encoder.residual.depth is 19: it must be 0, 18, 34 or 50"),
+        ("{ residual: { depth: 0 } }", "encoder.residual.blocks is empty"),
+        ("{ residual: { blocks: [1] } }", "encoder.residual.blocks is set, but encoder.residual.depth is 18"),
+        ("{ residual: { bottleneck: true } }", "encoder.residual.bottleneck is set"),
+        ("{ residual: { depth: 0, blocks: [1, 0] } }", "encoder.residual.blocks[1] is 0: it must be 1 to 64"),
+        ("{ residual: { width: 0 } }", "encoder.residual.width is 0: it must be 1 to 4096"),
+        ("{ residual: { local: 5 } }", "encoder.residual.local is 5: it must be 0 to 4, a stage"),
+        (
+            "{ residual: { stem: 'small' } }",
+            "encoder.residual.stem is \"small\": it must be one of automatic, imageNet"
+        ),
+        ("{ fast: { widths: [] } }", "encoder.fast.widths is a list of 0: it must be 1 to 8 groups"),
+        ("{ fast: { widths: [8, 0] } }", "encoder.fast.widths[1] is 0: it must be 1 to 16384"),
+        ("{ fast: { convolutions: 0 } }", "encoder.fast.convolutions is 0: it must be 1 to 16"),
+        ("{ fast: { local: 4 } }", "encoder.fast.local is 4: it must be 0 to 3, a group"),
         ("{ fullyConnected: [8.5] }", "encoder.fullyConnected is [8.5]: it must be a list of whole numbers"),
     ])
     func settingsOutOfRangeAreRefused(_ layer: String, _ text: String) {
@@ -181,6 +197,14 @@ struct EncoderTests {
         ("{ blocks: [{ channels: 4 }] }", "encoder.blocks is set, but encoder.kind is automatic"),
         ("{ kind: 'alex64x64', fullyConnected: [4] }", "encoder.fullyConnected is set"),
         ("{ kind: 'fullyConnected', local: 2 }", "encoder.local is set, but encoder.kind is fullyConnected"),
+        ("{ residual: { width: 8 } }", "encoder.residual is set, but encoder.kind is automatic"),
+        ("{ kind: 'residual', fast: { convolutions: 1 } }", "encoder.fast is set, but encoder.kind is residual"),
+        ("{ kind: 'fast', fullyConnected: [4] }", "encoder.fullyConnected is set, but encoder.kind is fast"),
+        ("{ kind: 'fast' }", "encoder.fast.whitening is true, but the covariance"),
+        (
+            "{ kind: 'residual', residual: { width: 4096 } }",
+            "parameters, more than 1073741824: make its layers narrower"
+        ),
         ("{ kind: 'basic64x64' }", "encoder.kind is basic64x64, but images are 9x20: use automatic"),
         (
             "{ kind: 'convolutional', blocks: [{ channels: 4 }, { channels: 4, kernel: 7 }] }",
@@ -209,6 +233,60 @@ struct EncoderTests {
         }
     }
 
+    /// Vectors are no images.
+    @Test(arguments: ["residual", "fast"]) func vectorsAreRefused(kind: String) {
+        expectInputError("encoder.kind is \(kind), but images are 1x1: it needs at least 2x2") {
+            _ = try settings("{ kind: '\(kind)' }").resolved(for: map(1, 1, 50))
+        }
+    }
+
+    /// Stem and local map by the size of the images; a run that goes on keeps what was found.
+    @Test func automaticPartsOfResidualAndFast() throws {
+        let residual = try settings("{ kind: 'residual' }")
+        for (side, stem, local) in [
+            (32, ResidualStem.cifar, 3), (64, .cifar, 4), (65, .imageNet, 2), (224, .imageNet, 4),
+        ] {
+            let found = try residual.resolved(for: map(side, side / 2, 3))
+            #expect(found.residual.stem == stem && found.residual.local == local, "\(side): \(found.residual)")
+            #expect(residual.adopting(found) == found)
+            #expect(try found.resolved(for: map(side, side / 2, 3)) == found)
+        }
+        let fast = try settings("{ kind: 'fast' }")
+        for (side, local) in [(32, 2), (16, 1), (64, 3), (8, 1)] {
+            let found = try fast.resolved(for: map(side, side, 3))
+            #expect(found.fast.local == local, "\(side)")
+            #expect(fast.adopting(found) == found)
+        }
+    }
+
+    /// Without a code, the layer before it is the code; stages are the pooled blocks side by side.
+    @Test func noCode() throws {
+        let layer =
+            "{ kind: 'convolutional', blocks: [{ channels: 6 }, { channels: 5 }], fullyConnected: [7], code: 0 }"
+        let declare = Declarations()
+        let encoder = try ImageEncoder(
+            declare, settings(layer), image: ImageProperties(map(12, 9, 2)), codeBias: true, batchNorm: .sync)
+        let device = try Device()
+        let set = ParameterSet(declare, device: device, seed: 3)
+        #expect(encoder.codeSize == 7 && !encoder.takesAnySize)
+        #expect(!set.parameters.contains { $0.name.hasPrefix("code") })
+        let tape = Tape(device: device, ranks: SingleRank(), shares: Shares(counts: [3], rank: 0))
+        let pixels = device.tensor([3, 12, 9, 2], (0..<3 * 12 * 9 * 2).map { sin(Float($0)) })
+        let found = try encoder(tape, tape.constant(pixels))
+        #expect(found.code.value.array == found.fullyConnected.value.array)
+        let stages = found.output(.stages, on: tape).value
+        #expect(stages.shape == [3, 11])
+        let last = found.lastConvolution.value
+        for image in 0..<3 {
+            for c in 0..<5 {
+                let pixels = last.shape[1] * last.shape[2]
+                let mean =
+                    (0..<pixels).reduce(Float(0)) { $0 + last.base[(image * pixels + $1) * 5 + c] } / Float(pixels)
+                #expect(abs(stages.base[image * 11 + 6 + c] - mean) < 1e-6)
+            }
+        }
+    }
+
     /// Shapes of what comes out, and where an encoder has no convolution; no image at all is a batch too.
     @Test(arguments: [0, 3]) func encodings(images: Int) throws {
         let cases: [(String, local: [Int], conv: [Int], fc: [Int])] = [
@@ -223,9 +301,8 @@ struct EncoderTests {
         for (layer, local, conv, fc) in cases {
             let declare = Declarations()
             let device = try Device()
-            let encoder = try ConvolutionalEncoder(
-                declare, settings(layer).architecture(for: image), image: image, codeSize: 9, codeBias: true,
-                batchNorm: .sync)
+            let encoder = try ImageEncoder(
+                declare, settings(layer), image: ImageProperties(image), codeBias: true, batchNorm: .sync)
             let set = ParameterSet(declare, device: device, seed: 3)
             let tape = Tape(device: device, ranks: SingleRank(), shares: Shares(counts: [images], rank: 0))
             var stream = RandomStream(seed: 3, purpose: .synthetic)

@@ -1,4 +1,5 @@
 import Collectives
+import Datasets
 import Methods
 import Testing
 
@@ -19,6 +20,19 @@ struct MethodSettingsTests {
             // Every changeable path is a setting.
             for path in M.Settings.wholeChangeable { #expect(defaults.leaves.contains(path), "\(path)") }
             for path in M.Settings.wholeExpectations.keys { #expect(defaults.leaves.contains(path), "\(path)") }
+        }
+        try check(kind.type)
+    }
+
+    /// Whitening filters come from the data, so every method of images must ask for their covariance.
+    @Test(arguments: MethodKind.allCases) func dataServeTheFastEncoder(_ kind: MethodKind) throws {
+        func check<M: Method>(_ method: M.Type) throws {
+            for encoder in ["fast", "automatic"] {
+                let configuration = try Training.Configuration<M>(layers: [.leaf("encoder.kind", .string(encoder))])
+                let recipe = try M.recipe(configuration.method, configuration.data)
+                let views = try #require(recipe as? ViewRecipe)
+                #expect(views.needsPatchCovariance == (encoder == "fast"))
+            }
         }
         try check(kind.type)
     }

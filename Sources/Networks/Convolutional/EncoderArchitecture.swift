@@ -54,9 +54,6 @@ package struct EncoderArchitecture: Equatable, Sendable {
         self.fullyConnected = fullyConnected
     }
 
-    /// Most parameters of an encoder. They take 4 GiB, and gradients and moments as much again each.
-    package static let mostParameters = 1 << 30
-
     /// Shapes of the blocks' outputs, in order; without blocks, the one map that stands for the first layer.
     /// - Throws: `InputError` when a kernel or a window is larger than its map.
     package func maps(of image: MapShape) throws -> [MapShape] {
@@ -89,7 +86,7 @@ package struct EncoderArchitecture: Equatable, Sendable {
     /// - Parameters:
     ///   - code: K, width of the code.
     ///   - codeBias: whether the code has a bias.
-    /// - Throws: `InputError` where the images are too small for a block, or there are more than `mostParameters`.
+    /// - Throws: `InputError` where the images are too small for a block, or there are more than `ImageEncoder.mostParameters`.
     package func parameterCount(of image: MapShape, code: Int, codeBias: Bool) throws -> Int {
         let maps = try maps(of: image)
         let flat = blocks.isEmpty ? image : maps[maps.count - 1]
@@ -105,9 +102,9 @@ package struct EncoderArchitecture: Equatable, Sendable {
             inputs = Double(width)
         }
         count += Double(code) * (inputs + (codeBias ? 1 : 0))
-        guard count <= Double(Self.mostParameters) else {
+        guard count <= Double(ImageEncoder.mostParameters) else {
             throw InputError(
-                "the encoder would have \(Int(min(count, 0x1p62))) parameters, more than \(Self.mostParameters): the "
+                "the encoder would have \(Int(min(count, 0x1p62))) parameters, more than \(ImageEncoder.mostParameters): the "
                     + "input of its first fully connected layer is \(flat.height)x\(flat.width)x\(flat.channels), so "
                     + "make that smaller by blocks of stride 2, or make encoder.fullyConnected narrower")
         }

@@ -1,6 +1,7 @@
 import Collectives
 
-/// The kinds of encoders: a published net, one chosen by the size of the images, or one of given blocks or widths.
+/// The kinds of encoders: a published net, one chosen by the size of the images, one of given blocks or widths, a
+/// residual network, or a fast small one.
 package enum EncoderKind: String, Choice {
     /// The published net for the images' size, otherwise one by rule.
     case automatic
@@ -10,6 +11,10 @@ package enum EncoderKind: String, Choice {
     case convolutional
     /// Widths as configured, on the flattened image.
     case fullyConnected
+    /// A residual network.
+    case residual
+    /// A network after airbench94.
+    case fast
 
     /// A published net and the height and width of its images; nil where there is none of this name.
     package var published: (side: Int, architecture: EncoderArchitecture)? {
@@ -18,7 +23,7 @@ package enum EncoderKind: String, Choice {
         case .basic32x32: (32, .basic(kernel: 4, padding: 1, channels: [64, 128, 256], local: 1))
         case .basic64x64: (64, .basic(kernel: 4, padding: 1, channels: [64, 128, 256, 512], local: 2))
         case .alex64x64: (64, .alex)
-        case .automatic, .convolutional, .fullyConnected: nil
+        case .automatic, .convolutional, .fullyConnected, .residual, .fast: nil
         }
     }
 
