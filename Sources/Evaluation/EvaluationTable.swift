@@ -2,7 +2,7 @@ import Foundation
 
 /// One number of an evaluation, as a line of metrics holds it.
 package struct Score: Codable, Equatable, Sendable {
-    /// Probe and features: `linear/trained code`.
+    /// Column and features: `linear/trained code`, `linear@10/trained code`.
     package let name: String
     /// Mean over seeds, in the unit of the probe's measure; nil where no seed gave a value.
     package let value: Double?
@@ -14,6 +14,28 @@ package struct Score: Codable, Equatable, Sendable {
     package let notes: [String]
 }
 
+/// A column of an evaluation.
+package struct EvaluationColumn: Hashable, Sendable {
+    package let probe: Probe
+    /// How many labels the probe sees; nil where it sees all, or needs none.
+    package let labels: LabelCount?
+
+    package init(_ probe: Probe, labels: LabelCount? = nil) { (self.probe, self.labels) = (probe, labels) }
+
+    /// As in metrics: `linear`, or `linear@10` for ten labels a class.
+    package var name: String { probe.rawValue + (labels.map { "@\($0)" } ?? "") }
+
+    /// As in the table's header.
+    package var title: String {
+        switch probe {
+        case .linear, .svm, .knn, .mlp, .mlpPublished: "\(name) %"
+        case .reconstruction: "MS-SSIM"
+        case .ndm: "NDM nats"
+        case .mine: "MINE nats"
+        }
+    }
+}
+
 /// Values by features (rows, such as "trained code" or "raw pixels") and probe (columns), one or more in each cell.
 ///
 /// `description` is a table of plain text, with accuracies in per cent and other measures in their unit. Several values
@@ -21,8 +43,8 @@ package struct Score: Codable, Equatable, Sendable {
 /// `legend`. Rows and columns are in the order in which they were added.
 package struct EvaluationTable: CustomStringConvertible, Sendable {
     private var features: [String] = []
-    private var probes: [Probe] = []
-    private var cells: [String: [Probe: Cell]] = [:]
+    private var columns: [EvaluationColumn] = []
+    private var cells: [String: [EvaluationColumn: Cell]] = [:]
     /// All notes; in the table they are numbered from 1.
     private var notes: [String] = []
 
@@ -34,43 +56,43 @@ package struct EvaluationTable: CustomStringConvertible, Sendable {
     package init() {}
 
     /// Adds the result of one seed.
-    package mutating func add(_ finding: Finding, features name: String, probe: Probe) {
-        add(finding.value, notes: finding.notes, features: name, probe: probe)
+    package mutating func add(_ finding: Finding, features name: String, column: EvaluationColumn) {
+        add(finding.value, notes: finding.notes, features: name, column: column)
     }
 
     /// Adds that one seed gave no value, and why.
-    package mutating func add(failure: String, features name: String, probe: Probe) {
-        add(nil, notes: [failure], features: name, probe: probe)
+    package mutating func add(failure: String, features name: String, column: EvaluationColumn) {
+        add(nil, notes: [failure], features: name, column: column)
     }
 
-    private mutating func add(_ value: Double?, notes: [String], features name: String, probe: Probe) {
+    private mutating func add(_ value: Double?, notes: [String], features name: String, column: EvaluationColumn) {
         if !features.contains(name) { features.append(name) }
-        if !probes.contains(probe) { probes.append(probe) }
-        var cell = cells[name]?[probe] ?? Cell()
+        if !columns.contains(column) { columns.append(column) }
+        var cell = cells[name]?[column] ?? Cell()
         if let value { cell.values.append(value) }
         for note in notes {
             if !cell.notes.contains(note) { cell.notes.append(note) }
             if !self.notes.contains(note) { self.notes.append(note) }
         }
-        cells[name, default: [:]][probe] = cell
+        cells[name, default: [:]][column] = cell
     }
 
     /// The cell's score, or nil where nothing was added.
-    package func score(features name: String, probe: Probe) -> Score? {
-        guard let cell = cells[name]?[probe] else { return nil }
+    package func score(features name: String, column: EvaluationColumn) -> Score? {
+        guard let cell = cells[name]?[column] else { return nil }
         let values = cell.values
         let count = Double(values.count)
         let mean = values.reduce(0, +) / count
         let squares = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
         return Score(
-            name: "\(probe.rawValue)/\(name)", value: values.isEmpty ? nil : mean,
+            name: "\(column.name)/\(name)", value: values.isEmpty ? nil : mean,
             deviation: values.count > 1 ? (squares / (count - 1)).squareRoot() : nil, seeds: values.count,
             notes: cell.notes)
     }
 
     /// All cells of a row.
     package func scores(features name: String) -> [Score] {
-        probes.compactMap { score(features: name, probe: $0) }
+        columns.compactMap { score(features: name, column: $0) }
     }
 
     /// All cells, row after row.
@@ -80,12 +102,15 @@ package struct EvaluationTable: CustomStringConvertible, Sendable {
     package var legend: [String] { notes.enumerated().map { "[\($0 + 1)] \($1)" } }
 
     package var description: String {
-        let header = ["of test images"] + probes.map(\.title)
+        let header = ["of test images"] + columns.map(\.title)
         let body = features.map { name in
-            [name] + probes.map { probe in score(features: name, probe: probe).map { text($0, of: probe) } ?? "-" }
+            [name]
+                + columns.map { column in
+                    score(features: name, column: column).map { text($0, of: column.probe) } ?? "-"
+                }
         }
         let lines = [header] + body
-        let widths = header.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
+        let widths = header.indices.map { index in lines.map { $0[index].count }.max() ?? 0 }
         return lines.map { line in
             zip(line, widths).enumerated().map { column, cell in
                 let space = String(repeating: " ", count: cell.1 - cell.0.count)
@@ -102,16 +127,6 @@ package struct EvaluationTable: CustomStringConvertible, Sendable {
 }
 
 extension Probe {
-    /// Title of its column.
-    package var title: String {
-        switch self {
-        case .linear, .svm, .knn, .mlp, .mlpPublished: "\(rawValue) %"
-        case .reconstruction: "MS-SSIM"
-        case .ndm: "NDM nats"
-        case .mine: "MINE nats"
-        }
-    }
-
     /// A value as the table shows it.
     package func text(_ value: Double) -> String {
         switch measure {

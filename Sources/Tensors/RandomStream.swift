@@ -12,6 +12,7 @@ package enum RandomPurpose: UInt32, Sendable {
     case occlusion
     case shuffle
     case latent
+    case labels
 }
 
 /// Random streams of one part of a step.

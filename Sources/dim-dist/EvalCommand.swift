@@ -62,23 +62,40 @@ private final class ScoreKeeper {
 /// The request of an `eval` command, the same for every method.
 private struct EvaluationRequest {
     let probes: [Probe]
-    let seeds: Int
+    /// Probes of labels also run with only so many of them.
+    let labelCounts: [LabelCount]
+    /// Number of seeds; nil where none was asked for.
+    let seeds: Int?
     let reconstruction: Reconstruction
+
+    /// Draws of few labels where no number of seeds was asked for.
+    private static let draws = 5
 
     init(_ arguments: Arguments) throws {
         probes = try arguments.choices("probe", default: [Probe.linear, .knn])
-        seeds = try arguments.number("seeds", in: 1...1000, default: 1)
+        labelCounts = try arguments.text("labels").map { try LabelCount.list($0, option: "--labels") } ?? []
+        if !labelCounts.isEmpty && !probes.contains(where: { $0.measure == .accuracy }) {
+            let names = Probe.allCases.filter { $0.measure == .accuracy }.map(\.rawValue).joined(separator: ", ")
+            throw InputError("--labels needs a probe that uses labels: add one of \(names) to --probe")
+        }
+        seeds = arguments.has("seeds") ? try arguments.number("seeds", in: 1...1000, default: 1) : nil
         var reconstruction = Reconstruction()
         reconstruction.steps = try arguments.number(
             "decoder-steps", in: 1...10_000_000, default: reconstruction.steps)
         self.reconstruction = reconstruction
+    }
+
+    /// Seeds from this one on.
+    func seeds(from first: UInt64) -> ProbeSeeds {
+        func list(_ count: Int) -> [UInt64] { (0..<count).map { first &+ UInt64($0) } }
+        return ProbeSeeds(whole: list(seeds ?? 1), draws: list(seeds ?? Self.draws))
     }
 }
 
 extension Program {
     static let eval = Command(
         name: "eval", summary: "Score a run's frozen features by probes, beside controls.",
-        usage: "--run DIR [--data PATH] [--layer L,…] [--probe P,…] [--seeds K]",
+        usage: "--run DIR [--data PATH] [--layer L,…] [--probe P,…] [--labels N,…] [--seeds K]",
         options: SavedRun.options + [
             Option("data", "PATH", "samples with labels, a train split and a test split; those of the run by default"),
             Option("layer", "L,…", "layers whose features are scored; \(layersHelp)"),
@@ -88,6 +105,10 @@ extension Program {
                     + "its published rate), reconstruction (by a decoder, MS-SSIM), ndm (neural dependency measure, "
                     + "nats), mine (information about the image, nats); linear,knn by default"
             ),
+            Option(
+                "labels", "N,…",
+                "also run the probes of labels with few labels: 10 for ten of each class, 1% for a hundredth of each; "
+                    + "each is a column, such as linear@10, of mean ± standard deviation over 5 draws, or K"),
             Option(
                 "seeds", "K",
                 "repeat probes with K seeds, for mean ± standard deviation; there are K untrained encoders, but one "
@@ -109,7 +130,7 @@ extension Program {
             try LayerJoin<M.Layer>.list(arguments.text("layer") ?? M.firstLayer, option: "--layer")
         }
         let run = try TrainedRun<M>(saved, arguments, ranks: ranks)
-        let seeds = (0..<request.seeds).map { run.configuration.seed &+ UInt64($0) }
+        let seeds = request.seeds(from: run.configuration.seed)
         let isLabelled = probes.contains { $0.measure == .accuracy }
         let train = try run.rows(.train, isLabelled: isLabelled, ranks: ranks)
         let test = try run.rows(.test, isLabelled: isLabelled, ranks: ranks)
@@ -122,17 +143,19 @@ extension Program {
         }
         let keeper = ScoreKeeper(run: saved.directory)
         let judge = try FeatureJudge(
-            probes: probes, seeds: seeds, reconstruction: reconstruction, train: train.samples, test: test.samples,
-            ranks: ranks, device: run.device
+            probes: probes, labelCounts: request.labelCounts, seeds: seeds, reconstruction: reconstruction,
+            train: train.samples, test: test.samples, ranks: ranks, device: run.device
         ) { score in
             try keeper.keep(EvaluationLine(step: run.step, score: score))
         }
         let rows = JudgedRows<M>(train: train, test: test, layers: layers, judge: judge)
         try rows.judge(run.model, "trained", seeds: seeds, isLast: true)
         if !arguments.has("without-controls") {
-            for seed in seeds {
+            for seed in seeds.whole {
                 let model = try ranks.agree { try run.untrained(seed: seed) }
-                try rows.judge(model, "untrained", seeds: [seed], isLast: seed == seeds.last)
+                // Each of several untrained encoders has a draw of its own.
+                let own = ProbeSeeds(whole: [seed], draws: seeds.whole.count > 1 ? [seed] : seeds.draws)
+                try rows.judge(model, "untrained", seeds: own, isLast: seed == seeds.whole.last)
             }
             if let train = train.samples.images, let test = test.samples.images {
                 try PixelControls(train: train.dataset, test: test.dataset, normalisation: train.normalisation)
@@ -160,7 +183,7 @@ private struct JudgedRows<M: Method> {
     /// - Parameters:
     ///   - name: the model's name, with which the rows' names begin.
     ///   - isLast: whether this is the last model for these rows.
-    func judge(_ model: Model<M>, _ name: String, seeds: [UInt64], isLast: Bool) throws {
+    func judge(_ model: Model<M>, _ name: String, seeds: ProbeSeeds, isLast: Bool) throws {
         let frozen = FrozenModel(model)
         var features = try judge.ranks.agree {
             (train: try frozen.features(of: train, layers), test: try frozen.features(of: test, layers))

@@ -4,11 +4,21 @@ import Evaluation
 import Foundation
 import Tensors
 
+/// Seeds of the probes of some features; at least one of each.
+struct ProbeSeeds {
+    /// Of probes that see all labels. A probe without random numbers runs once.
+    let whole: [UInt64]
+    /// Of probes that see few labels. Each is a draw of these, too.
+    let draws: [UInt64]
+}
+
 /// Scores features of a run's samples by every requested probe, and keeps the table.
 final class FeatureJudge {
     let probes: [Probe]
-    /// Seeds of the probes; the first is the run's own.
-    let seeds: [UInt64]
+    /// The probes of labels also run with only so many of them.
+    let labelCounts: [LabelCount]
+    /// The first is the run's own.
+    let seeds: ProbeSeeds
     let reconstruction: Reconstruction
     let ranks: any Ranks
     let device: Device
@@ -20,19 +30,23 @@ final class FeatureJudge {
     private let classes: ClassNumbers?
     /// Class numbers of this rank's rows; 0 for a row without a label.
     private let labels: (train: [Int], test: [Int])
+    /// nil where no probe needs labels.
+    private let labelDraws: LabelDraws?
     /// Rows of this rank with a label; nil where all ranks' rows have one, or no probe needs labels.
     private let labelled: (train: [Int], test: [Int])?
 
     /// Collective.
     /// - Parameter record: keeps a score of a complete row; called on rank 0.
-    /// - Throws: `InputError` when the samples lack what a probe needs: labels, a number, or a shape that decoders
-    ///   make.
+    /// - Throws: `InputError` when the samples lack what a probe needs: labels, so many of them, a number, or a shape
+    ///   that decoders make.
     init(
-        probes: [Probe], seeds: [UInt64], reconstruction: Reconstruction, train: EvaluationSamples,
-        test: EvaluationSamples, ranks: any Ranks, device: Device, record: @escaping (Score) throws -> Void
+        probes: [Probe], labelCounts: [LabelCount], seeds: ProbeSeeds, reconstruction: Reconstruction,
+        train: EvaluationSamples, test: EvaluationSamples, ranks: any Ranks, device: Device,
+        record: @escaping (Score) throws -> Void
     ) throws {
         self.record = record
         self.probes = probes
+        self.labelCounts = labelCounts
         self.seeds = seeds
         self.reconstruction = reconstruction
         self.ranks = ranks
@@ -60,6 +74,7 @@ final class FeatureJudge {
         }
         guard let judged, let trainLabels = train.labels, let testLabels = test.labels else {
             classes = nil
+            labelDraws = nil
             labels = (Array(repeating: 0, count: train.own.count), Array(repeating: 0, count: test.own.count))
             labelled = nil
             return
@@ -77,6 +92,10 @@ final class FeatureJudge {
         labels = (numbers.train.map { $0 ?? 0 }, numbers.test.map { $0 ?? 0 })
         func rows(_ numbers: [Int?]) -> [Int] { numbers.indices.filter { numbers[$0] != nil } }
         labelled = unlabelled == (0, 0) ? nil : (rows(numbers.train), rows(numbers.test))
+        let draws = try LabelDraws(
+            labels: numbers.train.compactMap { $0 }, classes: classes.labels.count, ranks: ranks)
+        try ranks.agree { for count in labelCounts { try draws.check(count, option: "--labels") } }
+        labelDraws = draws
     }
 
     private static func withoutLabels(_ probe: Probe, in detail: String) -> InputError {
@@ -109,41 +128,58 @@ final class FeatureJudge {
         )
     }
 
+    /// The columns of a probe: with all labels, and with few.
+    private func columns(of probe: Probe) -> [EvaluationColumn] {
+        let few = probe.measure == .accuracy ? labelCounts : []
+        return [EvaluationColumn(probe)] + few.map { EvaluationColumn(probe, labels: $0) }
+    }
+
     /// Fills a row of the table, or adds values to it. Bad input makes a probe fail; its cell then says why.
     /// Collective.
-    /// - Parameters:
-    ///   - seeds: of the probes; a probe without random numbers runs once.
-    ///   - make: returns the row's features; collective.
-    func judge(_ name: String, seeds: [UInt64], _ make: () throws -> (train: Features, test: Features)) throws {
+    /// - Parameter make: returns the row's features; collective.
+    func judge(_ name: String, seeds: ProbeSeeds, _ make: () throws -> (train: Features, test: Features)) throws {
         let outcome = try attempt {
             let sets = try make()
             return (all: sets, labelled: try labelled(sets))
         }
         device.memory.trim()  // free the memory that making them took
         switch outcome {
-        case .failure(let refusal): for probe in probes { fail(name, probe, refusal) }
+        case .failure(let refusal):
+            for column in probes.flatMap(columns) { fail(name, column, refusal) }
         case .success(let sets):
-            for probe in probes {
-                let isAccuracy = probe.measure == .accuracy
-                let rows = isAccuracy ? sets.labelled : sets.all
-                for seed in probe.isSeeded ? seeds : Array(seeds.prefix(1)) {
-                    try add(name, probe) { progress in
-                        let finding = try score(
-                            probe, train: rows.train, test: rows.test, seed: seed, ranks: ranks, device: device,
-                            reconstruction: reconstruction, progress: progress)
-                        let notes = isAccuracy ? classes?.notes ?? [] : []
-                        return Finding(value: finding.value, notes: finding.notes + notes)
-                    }
+            for column in probes.flatMap(columns) {
+                let rows = column.probe.measure == .accuracy ? sets.labelled : sets.all
+                let whole = column.probe.isSeeded ? seeds.whole : Array(seeds.whole.prefix(1))
+                for seed in column.labels == nil ? whole : seeds.draws {
+                    try add(name, column) { try find(column, train: rows.train, test: rows.test, seed: seed, $0) }
                 }
             }
         }
         device.memory.trim()  // the next features have other sizes
     }
 
+    /// A column's value by one seed, on rows with labels if its probe needs them. Collective.
+    private func find(
+        _ column: EvaluationColumn, train: Features, test: Features, seed: UInt64, _ progress: (String) -> Void
+    ) throws -> Finding {
+        var train = train
+        var notes = column.probe.measure == .accuracy ? classes?.notes ?? [] : []
+        if let count = column.labels, let labelDraws {
+            train = try train.rows(labelDraws.ownRows(count, seed: seed), ranks: ranks, device: device)
+            if let remark = labelDraws.remark(count) { notes.append(remark) }
+        }
+        let finding = try score(
+            column.probe, train: train, test: test, seed: seed, ranks: ranks, device: device,
+            reconstruction: reconstruction, progress: progress)
+        return Finding(value: finding.value, notes: finding.notes + notes)
+    }
+
     /// Adds one value to the table and prints it with its time, or prints why there is none. Collective where `find`
     /// is.
     /// - Parameter find: computes the value; it reports progress, a line at a time, to the function it is given.
-    func add(_ name: String, _ probe: Probe, find: (_ progress: (String) -> Void) throws -> Finding) throws {
+    func add(
+        _ name: String, _ column: EvaluationColumn, find: (_ progress: (String) -> Void) throws -> Finding
+    ) throws {
         let start = ContinuousClock.now
         var shown = start
         let outcome = try attempt {
@@ -156,12 +192,12 @@ final class FeatureJudge {
             return finding
         }
         switch outcome {
-        case .failure(let refusal): fail(name, probe, refusal)
+        case .failure(let refusal): fail(name, column, refusal)
         case .success(let finding):
-            table.add(finding, features: name, probe: probe)
+            table.add(finding, features: name, column: column)
             guard ranks.isFirst else { return }
             let seconds = String(format: "%.1f", start.duration(to: .now) / .seconds(1))
-            Program.complain("\(name), \(probe.text(finding.value)) \(probe.title) in \(seconds) s")
+            Program.complain("\(name), \(column.probe.text(finding.value)) \(column.title) in \(seconds) s")
         }
     }
 
@@ -181,8 +217,15 @@ final class FeatureJudge {
                     + "them out"
             )
         }
-        if seeds.count > 1 {
-            notes.append("mean ± standard deviation over \(seeds.count) seeds; there is one trained encoder")
+        for count in labelCounts {
+            guard let labelDraws else { break }
+            notes.append("@\(count): \(labelDraws.rows(count)) training images keep their labels")
+        }
+        if !labelCounts.isEmpty && seeds.draws.count > 1 && seeds.whole.count == 1 {
+            notes.append("with @, mean ± standard deviation over \(seeds.draws.count) draws of these labels")
+        }
+        if seeds.whole.count > 1 {
+            notes.append("mean ± standard deviation over \(seeds.whole.count) seeds; there is one trained encoder")
         }
         if let images = train.images?.dataset, probes.contains(.reconstruction) {
             notes.append(try reconstruction.description(of: images.shape))
@@ -190,9 +233,9 @@ final class FeatureJudge {
         return "\(table)\n\n\(notes.joined(separator: "\n"))"
     }
 
-    private func fail(_ name: String, _ probe: Probe, _ refusal: InputError) {
-        table.add(failure: refusal.description, features: name, probe: probe)
-        if ranks.isFirst { Program.complain("\(name), no \(probe.title): \(refusal)") }
+    private func fail(_ name: String, _ column: EvaluationColumn, _ refusal: InputError) {
+        table.add(failure: refusal.description, features: name, column: column)
+        if ranks.isFirst { Program.complain("\(name), no \(column.title): \(refusal)") }
     }
 
     /// The result of collective work, or its input error, which is the same on every rank, so that all continue. Any

@@ -14,7 +14,7 @@ struct PixelControls {
     private static let componentCount = 64
 
     /// Fills the controls' rows of the table. Collective.
-    func judge(seeds: [UInt64], by judge: FeatureJudge) throws {
+    func judge(seeds: ProbeSeeds, by judge: FeatureJudge) throws {
         let device = judge.device
         func raw() throws -> (train: Features, test: Features) {
             try judge.features(pixels(of: train, device), pixels(of: test, device))
@@ -41,7 +41,7 @@ struct PixelControls {
         // Reconstructions without a decoder: by the inverse of the components, and by one mean image for all.
         let nothing = device.tensor(test.values.shape, filledWith: 0)
         for (name, coordinates) in [("\(name), inverse", test.values), ("mean image", nothing)] {
-            try judge.add(name, .reconstruction) { _ in
+            try judge.add(name, EvaluationColumn(.reconstruction)) { _ in
                 let similarity = try Reconstruction.similarity(to: test, ranks: judge.ranks, device: device) { rows in
                     let block = coordinates.view(
                         from: rows.lowerBound * test.dimension, shape: [rows.count, test.dimension])

@@ -233,6 +233,59 @@ final class FeatureCommandTests: CommandTestCase {
             ])
     }
 
+    func testEvalTakesFewLabels() throws {
+        let eval = ["eval", "--run", path("run"), "--labels", "5,25%"]
+        var values: [[String: Double]] = []
+        for (ranks, more, count) in [(1, [], 24), (3, ["--without-controls"], 6)] {
+            let earlier = try metrics("run").count
+            let ending = try run(eval + more + Self.threads(ranks))
+            XCTAssertEqual(ending.status, 0, ending.errors)
+            let lines = ending.output.split(separator: "\n").map(String.init)
+            XCTAssertEqual(
+                lines[0].split(separator: " ").filter { $0 != "%" }.suffix(6),
+                ["linear", "linear@5", "linear@25%", "knn", "knn@5", "knn@25%"])
+            for note in [
+                "@5: 20 training images keep their labels", "@25%: 25 training images keep their labels",
+                "with @, mean ± standard deviation over 5 draws of these labels",
+            ] { XCTAssertTrue(lines.contains(note), ending.output) }
+            var found: [String: Double] = [:]
+            for line in try metrics("run").dropFirst(earlier) {
+                let name = try XCTUnwrap(line["eval"] as? String)
+                found[name] = line["value"] as? Double
+                XCTAssertEqual(line["seeds"] as? Int, name.contains("@") ? 5 : 1, name)
+                XCTAssertEqual(line["deviation"] != nil, name.contains("@"), name)
+            }
+            XCTAssertEqual(found.count, count)
+            values.append(found)
+        }
+        for (name, value) in values[1] {
+            XCTAssertEqual(value, try XCTUnwrap(values[0][name]), accuracy: 0.026, name)  // one of 40 test images
+        }
+        XCTAssertNotNil(values[0]["knn@25%/raw pixels"])
+        // Twenty labels are worth less than all 96.
+        XCTAssertLessThan(values[0]["linear@5/PCA-64"] ?? 1, values[0]["linear/PCA-64"] ?? 0)
+
+        let twice = try run(eval + ["--seeds", "2", "--probe", "knn", "--without-controls"])
+        XCTAssertEqual(twice.status, 0, twice.errors)
+        XCTAssertEqual(try metrics("run").suffix(3).map { $0["seeds"] as? Int }, [1, 2, 2])
+    }
+
+    func testLabelsThatCannotBeGivenAreRefused() throws {
+        let classes = TestImages(count: 96, seed: 1).labels
+        let largest = Dictionary(grouping: classes) { $0 }.values.map(\.count).max() ?? 0
+        for (labels, texts) in [
+            ("0", ["--labels is 0", "from 1 on"]), ("200%", ["--labels is 200%", "at most 100%"]),
+            ("abc", ["--labels is abc"]), ("5,5", ["5 is given twice"]), ("5,", ["--labels is ", "number of labels"]),
+            ("1000", ["--labels is 1000", "the largest has \(largest)", "at most \(largest)"]),
+            ("0.1%", ["--labels is 0.1%", "less than one training image"]),
+        ] {
+            try assertRefused(["eval", "--run", path("run"), "--labels", labels] + Self.threads(2), texts)
+        }
+        try assertRefused(
+            ["eval", "--run", path("run"), "--labels", "5", "--probe", "ndm"],
+            ["--labels needs a probe", "linear, svm"])
+    }
+
     func testAProbeThatFailsLeavesTheOthers() throws {
         // Known problems are reported before any probe runs.
         try assertRefused(

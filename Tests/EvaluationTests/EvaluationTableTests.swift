@@ -4,9 +4,9 @@ import Testing
 @Suite struct EvaluationTableTests {
     private var table: EvaluationTable {
         var table = EvaluationTable()
-        table.add(Finding(value: 0.71234), features: "trained code", probe: .linear)
-        table.add(Finding(value: 1), features: "trained code", probe: .knn)
-        table.add(Finding(value: 0.1), features: "raw pixels", probe: .linear)
+        table.add(Finding(value: 0.71234), features: "trained code", column: .init(.linear))
+        table.add(Finding(value: 1), features: "trained code", column: .init(.knn))
+        table.add(Finding(value: 0.1), features: "raw pixels", column: .init(.linear))
         return table
     }
 
@@ -23,14 +23,14 @@ import Testing
         #expect(table.scores.map(\.name) == ["linear/trained code", "knn/trained code", "linear/raw pixels"])
         #expect(table.scores.map(\.value) == [0.71234, 1, 0.1])
         #expect(table.scores.allSatisfy { $0.deviation == nil && $0.seeds == 1 })
-        #expect(table.score(features: "raw pixels", probe: .mlp) == nil)
+        #expect(table.score(features: "raw pixels", column: .init(.mlp)) == nil)
     }
 
     @Test func seedsGiveMeanAndDeviation() throws {
         var table = table
-        for value in [0.7, 0.71, 0.75] { table.add(Finding(value: value), features: "raw pixels", probe: .knn) }
+        for value in [0.7, 0.71, 0.75] { table.add(Finding(value: value), features: "raw pixels", column: .init(.knn)) }
         // mean 0.72, squares 0.0004 + 0.0001 + 0.0009 over 2
-        let score = try #require(table.score(features: "raw pixels", probe: .knn))
+        let score = try #require(table.score(features: "raw pixels", column: .init(.knn)))
         #expect(abs((score.value ?? 0) - 0.72) < 1e-12)
         #expect(abs((score.deviation ?? 0) - 0.0007.squareRoot()) < 1e-12)
         #expect(score.seeds == 3)
@@ -44,9 +44,9 @@ import Testing
 
     @Test func measuresHaveUnitsOfTheirOwn() {
         var table = EvaluationTable()
-        table.add(Finding(value: 0.123456), features: "code", probe: .svm)
-        table.add(Finding(value: 0.123456), features: "code", probe: .reconstruction)
-        table.add(Finding(value: -0.123456), features: "code", probe: .ndm)
+        table.add(Finding(value: 0.123456), features: "code", column: .init(.svm))
+        table.add(Finding(value: 0.123456), features: "code", column: .init(.reconstruction))
+        table.add(Finding(value: -0.123456), features: "code", column: .init(.ndm))
         #expect(
             table.description == """
                 of test images  svm %  MS-SSIM  NDM nats
@@ -56,10 +56,10 @@ import Testing
 
     @Test func cellsPointToTheirNotes() throws {
         var table = table
-        table.add(Finding(value: 8429.031, notes: ["too much"]), features: "trained code", probe: .ndm)
-        table.add(failure: "diverged", features: "raw pixels", probe: .ndm)
-        table.add(Finding(value: 0.5, notes: ["too much"]), features: "raw pixels", probe: .knn)
-        table.add(failure: "diverged", features: "raw pixels", probe: .knn)  // of another seed
+        table.add(Finding(value: 8429.031, notes: ["too much"]), features: "trained code", column: .init(.ndm))
+        table.add(failure: "diverged", features: "raw pixels", column: .init(.ndm))
+        table.add(Finding(value: 0.5, notes: ["too much"]), features: "raw pixels", column: .init(.knn))
+        table.add(failure: "diverged", features: "raw pixels", column: .init(.knn))  // of another seed
         #expect(
             table.description == """
                 of test images  linear %         knn %     NDM nats
@@ -67,8 +67,8 @@ import Testing
                 raw pixels         10.00  50.00 [1, 2]        – [2]
                 """)
         #expect(table.legend == ["[1] too much", "[2] diverged"])
-        let failed = try #require(table.score(features: "raw pixels", probe: .ndm))
+        let failed = try #require(table.score(features: "raw pixels", column: .init(.ndm)))
         #expect(failed.value == nil && failed.seeds == 0 && failed.notes == ["diverged"])
-        #expect(table.score(features: "raw pixels", probe: .knn)?.seeds == 1)
+        #expect(table.score(features: "raw pixels", column: .init(.knn))?.seeds == 1)
     }
 }

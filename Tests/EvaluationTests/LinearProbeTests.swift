@@ -59,7 +59,10 @@ final class LinearProbeTests: XCTestCase {
         for notes in results {
             XCTAssertEqual(notes[0], [])
             XCTAssertEqual(notes[1], ["the last fit was stopped after 1 steps, before it converged"])
-            for notes in notes[2...5] {
+            for notes in notes[2...3] {
+                XCTAssertTrue(notes.contains { $0.hasPrefix("no class has two training rows") }, "\(notes)")
+            }
+            for notes in notes[4...5] {
                 XCTAssert(notes.contains { $0.hasPrefix("1 training row: too few to hold some out") }, "\(notes)")
             }
             XCTAssertEqual(notes[6], ["there are fewer than 20 training rows, so all 1 vote"])
@@ -92,7 +95,6 @@ final class LinearProbeTests: XCTestCase {
             let train = try makeFeatures(rows: 240, classes: 2, ranks: ranks, device: device, sample: sample)
             let test = try makeFeatures(rows: 1000, classes: 2, ranks: ranks, device: device) { sample($0 + 240) }
             var probe = LinearProbe()
-            probe.heldOutFraction = 0.5
             let chosen = try probe(train: train, test: test, seed: 1, ranks: ranks, device: device)
             probe.penalties = [1e-6]
             let light = try probe(train: train, test: test, seed: 1, ranks: ranks, device: device)
@@ -127,14 +129,14 @@ final class LinearProbeTests: XCTestCase {
         for worldSize in 1...3 {
             let results = try onRanks(worldSize) { ranks, device in
                 let blobs = twoBlobs(distance: 2)
-                let train = try makeFeatures(rows: 400, classes: 2, ranks: ranks, device: device, sample: blobs)
+                let train = try makeFeatures(rows: 1000, classes: 2, ranks: ranks, device: device, sample: blobs)
                 var lines: [String] = []
                 _ = try LinearProbe()(train: train, test: train, seed: 1, ranks: ranks, device: device) {
                     lines.append($0)
                 }
                 return lines
             }
-            let expected = (0..<400).filter { row in
+            let expected = (0..<1000).filter { row in
                 var stream = RandomStream(seed: 1, purpose: .validationSplit, sample: row)
                 return stream.uniform() < 0.1
             }.count
@@ -142,6 +144,23 @@ final class LinearProbeTests: XCTestCase {
                 XCTAssertGreaterThanOrEqual(lines.count, 3)
                 for line in lines { XCTAssertTrue(line.contains(" of \(expected) held-out rows"), line) }
             }
+        }
+    }
+
+    /// Of few rows, each is held out once.
+    func testFewRowsAreCrossValidated() throws {
+        let results = try onRanks(2) { ranks, device in
+            let blobs = twoBlobs(distance: 2)
+            let train = try makeFeatures(rows: 999, classes: 2, ranks: ranks, device: device, sample: blobs)
+            var lines: [String] = []
+            _ = try LinearProbe()(train: train, test: train, seed: 1, ranks: ranks, device: device) {
+                lines.append($0)
+            }
+            return lines
+        }
+        for lines in results {
+            XCTAssertGreaterThanOrEqual(lines.count, 3)
+            for line in lines { XCTAssertTrue(line.contains(" of 999 held-out rows"), line) }
         }
     }
 

@@ -2,7 +2,8 @@ import Collectives
 import Foundation
 import Tensors
 
-/// A linear classifier of standardised features. The penalty is the one that is best on held-out training rows.
+/// A linear classifier of standardised features. The penalty is the one that is best on held-out training rows, or, of
+/// few rows, by cross-validation.
 package struct LinearProbe {
     /// Logistic regression, or the support vector machine of the published evaluation.
     package let loss: LinearLoss
@@ -11,6 +12,10 @@ package struct LinearProbe {
     package var penalties = [1, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
     /// Fraction of the training rows that are held out to choose the penalty.
     package var heldOutFraction: Float = 0.1
+    /// With fewer training rows than this, the penalty is chosen by cross-validation: each fold is held out once.
+    package var fewRows = 1000
+    /// Number of folds, at least 2.
+    package var folds = 5
     var minimiser = MinimiserSettings()
 
     package init(_ loss: LinearLoss = .logistic) { self.loss = loss }
@@ -35,32 +40,38 @@ package struct LinearProbe {
         try check(train: train, test: test)
         try checkMemory(train, ranks: ranks)
         let standardisation = try Standardisation(of: train, ranks: ranks, device: device)
-        let chosen = HeldOutRows(fraction: heldOutFraction, seed: seed)
-        let isHeldOut = train.labels.indices.map { chosen.contains(train.firstRow + $0) }
-        let fitted = standardisation.rows(of: train, device: device) { !isHeldOut[$0] }
-        let heldOut = standardisation.rows(of: train, device: device) { isHeldOut[$0] }
-        let counts = try ranks.sum([fitted.labels.count, heldOut.labels.count])
+        let (parts, heldOut, remark) = try split(train, standardisation, seed: seed, ranks, device)
+        let counts = try ranks.sum(parts.map(\.labels.count))
 
-        var variables = LinearClassifier.start(dimension: train.dimension, classes: train.classes)
+        let start = LinearClassifier.start(dimension: train.dimension, classes: train.classes)
+        var best = (penalty: penalties[0], variables: start, correct: -1)
         var iterations = 0
-        var best = (penalty: penalties[0], variables: variables, correct: -1)
-        // A set that is too small to hold rows out gets the largest penalty.
-        if counts[0] > 0 && counts[1] > 0 {
-            let selection = try classifier(on: [fitted], of: train, ranks, device)
+        // Fits without one part, whose rows they are judged by. A set that is too small for any gets the largest penalty.
+        let judges = heldOut.filter { 0 < counts[$0] && counts[$0] < train.rows }
+        let selections = try judges.map { part in
+            try classifier(on: parts.indices.filter { $0 != part }.map { parts[$0] }, of: train, ranks, device)
+        }
+        if !selections.isEmpty {
+            let rows = judges.reduce(0) { $0 + counts[$1] }
+            var variables = judges.map { _ in start }
             var worse = 0
             for penalty in penalties where worse < 2 {
-                let fit = try selection.minimum(from: variables, penalty: penalty, settings: minimiser)
-                variables = fit.variables
-                iterations += fit.iterations
-                let correct = try ranks.sum([selection.correct(of: heldOut, with: variables)])[0]
+                var own = 0
+                var steps = 0
+                for (index, selection) in selections.enumerated() {
+                    let fit = try selection.minimum(from: variables[index], penalty: penalty, settings: minimiser)
+                    variables[index] = fit.variables
+                    steps += fit.iterations
+                    own += try selection.correct(of: parts[judges[index]], with: fit.variables)
+                }
+                iterations += steps
+                let correct = try ranks.sum([own])[0]
                 worse = correct > best.correct ? 0 : worse + 1
-                if worse == 0 { best = (penalty, variables, correct) }
-                progress(
-                    "penalty \(penalty), \(correct) of \(counts[1]) held-out rows correct after "
-                        + "\(fit.iterations) steps")
+                if worse == 0 { best = (penalty, variables[0], correct) }
+                progress("penalty \(penalty), \(correct) of \(rows) held-out rows correct after \(steps) steps")
             }
         }
-        let whole = try classifier(on: [fitted, heldOut], of: train, ranks, device)
+        let whole = try classifier(on: parts, of: train, ranks, device)
         let fit = try whole.minimum(from: best.variables, penalty: best.penalty, settings: minimiser)
 
         var correct = 0
@@ -75,18 +86,39 @@ package struct LinearProbe {
         return Result(
             accuracy: Double(try ranks.sum([correct])[0]) / Double(test.rows), penalty: best.penalty,
             iterations: iterations + fit.iterations,
-            notes: [chosen.remark(rows: train.rows), fit.isOutOfSteps ? cut : nil].compactMap { $0 })
+            notes: [remark, fit.isOutOfSteps ? cut : nil].compactMap { $0 })
+    }
+
+    /// Standardised copies of this rank's rows in parts, the numbers of the parts that are held out in turn, and a note
+    /// where none can be. Collective.
+    private func split(
+        _ train: Features, _ standardisation: Standardisation, seed: UInt64, _ ranks: any Ranks, _ device: Device
+    ) throws -> (parts: [LabelledRows], heldOut: [Int], remark: String?) {
+        guard train.rows < fewRows else {
+            let chosen = HeldOutRows(fraction: heldOutFraction, seed: seed)
+            let isHeldOut = train.labels.indices.map { chosen.contains(train.firstRow + $0) }
+            let parts = [false, true].map { held in
+                standardisation.rows(of: train, device: device) { isHeldOut[$0] == held }
+            }
+            return (parts, [1], chosen.remark(rows: train.rows))
+        }
+        let chosen = try Folds(of: train, most: folds, seed: seed, ranks: ranks)
+        let parts = (0..<folds).map { fold in
+            standardisation.rows(of: train, device: device) { chosen.own[$0] == fold }
+        }
+        let remark = "no class has two training rows with a label, so the penalty wasn't chosen: it is \(penalties[0])"
+        return (parts, Array(0..<chosen.count), chosen.count == 0 ? remark : nil)
     }
 
     /// Copies of a classifier's variables, as doubles, that the minimiser and this probe hold at a time. Most are the
-    /// minimiser's history of ten steps and ten gradients.
-    private static let copies = 32.0
+    /// minimiser's history of ten steps and ten gradients. Each fold has a classifier and a solution.
+    private func copies(rows: Int) -> Double { 32 + (rows < fewRows ? 3 * Double(folds) : 0) }
 
     /// Throws, on all ranks, where fitting this number of classes takes more than half the memory of a rank's machine.
     /// Collective.
     private func checkMemory(_ train: Features, ranks: any Ranks) throws {
         let sharing = Double(try ranks.ranksOfThisMachine())
-        let bytes = 8 * Self.copies * Double(train.classes) * Double(train.dimension + 1) * sharing
+        let bytes = 8 * copies(rows: train.rows) * Double(train.classes) * Double(train.dimension + 1) * sharing
         let memory = Double(ProcessInfo.processInfo.physicalMemory)
         try ranks.agree {
             guard bytes <= memory / 2 else {
