@@ -31,12 +31,22 @@ package struct ConvolutionShape: Hashable, Sendable {
     package var weights: [Int] { [outputChannels, inputChannels, kernel, kernel] }
 }
 
-/// oneDNN's convolution of one shape and its two gradients, in the precision of its device.
+/// A convolution of one shape and its two gradients, in the precision of its device.
+package protocol ConvolutionKernel: AnyObject {
+    /// `output = weights * input`.
+    func forward(_ input: Operand, _ weights: Tensor, into output: Tensor) throws
+    /// `gradient` of the loss by the input, from the gradient by the output.
+    func backward(_ outputGradient: Operand, _ weights: Tensor, intoInput gradient: Tensor) throws
+    /// `gradient` of the loss by the weights (OIHW), from the gradient by the output.
+    func backward(_ outputGradient: Operand, input: Operand, intoWeights gradient: Tensor) throws
+}
+
+/// oneDNN's convolution.
 ///
 /// Weights come and go as plain float32 OIHW. They are reordered to the layout that each kernel needs, and rounded on the
 /// way. Outputs and gradients are float32. In bfloat16, the gradient by the weights is a product of patches, because
 /// oneDNN 2.6's kernels for it reach a fifth of a product's speed with AMX, and two thirds without.
-package final class ConvolutionKernel {
+final class DirectConvolution: ConvolutionKernel {
     private let forwardPass: Primitive
     private let inputGradient: Primitive
     /// nil in bfloat16.
@@ -81,8 +91,7 @@ package final class ConvolutionKernel {
         }
     }
 
-    /// `output = weights * input`.
-    package func forward(_ input: Operand, _ weights: Tensor, into output: Tensor) throws {
+    func forward(_ input: Operand, _ weights: Tensor, into output: Tensor) throws {
         device.timeline?.count(operations: shape.operations)
         let weights = try reordered(weights, by: toForwardPass)
         try forwardPass.run([
@@ -98,8 +107,7 @@ package final class ConvolutionKernel {
         return try reordering?.of(rounded) ?? rounded
     }
 
-    /// `gradient` of the loss by the input, from the gradient by the output.
-    package func backward(_ outputGradient: Operand, _ weights: Tensor, intoInput gradient: Tensor) throws {
+    func backward(_ outputGradient: Operand, _ weights: Tensor, intoInput gradient: Tensor) throws {
         device.timeline?.count(operations: shape.operations)
         let weights = try reordered(weights, by: toInputGradient)
         try inputGradient.run([
@@ -109,8 +117,7 @@ package final class ConvolutionKernel {
         ])
     }
 
-    /// `gradient` of the loss by the weights (OIHW), from the gradient by the output.
-    package func backward(_ outputGradient: Operand, input: Operand, intoWeights gradient: Tensor) throws {
+    func backward(_ outputGradient: Operand, input: Operand, intoWeights gradient: Tensor) throws {
         guard let weightGradient else {
             return try backwardByPatches(outputGradient, input: input, intoWeights: gradient)
         }

@@ -1,6 +1,6 @@
 /// The gradient by a convolution's weights as a product: dW = dyᵀ·patches, where a row of patches is what the kernel sees
 /// for one element of the output (im2col: Chellapilla, Puri & Simard 2006).
-extension ConvolutionKernel {
+extension DirectConvolution {
     /// Most elements of the patches that are laid out at a time.
     private static let mostElements = 1 << 22
 

@@ -16,7 +16,7 @@ package final class Device {
     package var timeline: Timeline?
     let engine: dnnl_engine_t
     let stream: dnnl_stream_t
-    private var convolutions: [ConvolutionShape: ConvolutionKernel] = [:]
+    private var convolutions: [ConvolutionShape: any ConvolutionKernel] = [:]
     private var roundedProducts: [RoundedProductShape: Primitive] = [:]
 
     /// - Parameter threads: threads of this rank's kernels, at least 1.
@@ -66,9 +66,10 @@ package final class Device {
     }
 
     /// The kernel for convolutions of this shape, made on first use.
-    package func convolution(_ shape: ConvolutionShape) throws -> ConvolutionKernel {
+    package func convolution(_ shape: ConvolutionShape) throws -> any ConvolutionKernel {
         if let kernel = convolutions[shape] { return kernel }
-        let kernel = try ConvolutionKernel(shape, device: self)
+        let kernel: any ConvolutionKernel =
+            try WinogradConvolution(shape, device: self) ?? DirectConvolution(shape, device: self)
         convolutions[shape] = kernel
         return kernel
     }

@@ -55,11 +55,13 @@ package struct Operand {
     /// Its elements where they are float32; nil where they are bfloat16.
     var matrix: Matrix? {
         guard elementSize == 4 else { return nil }
-        let base = address.assumingMemoryBound(to: Float.self)
-        var result = Matrix(base: base, rows: rows, columns: columns, stride: stride)
+        var result = Matrix(base: floats, rows: rows, columns: columns, stride: stride)
         result.isTransposed = isTransposed
         return result
     }
+
+    /// Its elements, which are float32.
+    var floats: UnsafeMutablePointer<Float> { address.assumingMemoryBound(to: Float.self) }
 
     /// A row of bfloat16.
     @inline(__always)

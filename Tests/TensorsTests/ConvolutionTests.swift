@@ -32,6 +32,22 @@ import Testing
         Example(
             "less padding on both sides", size: (3, 3), channels: (8, 16), kernel: 3, stride: 1, padding: 1,
             rest: (0, 0)),
+        Example("3x3 in tiles", size: (12, 8), channels: (16, 24), kernel: 3, stride: 1, padding: 1),
+        Example(
+            "3x3 in tiles that reach over the edge", images: 3, size: (7, 11), channels: (24, 16), kernel: 3, stride: 1,
+            padding: 1),
+        Example(
+            "3x3 in tiles, less padding below", size: (15, 9), channels: (16, 16), kernel: 3, stride: 1, padding: 1,
+            rest: (0, 1)),
+        Example("3x3 in tiles of 3x3", size: (5, 6), channels: (16, 24), kernel: 3, stride: 1, padding: 1),
+        Example(
+            "3x3 in tiles of 2x2", images: 5, size: (3, 3), channels: (24, 16), kernel: 3, stride: 1, padding: 1,
+            rest: (0, 0)),
+        Example("3x3 in tiles without padding", size: (14, 13), channels: (16, 16), kernel: 3, stride: 1, padding: 0),
+        Example("3x3 in tiles, padded by 2", size: (6, 7), channels: (16, 16), kernel: 3, stride: 1, padding: 2),
+        Example(
+            "3x3 in tiles of more images than pass at a time", images: 150, size: (8, 8), channels: (16, 16), kernel: 3,
+            stride: 1, padding: 1),
         Example("2x2", size: (5, 4), channels: (3, 24), kernel: 2, stride: 1, padding: 0),
         Example("7x7", size: (11, 9), channels: (3, 8), kernel: 7, padding: 3),
         Example("1x1", size: (5, 4), channels: (16, 8), kernel: 1, padding: 0),
