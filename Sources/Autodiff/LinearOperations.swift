@@ -84,7 +84,7 @@ extension Tape {
     ) throws -> Variable {
         // A product of pixels is faster than oneDNN's kernels for 1x1 and a stride, which in 2.6 also write past the end
         // of their scratch memory where the channels aren't a multiple of 8.
-        if w.shape[2] == 1 && padding == 0 {
+        if w.shape[2] == 1 && padding == 0 && rest == nil {
             return try linear(sampled(x, step: stride), weight: reshape(w, [w.shape[0], w.shape[1]]))
         }
         // Of a kernel over a map of 1x1, only the middle is on the map.

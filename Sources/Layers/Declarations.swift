@@ -78,7 +78,8 @@ package final class Declarations {
 
     /// Number of parameters declared so far that move along a gradient, in groups and outside.
     package var parameterCount: Int {
-        ([contents] + groups.all.filter(\.rule.hasGradient).map(\.contents)).reduce(0) { $0 + $1.parameterCount }
+        let others = groups.all.filter { $0.rule.hasGradient && $0.contents !== contents }.map(\.contents)
+        return ([contents] + others).reduce(0) { $0 + $1.parameterCount }
     }
 
     /// Bytes of the groups with their gradients and moments.

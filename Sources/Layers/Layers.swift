@@ -125,8 +125,11 @@ package struct FixedConv2D {
 
 /// Batch normalisation by channel, the last axis, of images or rows, with an optional rectifier after it.
 package struct BatchNorm {
-    /// [channels] each; nil for 1 and 0, which don't move.
-    package let affine: (scale: Parameter, shift: Parameter)?
+    /// The parameters of a batch norm. A scale that isn't trained is 1, a shift 0.
+    package enum Trained { case both, shift, none }
+
+    /// [channels] each; nil where they aren't trained.
+    private let scale, shift: Parameter?
     private let channels: Int
     private let layer: String
     private let runningMean: StateArray
@@ -137,18 +140,13 @@ package struct BatchNorm {
     /// Weight of the newest batch in the running statistics, in training.
     private static let momentum: Float = 0.1
 
-    /// - Parameter affine: whether scale and shift are trained; otherwise they are 1 and 0.
     package init(
         _ declare: Declarations, _ name: String, channels: Int, rectified: Bool, scope: BatchNormScope = .sync,
-        affine: Bool = true
+        trained: Trained = .both
     ) {
         let declare = declare.within(name)
-        self.affine =
-            affine
-            ? (
-                declare.parameter("weight", [channels], .constant(1)),
-                declare.parameter("bias", [channels], .constant(0))
-            ) : nil
+        scale = trained == .both ? declare.parameter("weight", [channels], .constant(1)) : nil
+        shift = trained == .none ? nil : declare.parameter("bias", [channels], .constant(0))
         runningMean = declare.state("running_mean", Array(repeating: 0, count: channels))
         runningVariance = declare.state("running_var", Array(repeating: 1, count: channels))
         layer = declare.name
@@ -168,8 +166,8 @@ package struct BatchNorm {
         }
         let normalised = try tape.piece(layer) {
             try tape.batchNorm(
-                x, scale: affine.map { tape.use($0.scale) } ?? fixedArray(1),
-                shift: affine.map { tape.use($0.shift) } ?? fixedArray(0), rectified: rectified, scope: scope,
+                x, scale: scale.map(tape.use) ?? fixedArray(1), shift: shift.map(tape.use) ?? fixedArray(0),
+                rectified: rectified, scope: scope,
                 adding: skip, fixed: fixed)
         }
         if let (statistics, rows) = normalised.batch, rows > 0 {

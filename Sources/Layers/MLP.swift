@@ -49,7 +49,7 @@ package struct MLP {
                 .norm(
                     BatchNorm(
                         declare, "norm\(index + 1)", channels: width, rectified: !isLast, scope: scope,
-                        affine: !isLast))
+                        trained: isLast ? .none : .both))
             }
             guard index < widths.count - 1 else {
                 return switch last {

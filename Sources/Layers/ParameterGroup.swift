@@ -115,6 +115,7 @@ package final class ParameterGroup {
         guard case .follows(let leader, _) = rule else { return }
         precondition(leader.count == count, "\(name) has other parameters than \(leader.name), which it follows")
         parameters.values.copy(from: leader.parameters.values)
+        for (own, other) in zip(parameters.states, leader.parameters.states) { own.values = other.values }
     }
 
     /// Moves to other arrays, [count] each. The caller has copied the contents.

@@ -107,6 +107,11 @@ package struct EncoderSettings: SettingsTree {
 
     private func checkParts() throws {
         let isOwn = kind == .convolutional
+        guard local == 0 || kind != .residual && kind != .fast else {
+            throw InputError(
+                "encoder.local is set, but encoder.kind is \(kind.rawValue): set encoder.\(kind.rawValue).local, which "
+                    + "counts from 1")
+        }
         guard isOwn || blocks.isEmpty && local == 0 else {
             throw InputError(
                 "encoder.\(blocks.isEmpty ? "local" : "blocks") is set, but encoder.kind is \(kind.rawValue): it is "

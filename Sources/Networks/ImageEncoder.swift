@@ -15,76 +15,6 @@ package struct ImageProperties {
     }
 }
 
-/// The part of an encoder before its code: from images to maps, of which it pools or computes features.
-protocol Backbone: CustomStringConvertible {
-    /// Shape of the local feature map, for images of the size that it was made for.
-    var localMap: MapShape { get }
-    /// Width of the features.
-    var width: Int { get }
-    /// Whether images of other heights and widths may pass.
-    var takesAnySize: Bool { get }
-
-    /// - Parameter images: [n, H, W, channels].
-    func callAsFunction(_ tape: Tape, _ images: Variable) throws -> BackboneOutputs
-}
-
-/// The outputs of a backbone for a batch of n images.
-struct BackboneOutputs {
-    /// The outputs of its blocks, stages or groups, in order, [n, H, W, C] each; at least one.
-    let stages: [Variable]
-    /// The stage that is the local feature map.
-    let local: Int
-    /// [n, width].
-    let features: Variable
-    /// How maps are pooled to vectors.
-    var pooling = MapPooling.mean
-}
-
-/// The outputs of an encoder for a batch of n images.
-package struct Encoding {
-    private let backbone: BackboneOutputs
-    /// The global vector, [n, K].
-    package let code: Variable
-
-    init(_ backbone: BackboneOutputs, code: Variable) {
-        self.backbone = backbone
-        self.code = code
-    }
-
-    /// The local feature map, [n, H, W, C].
-    package var local: Variable { backbone.stages[backbone.local] }
-    /// The output of the last block, stage or group, [n, H', W', C'].
-    package var lastConvolution: Variable { backbone.stages[backbone.stages.count - 1] }
-    /// The features before the code, [n, U]: the last fully connected layer after its rectifier, or the pooled last map.
-    package var fullyConnected: Variable { backbone.features }
-
-    /// A layer, as features: [n, …].
-    package func output(_ layer: EncoderLayer, on tape: Tape) -> Variable {
-        switch layer {
-        case .code: code
-        case .fc: fullyConnected
-        case .conv: lastConvolution
-        case .local: local
-        case .stages: tape.concatenateColumns(backbone.stages.map { backbone.pooling(tape, $0) })
-        }
-    }
-}
-
-/// The outputs of an encoder that can be features.
-package enum EncoderLayer: String, CaseIterable, Sendable {
-    /// The global vector.
-    case code
-    /// The last fully connected layer after its rectifier; in a network without one, the pooled last map.
-    case fc
-    /// The output of the last convolution's block, after batch norm, ReLU and pool, flattened as height, width,
-    /// channels. In an encoder without convolutions, the first fully connected layer.
-    case conv
-    /// The local feature map, flattened as height, width, channels.
-    case local
-    /// The outputs of all blocks, stages or groups, pooled over their locations, side by side.
-    case stages
-}
-
 /// An encoder of images of any kind: a network of the settings' kind, then a linear layer `code`.
 package struct ImageEncoder {
     private let backbone: any Backbone
@@ -108,7 +38,7 @@ package struct ImageEncoder {
     /// Most parameters of an encoder. They take 4 GiB, and gradients and moments as much again each.
     package static let mostParameters = 1 << 30
 
-    /// Declares the parameters. Nothing is allocated.
+    /// Declares the parameters. Its size is checked before that.
     ///
     /// - Parameters:
     ///   - codeSize: K, width of the global vector, if it isn't that of the settings; 0 to use the features as they are.
@@ -121,11 +51,12 @@ package struct ImageEncoder {
         self.image = image.shape
         let settings = try settings.resolved(for: image.shape)
         let codeSize = codeSize ?? settings.code
-        let before = declare.parameterCount
         switch settings.kind {
         case .residual:
+            try settings.residual.checkSize(image.shape, code: codeSize)
             backbone = ResidualNetwork(declare, settings.residual, image: image.shape, batchNorm: batchNorm)
         case .fast:
+            try settings.fast.checkSize(image.shape, code: codeSize)
             backbone = try FastNetwork(declare, settings.fast, image: image, batchNorm: batchNorm)
         case .automatic, .basic28x28, .basic32x32, .basic64x64, .alex64x64, .convolutional, .fullyConnected:
             let architecture = try settings.architecture(for: image.shape)
@@ -135,12 +66,6 @@ package struct ImageEncoder {
         let width = backbone.width
         code = codeSize > 0 ? Linear(declare, "code", inputs: width, outputs: codeSize, bias: codeBias) : nil
         self.codeSize = codeSize > 0 ? codeSize : width
-        let count = declare.parameterCount - before
-        guard count <= Self.mostParameters else {
-            throw InputError(
-                "the encoder would have \(count) parameters, more than \(Self.mostParameters): make its layers narrower"
-            )
-        }
     }
 
     /// Collective in training with batch norms of `sync` scope, in both directions.

@@ -17,8 +17,3 @@ package enum MapPooling: String, Choice {
     /// Width of the vector.
     func width(channels: Int) -> Int { self == .both ? 2 * channels : channels }
 }
-
-extension [MapShape] {
-    /// Index of the map that is the local one by default: the last whose longer side is at least 7, otherwise the first.
-    var defaultLocal: Int { lastIndex { Swift.max($0.height, $0.width) >= 7 } ?? 0 }
-}

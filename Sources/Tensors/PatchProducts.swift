@@ -1,9 +1,10 @@
-/// Adds the products of all pairs of values in a patch of 2x2 pixels, over all such patches of an image.
+/// Adds the products of all pairs of values in a patch of 2x2 pixels, over some rows of such patches of an image.
 /// - Parameters:
 ///   - image: [height, width, channels].
+///   - rows: the patches' upper rows, each below height - 1.
 ///   - sums: [4·channels, 4·channels]; the index of a patch is (channel·2 + row)·2 + column, as in a filter [O, I, 2, 2].
 package func addPatchProducts(
-    of image: UnsafePointer<Float>, height: Int, width: Int, channels: Int, to sums: UnsafeMutablePointer<Double>
+    of image: UnsafePointer<Float>, rows: [Int], width: Int, channels: Int, to sums: UnsafeMutablePointer<Double>
 ) {
     let size = 4 * channels
     var patch = [Float](repeating: 0, count: size)
@@ -11,7 +12,7 @@ package func addPatchProducts(
     patch.withUnsafeMutableBufferPointer { patch in
         block.withUnsafeMutableBufferPointer { block in
             guard let patch = patch.baseAddress, let block = block.baseAddress else { return }
-            for row in 0..<max(height - 1, 0) {
+            for row in rows {
                 block.update(repeating: 0, count: size * size)
                 for column in 0..<max(width - 1, 0) {
                     let above = image + (row * width + column) * channels

@@ -3,10 +3,12 @@
 package struct PoolingShape: Hashable, Sendable {
     package var images, height, width, channels, window, stride, padding: Int
 
-    /// - Parameter padding: less than `window`, so that each window has a pixel of the image.
+    /// - Parameter padding: less than `window`, so that each window has a pixel of the image. An image with its padding is
+    ///   at least as large as a window.
     package init(
         images: Int, height: Int, width: Int, channels: Int, window: Int, stride: Int, padding: Int = 0
     ) {
+        precondition(padding < window && window <= min(height, width) + 2 * padding, "a pool of \(window) pixels")
         self.images = images
         self.height = height
         self.width = width

@@ -83,6 +83,12 @@ struct RunOpening<M: Method> {
             try checkpoint.restore(model.store)
             try checkpoint.restoreRules(model.store)
         }
+        if checkpoint == nil {
+            // A processor's own rounding of a start that is computed from the data must not make ranks differ.
+            for state in model.store.states {
+                try state.values.withUnsafeMutableBytes { try ranks.broadcast($0, from: 0) }
+            }
+        }
         if ranks.isFirst {
             for note in notes {
                 warn(

@@ -1,7 +1,7 @@
 """The residual and fast encoders in PyTorch, and the speed of their training steps on CPUs, forward and backward.
 
     python3 Tests/Reference/networks_torch.py [--network residual|fast] [--width W] [--batch B] [--side S]
-        [--threads T] [--steps N] [--precision float32|bfloat16]
+        [--threads T] [--steps N] [--activation relu|gelu] [--precision float32|bfloat16]
 
 Prints one JSON line with step_ms (the fastest and the median) and images_per_second (of the median), of the same loss as
 `dim-dist bench step --method supervised --set encoder.code=0`: cross-entropy of 10 logits on the features. Images are
@@ -86,7 +86,7 @@ def main():
     torch.manual_seed(0)
     torch.set_num_threads(arguments.threads)
     if arguments.network == "fast":
-        model = Fast(arguments.width, nn.ReLU if arguments.activation == "relu" else nn.GELU)
+        model = Fast(arguments.width, (lambda: nn.ReLU(inplace=True)) if arguments.activation == "relu" else nn.GELU)
     else:
         model = Residual(arguments.width)
     model = model.to(memory_format=torch.channels_last)
@@ -105,7 +105,7 @@ def main():
     median = statistics.median(times)
     print(json.dumps({
         "network": arguments.network, "width": arguments.width, "batch": arguments.batch, "side": arguments.side,
-        "threads": arguments.threads, "precision": arguments.precision, "step_ms": round(median, 2),
+        "activation": arguments.activation, "threads": arguments.threads, "precision": arguments.precision, "step_ms": round(median, 2),
         "step_ms_lowest": round(min(times), 2), "images_per_second": round(1e3 * arguments.batch / median, 1)}))
 
 

@@ -198,12 +198,16 @@ struct EncoderTests {
         ("{ kind: 'alex64x64', fullyConnected: [4] }", "encoder.fullyConnected is set"),
         ("{ kind: 'fullyConnected', local: 2 }", "encoder.local is set, but encoder.kind is fullyConnected"),
         ("{ residual: { width: 8 } }", "encoder.residual is set, but encoder.kind is automatic"),
+        (
+            "{ kind: 'residual', local: 2 }",
+            "encoder.local is set, but encoder.kind is residual: set encoder.residual.local"
+        ),
         ("{ kind: 'residual', fast: { convolutions: 1 } }", "encoder.fast is set, but encoder.kind is residual"),
         ("{ kind: 'fast', fullyConnected: [4] }", "encoder.fullyConnected is set, but encoder.kind is fast"),
         ("{ kind: 'fast' }", "encoder.fast.whitening is true, but the covariance"),
         (
             "{ kind: 'residual', residual: { width: 4096 } }",
-            "parameters, more than 1073741824: make its layers narrower"
+            "encoder.residual.width is 4096: with stages of [2, 2, 2, 2] blocks the encoder would have about 457"
         ),
         ("{ kind: 'basic64x64' }", "encoder.kind is basic64x64, but images are 9x20: use automatic"),
         (
@@ -273,10 +277,10 @@ struct EncoderTests {
         let tape = Tape(device: device, ranks: SingleRank(), shares: Shares(counts: [3], rank: 0))
         let pixels = device.tensor([3, 12, 9, 2], (0..<3 * 12 * 9 * 2).map { sin(Float($0)) })
         let found = try encoder(tape, tape.constant(pixels))
-        #expect(found.code.value.array == found.fullyConnected.value.array)
+        #expect(found.code.value.array == found.output(.fc, on: tape).value.array)
         let stages = found.output(.stages, on: tape).value
         #expect(stages.shape == [3, 11])
-        let last = found.lastConvolution.value
+        let last = found.output(.conv, on: tape).value
         for image in 0..<3 {
             for c in 0..<5 {
                 let pixels = last.shape[1] * last.shape[2]
@@ -312,8 +316,8 @@ struct EncoderTests {
             #expect(found.local.shape == [images] + local)
             #expect(Array(found.local.shape.dropFirst().dropLast()).reduce(1, *) == encoder.locations)
             #expect(found.local.shape.last == encoder.localChannels)
-            #expect(found.lastConvolution.shape == [images] + conv)
-            #expect(found.fullyConnected.shape == [images] + fc)
+            #expect(found.output(.conv, on: tape).shape == [images] + conv)
+            #expect(found.output(.fc, on: tape).shape == [images] + fc)
             #expect(found.code.shape == [images, 9])
             // An objective that sees the code alone moves every parameter.
             guard images > 0 else { continue }

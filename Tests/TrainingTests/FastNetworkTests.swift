@@ -47,6 +47,27 @@ struct FastNetworkTests {
         }
     }
 
+    /// The values of whole networks, their gradients and running statistics, against PyTorch in float64.
+    @Test func agreesWithPyTorch() throws {
+        struct Case: Decodable {
+            let widths: [Int], convolutions: Int, pooling: MapPooling, layer: String, size: [Int]
+        }
+        let cases = try NetworkFixture.cases(Case.self, in: "fast.json")
+        let numbers = try NetworkFixture.cases(NetworkFixture.self, in: "fast.json")
+        #expect(cases.count == 4)
+        for (item, numbers) in zip(cases, numbers) {
+            let settings = settings {
+                ($0.widths, $0.convolutions, $0.pooling) = (item.widths, item.convolutions, item.pooling)
+            }
+            let layer = try #require(EncoderLayer(rawValue: item.layer))
+            try numbers.check(layer, images: [5] + item.size + [2], "\(item.widths) \(item.size)") { declare in
+                try ImageEncoder(
+                    declare, settings, image: properties(item.size[0], item.size[1], channels: 2), codeBias: false,
+                    batchNorm: .sync)
+            }
+        }
+    }
+
     private func settings(_ change: (inout FastSettings) -> Void = { _ in }) -> EncoderSettings {
         var settings = EncoderSettings(code: 0)
         settings.kind = .fast
@@ -85,14 +106,13 @@ struct FastNetworkTests {
             let tape = Tape(device: device, ranks: SingleRank(), shares: Shares(counts: [3], rank: 0))
             let encoding = try encoder(tape, tape.constant(images(3, height, width)))
             #expect(encoding.local.shape == [3] + local)
-            #expect(encoding.lastConvolution.shape == [3] + last)
+            #expect(encoding.output(.conv, on: tape).shape == [3] + last)
             #expect(encoding.code.shape == [3, 16])
             #expect(encoding.output(.stages, on: tape).shape == [3, 2 * 24])
         }
     }
 
-    /// At the start, later convolutions pass their inputs: with a batch norm that does nothing, a group is its first
-    /// convolution's output under a max pool and rectifiers.
+    /// At the start, a convolution passes its inputs.
     @Test func identityFiltersPassChannels() throws {
         let declare = Declarations()
         let layer = Conv2D(declare, "conv", inputs: 5, outputs: 7, kernel: 3, stride: 1, padding: 1, start: .identity)
@@ -133,6 +153,23 @@ struct FastNetworkTests {
                 #expect(parameter.gradient.array.contains { $0 != 0 }, "\(parameter.name)")
             }
         }
+    }
+
+    /// A network that follows another starts from its filters too, which never move.
+    @Test func aFollowerHasTheFilters() throws {
+        let declare = Declarations()
+        func network(_ declare: Declarations) throws -> ImageEncoder {
+            try ImageEncoder(declare, settings(), image: properties(16, 16), codeBias: false, batchNorm: .sync)
+        }
+        let (leader, _) = try declare.group("model", .descends(OptimiserSettings()), network)
+        let (follower, _) = try declare.group("target", .follows(leader, Momentum())) {
+            try network($0.within("target"))
+        }
+        let store = ParameterStore(declare, device: device, seed: 1)
+        let filters = try #require(store.states.first { $0.name == "whitening.weight" })
+        filters.values = filters.values.map { $0 + 1 }  // as of a run on other data
+        follower.followFromStart()
+        #expect(store.states.first { $0.name == "target.whitening.weight" }?.values == filters.values)
     }
 
     /// Without the covariance, whitening is refused; a run of other data has none.

@@ -123,7 +123,7 @@ package struct ViewCard: DataCard {
     /// One more than the largest label; nil where training needs no labels.
     package let labels: Int?
     /// The covariance of patches of 2x2 pixels, [4C, 4C], as of `PatchCovariance`; nil where no network needs it, and for
-    /// images without such patches or with more than 64 channels.
+    /// images without such patches or with more than 16 channels.
     package let patchCovariance: [Float]?
 
     package init(
@@ -136,6 +136,11 @@ package struct ViewCard: DataCard {
         self.normalisation = normalisation
         self.labels = labels
         self.patchCovariance = patchCovariance
+    }
+
+    /// Whether the images are the same. The covariance follows from them, and from how many of them it takes.
+    package static func == (a: ViewCard, b: ViewCard) -> Bool {
+        a.hasShape(of: b) && (a.normalisation, a.labels) == (b.normalisation, b.labels)
     }
 
     package func hasShape(of other: ViewCard) -> Bool {

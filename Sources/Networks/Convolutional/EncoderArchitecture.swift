@@ -1,19 +1,5 @@
 import Collectives
 
-/// Height, width and channels of an image or of a feature map.
-package struct MapShape: Equatable, Sendable {
-    package let height, width, channels: Int
-
-    package init(height: Int, width: Int, channels: Int) {
-        self.height = height
-        self.width = width
-        self.channels = channels
-    }
-
-    /// Number of locations, M² where the map is square.
-    package var locations: Int { height * width }
-}
-
 /// A convolution without bias, batch norm, ReLU, and a max pool if `pool` isn't 0.
 package struct EncoderBlock: Codable, Equatable, Sendable {
     /// Output channels; there is no default.

@@ -37,7 +37,7 @@ struct FastNetwork: Backbone {
             guard let covariance = image.patchCovariance else {
                 throw InputError(
                     "encoder.fast.whitening is true, but the covariance of patches of these images isn't known, as for "
-                        + "images of more than 64 channels: set encoder.fast.whitening=false")
+                        + "images of more than 16 channels: set encoder.fast.whitening=false")
             }
             let filters = try whiteningFilters(covariance: covariance, size: 4 * channels)
             first = .fixed(
@@ -54,7 +54,9 @@ struct FastNetwork: Backbone {
                     Conv2D(
                         declare, "conv\(index)", inputs: inputs, outputs: outputs, kernel: 3, stride: 1, padding: 1,
                         start: .identity),
-                    BatchNorm(declare, "norm\(index)", channels: outputs, rectified: true, scope: batchNorm)
+                    // The next norm would divide out a scale, whose gradient would be only rounding.
+                    BatchNorm(
+                        declare, "norm\(index)", channels: outputs, rectified: true, scope: batchNorm, trained: .shift)
                 )
             }
         }
@@ -85,22 +87,4 @@ struct FastNetwork: Backbone {
         "fast network of \(settings.widths.map(String.init).joined(separator: "-")) channels in groups of "
             + "\(settings.convolutions) convolutions" + (settings.whitening ? ", whitening" : "")
     }
-}
-
-/// Added to the variances along directions of patches, so that those that are nearly constant aren't all noise (the
-/// published value).
-private let whiteningEpsilon: Float = 5e-4
-
-/// Filters [2·size, size] that whiten patches: the principal directions of patches by falling variance λ, each divided
-/// by sqrt(λ + 5e-4), then their negatives.
-/// - Parameters:
-///   - covariance: [size, size] of patches, around 0.
-/// - Throws: `InputError` where it isn't finite; `LAPACKError`.
-func whiteningFilters(covariance: [Float], size: Int) throws -> [Float] {
-    let (values, vectors) = try leadingEigenvectors(of: covariance, size: size, count: size)
-    let filters = values.enumerated().flatMap { index, value in
-        let scale = 1 / (max(value, 0) + whiteningEpsilon).squareRoot()
-        return vectors[index * size..<(index + 1) * size].map { scale * $0 }
-    }
-    return filters + filters.map { -$0 }
 }

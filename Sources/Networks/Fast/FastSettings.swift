@@ -58,6 +58,21 @@ package struct FastSettings: SettingsTree {
         }
     }
 
+    /// Throws `InputError` where the encoder would have too many weights for images of this shape.
+    func checkSize(_ image: MapShape, code: Int) throws {
+        var (inputs, count) = (8 * Double(image.channels), 32 * Double(image.channels * image.channels))
+        for outputs in widths.map(Double.init) {
+            count += 9 * outputs * (inputs + Double(convolutions - 1) * outputs)
+            inputs = outputs
+        }
+        count += Double(pooling.width(channels: widths[widths.count - 1]) * code)
+        guard count <= Double(ImageEncoder.mostParameters) else {
+            throw InputError(
+                "encoder.fast.widths is \(widths): with \(convolutions) convolutions a group the encoder would have about "
+                    + "\(Int(count)) parameters, more than \(ImageEncoder.mostParameters): make the groups narrower")
+        }
+    }
+
     /// Whether a group pools a map of this size.
     static func isPooled(height: Int, width: Int) -> Bool { min(height, width) > 1 }
 }

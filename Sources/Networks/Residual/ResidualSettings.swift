@@ -21,8 +21,8 @@ package struct ResidualSettings: SettingsTree {
         "blocks": "for depth 0: blocks of each stage, such as [2, 2, 2, 2]",
         "bottleneck": "for depth 0: blocks of 1x1, 3x3 and 1x1 convolutions, instead of two of 3x3",
         "width": "channels of the first stage; each stage doubles them",
-        "stem": "\(ResidualStem.expectation): 3x3, or 7x7 of stride 2 and a max pool; automatic takes cifar up to "
-            + "\(ResidualStem.longestSmallSide) pixels",
+        "stem": "\(ResidualStem.expectation); cifar is a 3x3 convolution, imageNet one of 7x7 and stride 2 and a max "
+            + "pool; automatic takes cifar up to \(ResidualStem.longestSmallSide) pixels",
         "local": "the stage whose output is the local feature map, from 1; 0 takes the last of at least 7 pixels",
     ]
     package static let expectations = ["blocks": "a list of whole numbers"]
@@ -82,6 +82,26 @@ package struct ResidualSettings: SettingsTree {
         return stageBlocks.indices.map { stage in
             if stage > 0 { (height, width) = (halved(height), halved(width)) }
             return MapShape(height: height, width: width, channels: channels(ofStage: stage))
+        }
+    }
+
+    /// Throws `InputError` where the encoder would have too many weights for images of this shape.
+    func checkSize(_ image: MapShape, code: Int) throws {
+        var (inputs, count) = (Double(width), 49 * Double(image.channels * width))
+        for (stage, blocks) in stageBlocks.enumerated() {
+            let (middle, outputs) = (Double(width << stage), Double(channels(ofStage: stage)))
+            for block in 0..<blocks {
+                count += hasBottlenecks ? middle * (inputs + 9 * middle + outputs) : 9 * outputs * (inputs + outputs)
+                if block == 0 { count += inputs * outputs }
+                inputs = outputs
+            }
+        }
+        count += inputs * Double(code)
+        guard count <= Double(ImageEncoder.mostParameters) else {
+            throw InputError(
+                "encoder.residual.width is \(width): with stages of \(stageBlocks) blocks the encoder would have about "
+                    + "\(Int(count)) parameters, more than \(ImageEncoder.mostParameters): lower the width, or take fewer "
+                    + "stages")
         }
     }
 
