@@ -51,10 +51,12 @@ package enum UpdateRule {
 /// cosine (Grill et al. 2020, section 3.2: τ = 1 - (1 - τ_start)·(cos(πk/K) + 1)/2).
 package struct Momentum: SettingsTree {
     /// In 0...1, as is `end`.
-    package var start = 0.996
-    package var end = 1.0
+    package var start: Double
+    package var end: Double
 
-    package init() {}
+    package init(start: Double, end: Double) { (self.start, self.end) = (start, end) }
+
+    package init() { self.init(start: 0.996, end: 1) }
 
     package static let help = [
         "start": "fraction of itself that the target keeps in the first step, 0 to 1",

@@ -3,13 +3,14 @@ import Training
 
 /// All methods, by their names in the setting `method`.
 package enum MethodKind: String, Choice {
-    case deepInfoMax, simclr, byol, simsiam, barlowTwins, vicreg, multiPatch, supervised, factorVAE
+    case deepInfoMax, simclr, byol, mocoV2, simsiam, barlowTwins, vicreg, multiPatch, supervised, factorVAE
 
     package var type: any Method.Type {
         switch self {
         case .deepInfoMax: DeepInfoMax.self
         case .simclr: SimCLR.self
         case .byol: BYOL.self
+        case .mocoV2: MoCoV2.self
         case .simsiam: SimSiam.self
         case .barlowTwins: BarlowTwins.self
         case .vicreg: VICReg.self

@@ -13,6 +13,8 @@ package enum RandomPurpose: UInt32, Sendable {
     case shuffle
     case latent
     case labels
+    case queue
+    case groups
 }
 
 /// Random streams of one part of a step.

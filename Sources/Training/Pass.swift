@@ -41,12 +41,13 @@ package final class Pass {
     ///
     /// - Parameters:
     ///   - x: [rows, …], as many rows for each of the rank's samples.
+    ///   - rowsPerSample: rows of a sample in x; nil where x has all of the rank's samples.
     ///   - network: returns outputs of [rows, …]; it is called for each micro-batch, in both directions.
     package func apply(
-        _ x: Tensor, _ network: @escaping (Tape, Variable) throws -> [Variable]
+        _ x: Tensor, rowsPerSample: Int? = nil, _ network: @escaping (Tape, Variable) throws -> [Variable]
     ) throws -> [Variable] {
         guard let microBatch else { return try network(tape, tape.constant(x)) }
-        let rowsPerSample = tape.shares.own > 0 ? x.shape[0] / tape.shares.own : 1
+        let rowsPerSample = rowsPerSample ?? (tape.shares.own > 0 ? x.shape[0] / tape.shares.own : 1)
         let outputs = try MicroBatchedOutputs(x, size: microBatch * rowsPerSample, of: network, for: tape)
         // A network that doesn't move needs no gradients.
         guard outputs.needGradients else { return outputs.values.map(tape.constant) }

@@ -15,6 +15,9 @@ final class MethodCommandTests: CommandTestCase {
         ),
         ("simclr", ["projector.hidden=[8, 8]", "projector.width=5"], "code,projection", [3, 5]),
         (
+            "mocoV2", ["projector.hidden=8", "projector.width=5", "queue=40", "groups=2"], "code,projection", [3, 5]
+        ),
+        (
             "simsiam", ["projector.hidden=8", "projector.width=5", "predictor.hidden=8", "predictor.width=5"],
             "code,projection", [3, 5]
         ),

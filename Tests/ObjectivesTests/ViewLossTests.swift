@@ -34,6 +34,13 @@ import Testing
             let means = try tape.contrastWithMeans(large: [z, z], small: [z], temperature: 0.5)
             #expect(abs(value(means) - log(Double(images))) < 1e-4)
         }
+        for (queue, expected) in [(4096, 8.3180), (32768, 10.3972), (65536, 11.0904)] {
+            let tape = tape(3)
+            let z = rows(tape, 3, 2) { _, c in c == 0 ? 1 : 0 }
+            let keys = rows(tape, queue, 2) { _, c in c == 0 ? 1 : 0 }
+            let loss = try tape.queueContrast(z, keys: z.value, queue: keys.value, temperature: 0.1)
+            #expect(abs(value(loss) - expected) < 1e-4)
+        }
     }
 
     /// ln(1 + (2N - 2)·e^(-1/τ)).

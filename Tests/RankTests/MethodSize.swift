@@ -94,6 +94,9 @@ struct MethodSize {
                     "encoder.code=0", "projector.hidden=12", "projector.width=6", "optimiser.rate=5e-4",
                 ]),
             Row(
+                .mocoV2, "small",
+                ["projector.hidden=12", "projector.width=6", "queue=30", "groups=3", "momentum.start=0.5"]),
+            Row(
                 .simsiam, "small",
                 ["projector.hidden=12", "projector.width=6", "predictor.hidden=[12, 8]", "predictor.width=6"]),
             Row(.barlowTwins, "small", ["projector.hidden=12", "projector.width=6", "optimiser.rate=5e-4"]),
@@ -144,6 +147,7 @@ struct MethodSize {
                 ]),
             Row(.byol, "default", []),
             Row(.simclr, "defaults", []),
+            Row(.mocoV2, "defaults", ["groups=3", "queue=100"]),
             Row(.simsiam, "defaults", []),
             Row(.barlowTwins, "defaults", []),
             Row(.vicreg, "defaults", []),

@@ -61,6 +61,12 @@ final class ViewBytesTests: XCTestCase {
             try tape.negativeCodingRate(inputs.map(tape.unitRows), distortion: 0.2)
         }
         try check("SimSiam and BYOL", views: 2) { $0.negativeCosine($1[0], $1[1]) }
+        try check("queue", views: 1) { tape, inputs in
+            let keys = tape.device.tensor(inputs[0].shape, filledWith: 0)
+            return try tape.queueContrast(
+                tape.unitRows(inputs[0]), keys: keys, queue: tape.device.tensor([4, Self.width], filledWith: 0),
+                temperature: 0.1)
+        }
         try check("cross-entropy", views: 1, summed: 8) {
             try $0.labelledCrossEntropy($1[0], labels: Array(repeating: 1, count: $0.shares.own))
         }

@@ -148,6 +148,33 @@ final class ViewLossTests: XCTestCase {
         }
     }
 
+    func testQueueContrastsByTheDefinition() throws {
+        let (width, negatives) = (5, 9)
+        func keys(_ count: Int, _ sample: Int) -> Rows {
+            var stream = RandomStream(seed: 4, purpose: .synthetic, sample: sample)
+            return (0..<count).map { _ in unit((0..<width).map { _ in Double(stream.normal()) }) }
+        }
+        let (own, earlier) = (keys(Self.images, 1), keys(negatives, 2))
+        for (count, tileScores) in [(negatives, 1 << 21), (negatives, 25), (0, 1 << 21)] {
+            let queue = Array(earlier[..<count])
+            try LossCheck(widths: [width])("queue of \(count)") { tape, inputs in
+                func tensor(_ rows: Rows) -> Tensor {
+                    tape.device.tensor([rows.count, width], rows.flatMap { $0.map { Float($0) } })
+                }
+                let (first, count) = (tape.shares.first, tape.shares.own)
+                return try tape.queueContrast(
+                    tape.unitRows(inputs[0]), keys: tensor(Array(own[first..<first + count])), queue: tensor(queue),
+                    temperature: 0.2, tileScores: tileScores)
+            } reference: { inputs in
+                mean(
+                    inputs[0].enumerated().map { i, row in
+                        let scores = ([own[i]] + queue).map { product(unit(row), $0) / 0.2 }
+                        return logSumExp(scores) - scores[0]
+                    })
+            }
+        }
+    }
+
     /// Two views of each image; some images have no label.
     func testOnlyLabelledImagesCount() throws {
         let labels: [Int32] = [2, -1, 0, 1, -1, -1, 2]
