@@ -52,10 +52,12 @@ package protocol DataSource: AnyObject {
     /// - Parameters:
     ///   - split: nil for the training split, or for all samples of data without splits.
     ///   - isLabelled: whether to read labels.
+    ///   - patches: the parts of samples that stand for them; nil for whole samples.
     ///   - card: card of the data that the model was trained on.
     /// - Throws: the errors of `agree`, also for data that don't fit the card.
     static func rows(
-        _ settings: Settings, _ recipe: Recipe, split: Split?, isLabelled: Bool, card: Card, ranks: any Ranks
+        _ settings: Settings, _ recipe: Recipe, split: Split?, isLabelled: Bool, patches: PatchGrid?, card: Card,
+        ranks: any Ranks
     ) throws -> EvaluationRows<Batch>
 
     /// A card, and a batch of noise with a number of samples on each rank, for measurements. It is always the same.
@@ -122,12 +124,21 @@ package struct EvaluationSamples {
 /// These samples, ready for a method's networks.
 package struct EvaluationRows<Batch> {
     package let samples: EvaluationSamples
-    /// Returns some of this rank's samples, by indices in the whole split, as a batch of one rank.
-    package let batch: (_ rows: Range<Int>, _ device: Device) throws -> Batch
+    /// Whether training changes samples, so that they differ from these.
+    package let areChangedInTraining: Bool
+    /// Parts of a sample that stand for it; 1 for the whole sample.
+    package let parts: Int
+    /// Returns some of this rank's samples, by indices in the whole split, as a batch of one rank: part k of the i-th of n
+    /// samples is row k·n + i.
+    package let batch: (_ rows: [Int], _ device: Device) throws -> Batch
 
-    package init(_ samples: EvaluationSamples, batch: @escaping (_ rows: Range<Int>, _ device: Device) throws -> Batch)
-    {
+    package init(
+        _ samples: EvaluationSamples, areChangedInTraining: Bool, parts: Int = 1,
+        batch: @escaping (_ rows: [Int], _ device: Device) throws -> Batch
+    ) {
         self.samples = samples
+        self.areChangedInTraining = areChangedInTraining
+        self.parts = parts
         self.batch = batch
     }
 }

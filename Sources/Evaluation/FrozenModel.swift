@@ -51,7 +51,8 @@ package struct FrozenModel<M: Method> {
 
     package init(_ model: Model<M>) { self.model = model }
 
-    /// Features of this rank's samples, in order: a tensor [own, width] for each join. Not collective.
+    /// Features of this rank's samples, in order: a tensor [own, width] for each join. Of several parts of a sample it is
+    /// their mean. Not collective.
     package func features(
         of rows: EvaluationRows<M.Source.Batch>, _ joins: [LayerJoin<M.Layer>]
     ) throws -> [Tensor] {
@@ -60,12 +61,14 @@ package struct FrozenModel<M: Method> {
         var results: [Tensor] = []
         // A rank without samples has one empty block, which gives the widths.
         let end = max(own.upperBound, own.lowerBound + 1)
-        for start in stride(from: own.lowerBound, to: end, by: Self.block) {
-            let held = start..<min(start + Self.block, own.upperBound)
+        let block = max(1, Self.block / rows.parts)
+        for start in stride(from: own.lowerBound, to: end, by: block) {
+            let held = start..<min(start + block, own.upperBound)
             let tape = Tape(
                 device: device, ranks: SingleRank(), shares: Shares(counts: [held.count], rank: 0), mode: .evaluation)
-            let values = try model.method.features(tape, rows.batch(held, device), layers).map(\.value)
-            let matrices = Dictionary(uniqueKeysWithValues: zip(layers, values.map { flat($0, rows: held.count) }))
+            let values = try model.method.features(tape, rows.batch(Array(held), device), layers).map(\.value)
+            let matrices = Dictionary(
+                uniqueKeysWithValues: zip(layers, values.map { mean($0, rows: held.count, parts: rows.parts) }))
             let parts = joins.map { join in join.layers.compactMap { matrices[$0] } }
             if results.isEmpty {
                 results = parts.map { device.tensor([own.count, $0.reduce(0) { $0 + $1.shape[1] }]) }
@@ -83,8 +86,13 @@ package struct FrozenModel<M: Method> {
         return results
     }
 
-    /// [rows, all else].
-    private func flat(_ value: Tensor, rows: Int) -> Tensor {
-        value.reshaped([rows, value.shape.dropFirst().reduce(1, *)])
+    /// The mean over parts, [parts·rows, …] to [rows, all else].
+    private func mean(_ value: Tensor, rows: Int, parts: Int) -> Tensor {
+        let width = value.shape.dropFirst().reduce(1, *)
+        let sum = value.view(from: 0, shape: [rows, width])
+        guard parts > 1 else { return sum }
+        for part in 1..<parts { sum.add(value.view(from: part * rows * width, shape: [rows, width])) }
+        sum.scale(by: 1 / Float(parts))
+        return sum
     }
 }

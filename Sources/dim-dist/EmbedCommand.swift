@@ -6,13 +6,20 @@ import Tensors
 import Training
 
 extension Program {
+    /// Of commands that compute features.
+    static let patchesOption = Option(
+        "patches", "RxC",
+        "average features over patches of each image, in R rows and C columns, each half as high and wide as the image "
+            + "and resized as the smallest views of training")
+
     static let embed = Command(
         name: "embed", summary: "Write a run's features as NumPy arrays, with rows in the order of the data.",
-        usage: "--run DIR --data PATH --output FILE.npy|FILE.npz [--layer L] [--split SPLIT]",
+        usage: "--run DIR --data PATH --output FILE.npy|FILE.npz [--layer L] [--split SPLIT] [--patches RxC]",
         options: SavedRun.options + [
             Option("data", "PATH", "samples to embed; those of the run by default"),
             Option("split", "train|test|unlabelled", "split of the data; train by default"),
             Option("layer", "L,…", "layers whose features are written; \(layersHelp)"),
+            patchesOption,
             Option(
                 "output", "FILE",
                 "FILE.npy: the features, float32 [samples, width]; FILE.npz: features, labels, classes and ids"),
@@ -32,16 +39,17 @@ extension Program {
     private static func embed<M: Method>(
         _ method: M.Type, _ saved: SavedRun, _ arguments: Arguments, _ ranks: any Ranks
     ) throws -> ExitStatus {
-        let (layers, split, output) = try ranks.agree {
+        let (layers, split, patches, output) = try ranks.agree {
             let layers = try LayerJoin<M.Layer>.list(arguments.text("layer") ?? M.firstLayer, option: "--layer")
             return (
                 layers, arguments.has("split") ? try arguments.choice("split", default: Split.train) : nil,
+                try arguments.text("patches").map { try PatchGrid($0, option: "--patches") },
                 try FeatureFile(arguments.required("output"), layers: layers.map(\.name))
             )
         }
         let run = try TrainedRun<M>(saved, arguments, ranks: ranks)
         try ranks.agree { try output.check(isNoFileOf: run.configuration.data.path) }
-        let rows = try run.rows(split, isLabelled: output.isArchive, ranks: ranks)
+        let rows = try run.rows(split, isLabelled: output.isArchive, patches: patches, ranks: ranks)
         let features = try ranks.agree { try FrozenModel(run.model).features(of: rows, layers) }
         try output.write(features, rows.samples, ranks: ranks)
         try ranks.agree {

@@ -67,6 +67,8 @@ private struct EvaluationRequest {
     /// Number of seeds; nil where none was asked for.
     let seeds: Int?
     let reconstruction: Reconstruction
+    /// Patches of images, whose features are averaged.
+    let patches: PatchGrid?
 
     /// Draws of few labels where no number of seeds was asked for.
     private static let draws = 5
@@ -83,6 +85,7 @@ private struct EvaluationRequest {
         reconstruction.steps = try arguments.number(
             "decoder-steps", in: 1...10_000_000, default: reconstruction.steps)
         self.reconstruction = reconstruction
+        patches = try arguments.text("patches").map { try PatchGrid($0, option: "--patches") }
     }
 
     /// Seeds from this one on.
@@ -95,7 +98,7 @@ private struct EvaluationRequest {
 extension Program {
     static let eval = Command(
         name: "eval", summary: "Score a run's frozen features by probes, beside controls.",
-        usage: "--run DIR [--data PATH] [--layer L,…] [--probe P,…] [--labels N,…] [--seeds K]",
+        usage: "--run DIR [--data PATH] [--layer L,…] [--probe P,…] [--labels N,…] [--patches RxC] [--seeds K]",
         options: SavedRun.options + [
             Option("data", "PATH", "samples with labels, a train split and a test split; those of the run by default"),
             Option("layer", "L,…", "layers whose features are scored; \(layersHelp)"),
@@ -113,6 +116,7 @@ extension Program {
                 "seeds", "K",
                 "repeat probes with K seeds, for mean ± standard deviation; there are K untrained encoders, but one "
                     + "trained encoder; 1 by default"),
+            Program.patchesOption,
             Option("decoder-steps", "N", "training steps of each decoder, of 64 images each; 1000 by default"),
             Option("without-controls", "leave out the untrained encoder, raw pixels and PCA-64"),
         ]
@@ -132,8 +136,8 @@ extension Program {
         let run = try TrainedRun<M>(saved, arguments, ranks: ranks)
         let seeds = request.seeds(from: run.configuration.seed)
         let isLabelled = probes.contains { $0.measure == .accuracy }
-        let train = try run.rows(.train, isLabelled: isLabelled, ranks: ranks)
-        let test = try run.rows(.test, isLabelled: isLabelled, ranks: ranks)
+        let train = try run.rows(.train, isLabelled: isLabelled, patches: request.patches, ranks: ranks)
+        let test = try run.rows(.test, isLabelled: isLabelled, patches: request.patches, ranks: ranks)
         try ranks.agree {
             guard ranks.isFirst else { return }
             for note in run.notes(on: [train.samples, test.samples]) { complain(note) }
@@ -153,6 +157,7 @@ extension Program {
         if !arguments.has("without-controls") {
             for seed in seeds.whole {
                 let model = try ranks.agree { try run.untrained(seed: seed) }
+                try model.estimateStatistics(on: train, batch: run.configuration.batch, ranks: ranks)
                 // Each of several untrained encoders has a draw of its own.
                 let own = ProbeSeeds(whole: [seed], draws: seeds.whole.count > 1 ? [seed] : seeds.draws)
                 try rows.judge(model, "untrained", seeds: own, isLast: seed == seeds.whole.last)

@@ -110,9 +110,13 @@ struct TrainedRun<M: Method> {
     /// - Parameters:
     ///   - split: nil for the training split, or for all samples of data without splits.
     ///   - isLabelled: whether to read labels.
-    func rows(_ split: Split?, isLabelled: Bool, ranks: any Ranks) throws -> EvaluationRows<M.Source.Batch> {
+    ///   - patches: the parts of samples whose features are averaged; nil for whole samples.
+    func rows(
+        _ split: Split?, isLabelled: Bool, patches: PatchGrid?, ranks: any Ranks
+    ) throws -> EvaluationRows<M.Source.Batch> {
         let recipe = try ranks.agree { try M.recipe(configuration.method, configuration.data) }
         return try M.Source.rows(
-            configuration.data, recipe, split: split, isLabelled: isLabelled, card: card, ranks: ranks)
+            configuration.data, recipe, split: split, isLabelled: isLabelled, patches: patches, card: card, ranks: ranks
+        )
     }
 }

@@ -221,7 +221,8 @@ final class ImageRemarkTests: XCTestCase {
                 XCTAssertEqual(source.changes.map(\.since), [2])
                 XCTAssertTrue(source.changes.first?.what.hasPrefix("5 of 7 image files had other pixels") == true)
                 let rows = try ViewSource.rows(
-                    asked, ViewRecipe([Augmentation()]), split: nil, isLabelled: false, card: source.card, ranks: ranks)
+                    asked, ViewRecipe([Augmentation()]), split: nil, isLabelled: false, patches: nil, card: source.card,
+                    ranks: ranks)
                 XCTAssertEqual(rows.samples.notes, notes)
                 XCTAssertEqual(rows.samples.changes, source.changes)
             }

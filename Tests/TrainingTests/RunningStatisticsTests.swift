@@ -56,6 +56,37 @@ import Testing
         #expect(model.store.states.map(\.values) == before)
     }
 
+    /// Of a model that wasn't trained, over the training split: all of it in one batch, and the same on any number of ranks.
+    @Test func theyAreEstimatedWithoutTraining() throws {
+        let configuration = try makeConfiguration(
+            data: images, steps: 1, ["batch": .integer(96), "data.augmentation.padCrop": .integer(6)])
+        let recipe = ViewRecipe([configuration.data.augmentation])
+        let whole = try ViewSource(configuration.data, recipe, batch: 96, seed: 0, ranks: SingleRank())
+        let card = whole.card
+        @Sendable func states(_ ranks: any Ranks, batch: Int, _ recipe: ViewRecipe) throws -> [Float] {
+            let model = try Model(configuration, card: card, device: Device())
+            let rows = try ViewSource.rows(
+                configuration.data, recipe, split: nil, isLabelled: false, patches: nil, card: card,
+                ranks: ranks)
+            try model.estimateStatistics(on: rows, batch: batch, ranks: ranks)
+            return model.store.states.filter { $0.name.hasPrefix("encoder.") }.flatMap(\.values)
+        }
+        let trained = try Model(configuration, card: whole.card, device: Device())
+        try trained.estimateStatistics(on: whole, ranks: SingleRank())
+        let expected = trained.store.states.filter { $0.name.hasPrefix("encoder.") }.flatMap(\.values)
+        #expect(relativeDistance(try states(SingleRank(), batch: 96, recipe), expected) < 1e-5)
+        let inBatches = try states(SingleRank(), batch: 36, recipe)
+        #expect(relativeDistance(inBatches, expected) > 1e-4)
+        for worldSize in 2...3 {
+            try ThreadRank.run(worldSize) { ranks in
+                let found = try states(ranks, batch: 36, recipe)
+                #expect(relativeDistance(found, inBatches) < 1e-5)
+            }
+        }
+        let untouched = try states(SingleRank(), batch: 96, ViewRecipe([Augmentation()]))
+        #expect(Set(untouched) == [0, 1])
+    }
+
     /// Statistics of one batch each, their mean, and what a run leaves in its checkpoint.
     @Test func theyAreTheMeanOverBatches() throws {
         let configuration = try makeConfiguration(

@@ -127,6 +127,15 @@ package final class ImageDataset: Sendable {
         fill(destination, indices[...], normalisation, ViewFrame(shape)) { _ in nil }
     }
 
+    /// Writes the same window of each image, resized to a square of `side`, or to the images' own size where it is nil.
+    func fill(
+        _ destination: UnsafeMutablePointer<Float>, indices: [Int], normalisation: Normalisation, window: PixelWindow,
+        side: Int?
+    ) {
+        let view = ImageView(top: 0, left: 0, isMirrored: false, crop: window)
+        fill(destination, indices[...], normalisation, ViewFrame(shape, side: side)) { _ in view }
+    }
+
     /// Writes augmented images, normalised, into `[indices.count, height, width, channels]`.
     ///
     /// - Parameters:

@@ -139,8 +139,8 @@ package final class ViewSource: DataSource {
     deinit { next?.wait() }
 
     package static func rows(
-        _ settings: ViewSettings, _ recipe: ViewRecipe, split: Split?, isLabelled: Bool, card: ViewCard,
-        ranks: any Ranks
+        _ settings: ViewSettings, _ recipe: ViewRecipe, split: Split?, isLabelled: Bool, patches: PatchGrid?,
+        card: ViewCard, ranks: any Ranks
     ) throws -> EvaluationRows<ViewBatch> {
         var request = settings.request(for: ranks)
         request.split = split ?? .train
@@ -174,10 +174,22 @@ package final class ViewSource: DataSource {
             count: dataset.count, own: dataset.images, labels: dataset.labels, classNames: source.classNames,
             names: source.names, skipped: source.skipped, notes: found.notes, changes: found.changes,
             images: (dataset, card.normalisation))
-        return EvaluationRows(samples) { rows, device in
-            let images = device.tensor([rows.count, card.height, card.width, card.channels])
-            dataset.fill(images.base, indices: Array(rows), normalisation: card.normalisation)
-            return ViewBatch(shares: Shares(counts: [rows.count], rank: 0), samples: Array(rows), images: images)
+        let areChanged = recipe.views.contains(where: \.changesImages)
+        // Patches have the size of the last, smallest, views of training.
+        let side = patches == nil ? nil : recipe.groups.last?.side
+        return EvaluationRows(samples, areChangedInTraining: areChanged, parts: patches?.count ?? 1) { rows, device in
+            let shape = [rows.count, side ?? card.height, side ?? card.width, card.channels]
+            let images = device.tensor([(patches?.count ?? 1) * rows.count] + shape.dropFirst())
+            if let patches {
+                for index in 0..<patches.count {
+                    dataset.fill(
+                        images.base + index * shape.reduce(1, *), indices: rows, normalisation: card.normalisation,
+                        window: patches.window(index, of: dataset.shape), side: side)
+                }
+            } else {
+                dataset.fill(images.base, indices: rows, normalisation: card.normalisation)
+            }
+            return ViewBatch(shares: Shares(counts: [rows.count], rank: 0), samples: rows, images: images)
         }
     }
 
