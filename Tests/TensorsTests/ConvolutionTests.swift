@@ -77,11 +77,12 @@ import Testing
     @Test(arguments: examples)
     private func valueAndGradients(of example: Example) throws {
         for precision in Precision.allCases { try agree(example.shape, precision) }
+        if example.name.contains("tiles") { try agree(example.shape, .float32, threads: 3) }
     }
 
     /// In bfloat16 the operands are rounded, and nothing else.
-    private func agree(_ shape: ConvolutionShape, _ precision: Precision) throws {
-        let device = try Device(precision: precision)
+    private func agree(_ shape: ConvolutionShape, _ precision: Precision, threads: Int = 1) throws {
+        let device = try Device(threads: threads, precision: precision)
         var stream = RandomStream(test: 1)
         let given = [shape.input, shape.weights, shape.output].map { stream.numbers($0.reduce(1, *)) }
         let rounded = given.map { $0.map { roundedForTests($0, to: precision) } }
